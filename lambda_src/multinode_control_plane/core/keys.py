@@ -1,0 +1,205 @@
+"""Where each record lives: typed keys, so that `store.get(invocation_key(i))` is known to give an Invocation.
+
+partition           sort                        record
+PROJECT#p           PROJECT                     Project
+PROJECT#p           VERSION#v                   Version
+INV#i               INVOCATION                  Invocation
+INV#i               INPUT                       Payload
+INV#i               OUTPUT#e                    Output
+INV#parent          CHILD#child                 ChildLink
+FN#p#v#f            GATE                        Gate
+FN#p#v#f            QUEUE#position              QueueEntry, ready
+FN#p#v#f            BACKOFF#position            QueueEntry, backing off
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar, assert_never
+
+from multinode_control_plane.core.records import (
+    ChildLink,
+    FunctionKey,
+    Gate,
+    Invocation,
+    Output,
+    Payload,
+    Project,
+    QueueEntry,
+    QueueName,
+    Record,
+    Version,
+)
+
+__all__ = [
+    "ALL",
+    "Index",
+    "IndexEntry",
+    "Key",
+    "Prefix",
+    "backoff_prefix",
+    "child_key",
+    "children_prefix",
+    "due_sort",
+    "function_index_value",
+    "gate_key",
+    "index_entries",
+    "input_key",
+    "invocation_key",
+    "key_of",
+    "output_key",
+    "outputs_prefix",
+    "project_key",
+    "queue_key",
+    "queue_prefix",
+    "version_key",
+    "versions_prefix",
+]
+
+R_co = TypeVar("R_co", bound=Record, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Key(Generic[R_co]):
+    """The primary key of one record of type R_co."""
+
+    partition: str
+    sort: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix(Generic[R_co]):
+    """All records of type R_co of one partition whose sort key begins with `sort_prefix`."""
+
+    partition: str
+    sort_prefix: str
+
+
+class Index(StrEnum):
+    """Lists that may lag behind the base table: they propose, the base record decides."""
+
+    PROJECTS = "projects"
+    """value: `ALL`; sort: project name."""
+    BY_FUNCTION = "by_function"
+    """value: `function_index_value(...)`; sort: queue position, so by creation."""
+    BY_DUE = "by_due"
+    """Invocations by `due_at`, and projects that are being deleted.
+
+    value: `ALL`; sort: due time in ms since the epoch, 15 digits, then the invocation's id or the project's name.
+    """
+
+
+ALL = "ALL"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    index: Index
+    value: str
+    sort: str
+
+
+def project_key(project_name: str) -> Key[Project]:
+    return Key(f"PROJECT#{project_name}", "PROJECT")
+
+
+def version_key(project_name: str, version_id: str) -> Key[Version]:
+    return Key(f"PROJECT#{project_name}", f"VERSION#{version_id}")
+
+
+def versions_prefix(project_name: str) -> Prefix[Version]:
+    return Prefix(f"PROJECT#{project_name}", "VERSION#")
+
+
+def invocation_key(invocation_id: str) -> Key[Invocation]:
+    return Key(f"INV#{invocation_id}", "INVOCATION")
+
+
+def input_key(invocation_id: str) -> Key[Payload]:
+    return Key(f"INV#{invocation_id}", "INPUT")
+
+
+def output_key(invocation_id: str, execution_id: str) -> Key[Output]:
+    return Key(f"INV#{invocation_id}", f"OUTPUT#{execution_id}")
+
+
+def outputs_prefix(invocation_id: str) -> Prefix[Output]:
+    return Prefix(f"INV#{invocation_id}", "OUTPUT#")
+
+
+def children_prefix(parent_invocation_id: str) -> Prefix[ChildLink]:
+    return Prefix(f"INV#{parent_invocation_id}", "CHILD#")
+
+
+def child_key(parent_invocation_id: str, child_invocation_id: str) -> Key[ChildLink]:
+    return Key(f"INV#{parent_invocation_id}", f"CHILD#{child_invocation_id}")
+
+
+def _function_partition(key: FunctionKey) -> str:
+    return f"FN#{key.project_name}#{key.version_id}#{key.function_name}"
+
+
+def gate_key(key: FunctionKey) -> Key[Gate]:
+    return Key(_function_partition(key), "GATE")
+
+
+def queue_key(key: FunctionKey, name: QueueName, position: str) -> Key[QueueEntry]:
+    return Key(_function_partition(key), f"{name}#{position}")
+
+
+def queue_prefix(key: FunctionKey) -> Prefix[QueueEntry]:
+    return Prefix(_function_partition(key), f"{QueueName.QUEUE}#")
+
+
+def backoff_prefix(key: FunctionKey) -> Prefix[QueueEntry]:
+    return Prefix(_function_partition(key), f"{QueueName.BACKOFF}#")
+
+
+def function_index_value(key: FunctionKey) -> str:
+    return f"{key.project_name}#{key.version_id}#{key.function_name}"
+
+
+def due_sort(milliseconds: int, name: str = "") -> str:
+    """Return the sort key of `by_due`; without an id, the exclusive upper bound of all that is due before then."""
+    return f"{milliseconds:015d}#{name}"
+
+
+def key_of(record: Record) -> Key[Record]:
+    """Return where `record` lives."""
+    match record:
+        case Project():
+            return project_key(record.project_name)
+        case Version():
+            return version_key(record.project_name, record.version_id)
+        case Invocation():
+            return invocation_key(record.invocation_id)
+        case Payload():
+            return input_key(record.invocation_id)
+        case Output():
+            return output_key(record.invocation_id, record.execution_id)
+        case ChildLink():
+            return child_key(record.parent_invocation_id, record.child_invocation_id)
+        case Gate():
+            return gate_key(record.function_key)
+        case QueueEntry():
+            return queue_key(record.function_key, record.name, record.position)
+        case _:
+            assert_never(record)
+
+
+def index_entries(record: Record) -> tuple[IndexEntry, ...]:
+    """Return the index entries that a store keeps for `record`, replacing those of its earlier version."""
+    match record:
+        case Project():
+            listed = IndexEntry(Index.PROJECTS, ALL, record.project_name)
+            if record.deletion_requested_at is None:
+                return (listed,)
+            due_ms = int(record.deletion_requested_at.timestamp() * 1000)
+            return (listed, IndexEntry(Index.BY_DUE, ALL, due_sort(due_ms, record.project_name)))
+        case Invocation():
+            entries = [IndexEntry(Index.BY_FUNCTION, function_index_value(record.function_key), record.queue_position)]
+            if record.due_at is not None:
+                due_ms = int(record.due_at.timestamp() * 1000)
+                entries.append(IndexEntry(Index.BY_DUE, ALL, due_sort(due_ms, record.invocation_id)))
+            return tuple(entries)
+        case _:
+            return ()

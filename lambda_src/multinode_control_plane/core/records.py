@@ -1,0 +1,310 @@
+"""What the control plane stores: immutable records, all times aware datetimes in UTC.
+
+Project 1─* Version 1─* FunctionSpec                 a deploy adds a Version; nothing of it ever changes
+Invocation 1─* Execution                             the state machine: one small record per invocation
+Payload, Output                                      what may be big: read only when somebody asks for it
+ChildLink                                            parent -> child, written in the child's own commit
+Gate, QueueEntry                                     a function's slots, and who waits for one
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
+
+__all__ = [
+    "ChildLink",
+    "Execution",
+    "ExecutionSpec",
+    "FunctionKey",
+    "FunctionSpec",
+    "Gate",
+    "Invocation",
+    "LocalBundle",
+    "Output",
+    "ParentRef",
+    "Payload",
+    "Project",
+    "QueueEntry",
+    "QueueName",
+    "Record",
+    "ResourceSpec",
+    "RetryPolicy",
+    "Slot",
+    "Version",
+    "WorkerDetails",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSpec:
+    virtual_cpus: float
+    memory_gbs: float
+    max_concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Delay before attempt n + 1 (n counts from 1): see `core.retry.delay_before_next`."""
+
+    initial_delay_s: float = 0.0
+    backoff: float = 2.0
+    max_delay_s: float = 300.0
+    jitter: float = 0.0
+    retry_on: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSpec:
+    max_retries: int
+    timeout_s: int
+    max_queue_s: int | None = None
+    grace_s: int = 120
+    retry: RetryPolicy = RetryPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    function_name: str
+    docker_image_override: str | None
+    resource_spec: ResourceSpec
+    execution_spec: ExecutionSpec
+    description: str | None = None
+    signature: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBundle:
+    """Absolute paths on the server's machine; only the local backend reads them."""
+
+    code_dir: str
+    python: str
+    env_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    project_name: str
+    created_at: datetime
+    deletion_requested_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One immutable upload. `version_id` sorts by time, so the newest is the last of the project's partition."""
+
+    project_name: str
+    version_id: str
+    created_at: datetime
+    default_docker_image: str
+    functions: tuple[FunctionSpec, ...]
+    local_bundle: LocalBundle | None = None
+    task_definition: str | None = None
+
+    def function(self, name: str) -> FunctionSpec | None:
+        """Return the spec of the function called `name`, or None."""
+        return next((spec for spec in self.functions if spec.function_name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionKey:
+    project_name: str
+    version_id: str
+    function_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParentRef:
+    function_name: str
+    invocation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerDetails:
+    """One container. `identifier`: the task's ARN, or ``<execution>-<n>``; `logs_identifier`: its log stream or file."""
+
+    type: str
+    identifier: str
+    logs_identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One attempt, in its own container. `attempt` counts executions whose code may start, from 1.
+
+    `launch_attempt` counts calls of the compute backend for it, from 1; ``<execution_id>-<launch_attempt>`` is
+    the call's idempotency token, stored before the call. `launch_after`: no call before then (backoff after a refusal).
+    `stop_reason` and `termination_signal_at` are set together, once: a stop has been asked for.
+    `worker_nonce` is what the worker that started the code sent: its repeated `start` is answered, another's refused.
+    `task_version` is the highest `detail.version` of a task event seen: older ones change nothing.
+    """
+
+    execution_id: str
+    attempt: int
+    worker_status: WorkerStatus
+    created_at: datetime
+    updated_at: datetime
+    launch_attempt: int = 1
+    launch_after: datetime | None = None
+    launched_at: datetime | None = None
+    not_before: datetime | None = None
+    worker: WorkerDetails | None = None
+    task_version: int = 0
+    worker_nonce: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    terminated_at: datetime | None = None
+    termination_signal_at: datetime | None = None
+    stop_reason: AbortReason | None = None
+    outcome: Outcome | None = None
+    abort_reason: AbortReason | None = None
+    error: str | None = None
+    """Short form, at most `lifecycle.SHORT_ERROR_CHARS`; the whole text lies in the Output."""
+    retryable: bool = True
+    infrastructure: bool = False
+    """The attempt was lost to the platform, not failed by the user's code."""
+
+    @property
+    def open(self) -> bool:
+        """True while a container of it exists or may come to exist: it holds its slot exactly that long."""
+        return self.worker_status is not WorkerStatus.TERMINATED
+
+    @property
+    def launch_token(self) -> str:
+        return f"{self.execution_id}-{self.launch_attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One request to run a function, and all that happened to it.
+
+    `queue_position` is ``<creation in ms, 15 digits>#<invocation_id>``: the order of starts, by our clock.
+    `waiting_in` says which queue of the function holds its entry (None: it holds a slot, or has ended).
+    `due_at`: when the sweep must look at it at the latest; None once nothing can happen to it any more.
+    `depth` counts parents above it.
+    """
+
+    invocation_id: str
+    project_name: str
+    version_id: str
+    function_name: str
+    parent: ParentRef | None
+    depth: int
+    resource_spec: ResourceSpec
+    execution_spec: ExecutionSpec
+    input_digest: str
+    queue_position: str
+    status: InvocationStatus
+    status_reason: str
+    created_at: datetime
+    updated_at: datetime
+    executions: tuple[Execution, ...] = ()
+    waiting_in: "QueueName | None" = None
+    retry_at: datetime | None = None
+    finished_at: datetime | None = None
+    cancellation_requested_at: datetime | None = None
+    cancellation_cause: str | None = None
+    failed_launches: int = 0
+    last_failure: str | None = None
+    due_at: datetime | None = None
+
+    @property
+    def function_key(self) -> FunctionKey:
+        return FunctionKey(self.project_name, self.version_id, self.function_name)
+
+    @property
+    def current(self) -> Execution | None:
+        """The newest execution: the only one whose reports count."""
+        return self.executions[-1] if self.executions else None
+
+    @property
+    def open_execution(self) -> Execution | None:
+        """The execution that holds a slot; at most one does."""
+        current = self.current
+        return current if current is not None and current.open else None
+
+    @property
+    def terminated(self) -> bool:
+        """True when it is finished and no container of it is left."""
+        return self.status.finished and self.open_execution is None
+
+    @property
+    def attempts(self) -> int:
+        """How many executions' code has started."""
+        return sum(execution.started_at is not None for execution in self.executions)
+
+    def execution(self, execution_id: str) -> Execution | None:
+        return next((e for e in self.executions if e.execution_id == execution_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The input of an invocation: opaque text."""
+
+    invocation_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one execution gave: progress so far or the final value, and the error's whole text.
+
+    `sequence` is that of the newest progress update; `final` values are never replaced by progress.
+    """
+
+    invocation_id: str
+    execution_id: str
+    sequence: int
+    text: str | None
+    final: bool = False
+    error_message: str | None = None
+    error_type: str | None = None
+    error_traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLink:
+    parent_invocation_id: str
+    child_invocation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    execution_id: str
+    invocation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The open executions of a function: a set of ids, never a count, so that a leak names its holder."""
+
+    function_key: FunctionKey
+    slots: Mapping[str, str] = field(default_factory=dict)
+    """execution id -> invocation id"""
+
+
+class QueueName(StrEnum):
+    """The two lists of a function's partition that hold invocations without a slot."""
+
+    QUEUE = "QUEUE"
+    """Ready for a slot, oldest first."""
+    BACKOFF = "BACKOFF"
+    """Not before a time; the sweep moves it to QUEUE."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    function_key: FunctionKey
+    name: QueueName
+    position: str
+    invocation_id: str
+
+
+Record = Project | Version | Invocation | Payload | Output | ChildLink | Gate | QueueEntry
+
+
+def seconds(value: float) -> timedelta:
+    """Return `value` seconds as a timedelta: the core's one way to write a duration."""
+    return timedelta(seconds=value)

@@ -1,0 +1,323 @@
+"""What the control plane needs of the world, as Protocols; `adapters/` implement them, `tests/contract/` hold them to it.
+
+Conflict(Exception)             a condition of a commit did not hold: read again and decide again
+StoreUnavailable(Exception)     the store did not answer; the write may or may not have happened
+LaunchRefused(Exception)        the compute backend did not start a container
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Generic, Protocol, TypeVar
+
+from multinode_control_plane.core.keys import Index, Key, Prefix
+from multinode_control_plane.core.records import (
+    Execution,
+    Invocation,
+    LocalBundle,
+    Record,
+    WorkerDetails,
+)
+from multinode_protocol.messages import LogLine
+from multinode_protocol.status import InvocationStatus
+
+__all__ = [
+    "ABSENT",
+    "Absent",
+    "Announcement",
+    "Announcer",
+    "Change",
+    "Check",
+    "Clock",
+    "Compute",
+    "Conflict",
+    "ContainerExit",
+    "ContainerState",
+    "Delete",
+    "ExitKind",
+    "Ids",
+    "Keychain",
+    "LaunchRefused",
+    "LaunchRequest",
+    "Logs",
+    "LogsPage",
+    "Page",
+    "Put",
+    "Store",
+    "StoreUnavailable",
+    "Stored",
+    "Waiter",
+    "Write",
+]
+
+R = TypeVar("R", bound=Record)
+R_co = TypeVar("R_co", bound=Record, covariant=True)
+
+
+# --- the store ③ ----------------------------------------------------------------------------------------------------
+
+
+class Absent(Enum):
+    """The expectation that no record lies under the key."""
+
+    ABSENT = "ABSENT"
+
+
+ABSENT = Absent.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[R_co]):
+    """A record as read, with the version that a later write may expect. Versions count a record's writes from 1."""
+
+    record: R_co
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write `record` if its stored version is `expect` (ABSENT: if there is none)."""
+
+    record: Record
+    expect: int | Absent
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove the record under `key` if its stored version is `expect`."""
+
+    key: Key[Record]
+    expect: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Change nothing, but fail the commit unless the stored version is `expect`."""
+
+    key: Key[Record]
+    expect: int | Absent
+
+
+Write = Put | Delete | Check
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R_co]):
+    """One page of a listing; `next_offset` (opaque, URL-safe) continues it, None ends it."""
+
+    items: Sequence[Stored[R_co]]
+    next_offset: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One committed change of an Invocation, from the change feed. `old` is None for a creation, `new` for a deletion."""
+
+    old: Invocation | None
+    new: Invocation | None
+
+
+class Conflict(Exception):
+    """A condition of a commit did not hold; nothing was written."""
+
+
+class StoreUnavailable(Exception):
+    """The store did not answer in time. Of a commit: whether it was written is unknown."""
+
+
+class Store(Protocol):
+    """Records by key, atomic conditional commits, and a feed of every committed change of an Invocation.
+
+    The feed gives each change at least once, and in order per invocation; how it is consumed is the adapter's matter.
+    A record that cannot be decoded makes `get` and `query` raise ValueError; `list` leaves it out and logs it.
+    """
+
+    def get(self, key: Key[R]) -> Stored[R] | None:
+        """Return the record under `key`, strongly consistent, or None."""
+
+    def query(
+        self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
+    ) -> Sequence[Stored[R]]:
+        """Return records by sort key, strongly consistent; only those past the sort key `after` in that direction."""
+
+    def list(
+        self,
+        index: Index,
+        value: str,
+        *,
+        limit: int,
+        offset: str | None = None,
+        newest_first: bool = False,
+        before: str | None = None,
+    ) -> Page[Record]:
+        """Return a page of an index by its sort key, whose content may lag; `before` bounds the sort key, exclusive.
+
+        Raises ValueError when `offset` is none that a listing of this index and value gave.
+        """
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Apply all of `writes` (at most 100, each key once) or none. Raises Conflict, StoreUnavailable.
+
+        A retry that the adapter itself makes after a lost answer never turns into a Conflict with its own first try.
+        """
+
+
+# --- compute ④ ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """One container to start: the same `token` never starts a second one, and nothing in `environment` is secret
+    but the execution's own token."""
+
+    token: str
+    execution: Execution
+    invocation: Invocation
+    environment: Mapping[str, str]
+    docker_image: str
+    task_definition: str | None
+    local_bundle: LocalBundle | None
+
+
+class LaunchRefused(Exception):
+    """No container was started. `permanent`: trying again cannot help. The text is the platform's own reason."""
+
+    def __init__(self, reason: str, *, permanent: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.permanent = permanent
+
+
+class ExitKind(StrEnum):
+    """What ended a container."""
+
+    EXITED = "EXITED"
+    """Its program ended by itself; see `exit_code`."""
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    STOPPED = "STOPPED"
+    """By our own stop."""
+    START_FAILED = "START_FAILED"
+    """It never ran: image, network, secrets. `permanent` says whether another try can help."""
+    INTERRUPTED = "INTERRUPTED"
+    """The platform took it: Spot, retirement, host failure, or something unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExit:
+    """How a container ended. `reason` is a phrase for the user; `exit_code` is absent when the platform gave none."""
+
+    kind: ExitKind
+    reason: str
+    exit_code: int | None = None
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """A container as the backend sees it now; `exit` is None while it exists, whatever it does."""
+
+    worker: WorkerDetails
+    execution_id: str
+    exit: ContainerExit | None
+
+
+class Compute(Protocol):
+    """Containers. Every method may be repeated."""
+
+    def launch(self, request: LaunchRequest) -> WorkerDetails:
+        """Start one container, or return the one that this token started before. Raises LaunchRefused.
+
+        Any other exception: whether one was started is unknown; the same request may be sent again.
+        """
+
+    def stop(self, worker: WorkerDetails, grace_s: int) -> None:
+        """Send SIGTERM, and SIGKILL to all of it after `grace_s` seconds. Returns at once; no error when it is gone."""
+
+    def describe(self, workers: Sequence[WorkerDetails]) -> Sequence[ContainerState]:
+        """Return the state of each container that the backend knows; an unknown one is left out."""
+
+    def find(self, execution_id: str) -> Sequence[ContainerState]:
+        """Return the containers, running or lately ended, that were launched for an execution."""
+
+    def running(self) -> Sequence[ContainerState]:
+        """Return every container of this deployment that exists now: what the search for orphans goes through."""
+
+    def forget_project(self, project_name: str) -> None:
+        """Remove what launching the project's versions needed on the control plane's side; no error when nothing is."""
+
+
+# --- the rest -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One change of an invocation's status, for whoever listens."""
+
+    invocation: Invocation
+    previous: InvocationStatus | None
+    at: datetime
+
+
+class Announcer(Protocol):
+    def announce(self, announcements: Sequence[Announcement]) -> None:
+        """Publish; at least once. Raises when it could not."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogsPage:
+    """Lines after the offset that was given, oldest first; `next_offset` (opaque, URL-safe) is where to go on."""
+
+    lines: Sequence[LogLine]
+    next_offset: str | None
+    """None: no lines have been written yet, ask again without an offset."""
+    at_end: bool
+    """True when nothing was left to read at that moment."""
+
+
+class Logs(Protocol):
+    """The lines that an execution wrote."""
+
+    def read(self, execution: Execution, *, limit: int, offset: str | None = None, tail: bool = False) -> LogsPage:
+        """Return at most `limit` lines after `offset` (None: from the start, or with `tail` the last `limit` lines).
+
+        Raises ValueError when the offset is none that this method gave. A container without lines: an empty page.
+        """
+
+    def delete(self, execution: Execution) -> None:
+        """Remove the lines of an execution; no error when there are none."""
+
+
+class Keychain(Protocol):
+    """Who may call: hashes of API keys, and the secret under which workers' tokens are signed."""
+
+    def key_hashes(self, key_id: str) -> Sequence[str]:
+        """Return the SHA-256 hex digests of the active secrets of `key_id`; empty for an unknown or revoked one."""
+
+    def token_secret(self) -> bytes:
+        """Return at least 32 bytes, the same for the life of the deployment."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Return the current time, aware, UTC."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; used only between tries of a commit that met a Conflict."""
+
+
+class Ids(Protocol):
+    """The control plane's only randomness."""
+
+    def new(self, prefix: str) -> str:
+        """Return ``<prefix>-<UUIDv7 in hex>``: unique, sorting by time."""
+
+    def jitter(self) -> float:
+        """Return a random number from 0 to 1."""
+
+
+class Waiter(Protocol):
+    """Lets a request wait for a change of an invocation without asking the store all the time."""
+
+    def wait(self, invocation_id: str, changed: Callable[[], bool], timeout_s: float) -> None:
+        """Return once `changed()` or after `timeout_s`; `changed` is asked at least once, and after every change."""

@@ -1,0 +1,55 @@
+"""What every service is given: the ports it may use and the deployment's limits. `wiring` builds it, tests fake it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.ports import Clock, Conflict, Ids, Store
+from multinode_protocol.failures import ErrorCode
+
+__all__ = ["Context", "Limits", "commit_with_retries"]
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+COMMIT_TRIES = 12
+FIRST_PAUSE_S = 0.01
+LONGEST_PAUSE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of one deployment: what protects the bill and the machine from a runaway program."""
+
+    max_waiting_per_function: int = 100_000
+    max_depth: int = 20
+    max_children: int = 10_000
+    max_failed_launches: int = 8
+    launch_deadline_s: int = 900
+    """From the launch to the worker's `start` call; after it the container is stopped: a failed launch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    store: Store
+    clock: Clock
+    ids: Ids
+    limits: Limits = Limits()
+
+
+def commit_with_retries(context: Context, attempt: Callable[[], T]) -> T:
+    """Return `attempt()`, made again with jitter after each Conflict: it must read, decide and commit anew each time.
+
+    Raises Refused(CONTROL_PLANE_IS_BUSY) when it met a Conflict `COMMIT_TRIES` times.
+    """
+    pause_s = FIRST_PAUSE_S
+    for _ in range(COMMIT_TRIES):
+        try:
+            return attempt()
+        except Conflict as conflict:
+            logger.debug("commit met a conflict, deciding again: %s", conflict)
+        context.clock.sleep(pause_s * (0.5 + context.ids.jitter() / 2))
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+    raise Refused(ErrorCode.CONTROL_PLANE_IS_BUSY)

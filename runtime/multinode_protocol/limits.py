@@ -1,0 +1,41 @@
+"""Bounds that clients and the control plane share, so that both refuse the same values with the same words."""
+
+__all__ = [
+    "MAX_CONCURRENCY",
+    "MAX_CPU",
+    "MAX_ERROR_CHARS",
+    "MAX_MEMORY_GBS",
+    "MAX_PAYLOAD_BYTES",
+    "MAX_PROJECT_NAME_CHARS",
+    "MAX_RETRIES",
+    "MAX_TIMEOUT_S",
+    "MIN_CPU",
+    "MIN_MEMORY_GBS",
+    "PROJECT_NAME_PATTERN",
+    "FUNCTION_NAME_PATTERN",
+]
+
+PROJECT_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+FUNCTION_NAME_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*"
+MAX_PROJECT_NAME_CHARS = 64
+MAX_FUNCTION_NAME_CHARS = 128
+
+MIN_CPU = 0.0
+"""Exclusive, in virtual CPUs."""
+MAX_CPU = 32.0
+MIN_MEMORY_GBS = 0.0
+"""Exclusive, in GiB."""
+MAX_MEMORY_GBS = 244.0
+MAX_CONCURRENCY = 100_000
+MAX_RETRIES = 50
+MAX_TIMEOUT_S = 86_400
+
+MAX_PAYLOAD_BYTES = 250_000
+"""The longest input, progress value or result, in bytes of UTF-8."""
+MAX_ERROR_CHARS = 16_384
+"""The longest error text; the worker cuts a longer one."""
+MAX_BODY_BYTES = 1_000_000
+"""The largest request body: a payload and its escapes fit, ten of them do not."""
+MAX_WAIT_S = 20
+"""The longest that one request may wait for a change."""
+MAX_PAGE = 50
