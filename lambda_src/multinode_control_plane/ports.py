@@ -1,4 +1,4 @@
-"""What the control plane needs of the world, as Protocols; `adapters/` implement them, `tests/contract/` hold them to it.
+"""What the control plane needs of the world, as Protocols: `adapters/` implement them, `tests/contract/` checks them.
 
 Conflict(Exception)             a condition of a commit did not hold: read again and decide again
 StoreUnavailable(Exception)     the store did not answer; the write may or may not have happened
@@ -8,9 +8,10 @@ LaunchRefused(Exception)        the compute backend did not start a container
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
+from multinode_control_plane.core.endings import ContainerExit, ExitKind
 from multinode_control_plane.core.keys import Index, Key, Prefix
 from multinode_control_plane.core.records import (
     Execution,
@@ -112,7 +113,7 @@ class Page(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One committed change of an Invocation, from the change feed. `old` is None for a creation, `new` for a deletion."""
+    """One committed change of an Invocation from the change feed. `old` is None on creation, `new` on deletion."""
 
     old: Invocation | None
     new: Invocation | None
@@ -189,30 +190,6 @@ class LaunchRefused(Exception):
         self.permanent = permanent
 
 
-class ExitKind(StrEnum):
-    """What ended a container."""
-
-    EXITED = "EXITED"
-    """Its program ended by itself; see `exit_code`."""
-    OUT_OF_MEMORY = "OUT_OF_MEMORY"
-    STOPPED = "STOPPED"
-    """By our own stop."""
-    START_FAILED = "START_FAILED"
-    """It never ran: image, network, secrets. `permanent` says whether another try can help."""
-    INTERRUPTED = "INTERRUPTED"
-    """The platform took it: Spot, retirement, host failure, or something unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerExit:
-    """How a container ended. `reason` is a phrase for the user; `exit_code` is absent when the platform gave none."""
-
-    kind: ExitKind
-    reason: str
-    exit_code: int | None = None
-    permanent: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class ContainerState:
     """A container as the backend sees it now; `exit` is None while it exists, whatever it does."""
@@ -220,6 +197,7 @@ class ContainerState:
     worker: WorkerDetails
     execution_id: str
     exit: ContainerExit | None
+    invocation_id: str | None = None
 
 
 class Compute(Protocol):

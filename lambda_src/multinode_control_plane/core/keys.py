@@ -32,6 +32,9 @@ from multinode_control_plane.core.records import (
 
 __all__ = [
     "ALL",
+    "DUE_DELETION",
+    "DUE_OPEN",
+    "DUE_WAITING",
     "Index",
     "IndexEntry",
     "Key",
@@ -82,13 +85,17 @@ class Index(StrEnum):
     BY_FUNCTION = "by_function"
     """value: `function_index_value(...)`; sort: queue position, so by creation."""
     BY_DUE = "by_due"
-    """Invocations by `due_at`, and projects that are being deleted.
+    """What the sweep must look at, by time.
 
-    value: `ALL`; sort: due time in ms since the epoch, 15 digits, then the invocation's id or the project's name.
+    value: `DUE_OPEN` (invocations that hold a slot), `DUE_WAITING` (the others), `DUE_DELETION` (projects);
+    sort: due time in ms since the epoch, 15 digits, then the invocation's id or the project's name.
     """
 
 
 ALL = "ALL"
+DUE_OPEN = "OPEN"
+DUE_WAITING = "WAITING"
+DUE_DELETION = "DELETION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +201,13 @@ def index_entries(record: Record) -> tuple[IndexEntry, ...]:
             if record.deletion_requested_at is None:
                 return (listed,)
             due_ms = int(record.deletion_requested_at.timestamp() * 1000)
-            return (listed, IndexEntry(Index.BY_DUE, ALL, due_sort(due_ms, record.project_name)))
+            return (listed, IndexEntry(Index.BY_DUE, DUE_DELETION, due_sort(due_ms, record.project_name)))
         case Invocation():
             entries = [IndexEntry(Index.BY_FUNCTION, function_index_value(record.function_key), record.queue_position)]
             if record.due_at is not None:
                 due_ms = int(record.due_at.timestamp() * 1000)
-                entries.append(IndexEntry(Index.BY_DUE, ALL, due_sort(due_ms, record.invocation_id)))
+                value = DUE_OPEN if record.open_execution is not None else DUE_WAITING
+                entries.append(IndexEntry(Index.BY_DUE, value, due_sort(due_ms, record.invocation_id)))
             return tuple(entries)
         case _:
             return ()

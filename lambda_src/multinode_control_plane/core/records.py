@@ -123,7 +123,7 @@ class ParentRef:
 
 @dataclass(frozen=True, slots=True)
 class WorkerDetails:
-    """One container. `identifier`: the task's ARN, or ``<execution>-<n>``; `logs_identifier`: its log stream or file."""
+    """One container. `identifier`: the task's ARN, or ``<execution>-<n>``; `logs_identifier`: its log stream."""
 
     type: str
     identifier: str
@@ -172,6 +172,22 @@ class Execution:
         return self.worker_status is not WorkerStatus.TERMINATED
 
     @property
+    def reported(self) -> bool:
+        """True once its worker has told how the code ended."""
+        return self.finished_at is not None
+
+    @property
+    def running_code(self) -> bool:
+        """True while user code of it may be running."""
+        return self.open and self.started_at is not None and not self.reported
+
+    @property
+    def failed(self) -> bool:
+        """True when its code started and then failed or was lost to the platform."""
+        lost = self.outcome is Outcome.ABORTED and self.abort_reason is AbortReason.INTERRUPTED
+        return self.started_at is not None and (self.outcome is Outcome.FAILED or lost)
+
+    @property
     def launch_token(self) -> str:
         return f"{self.execution_id}-{self.launch_attempt}"
 
@@ -183,7 +199,9 @@ class Invocation:
     `queue_position` is ``<creation in ms, 15 digits>#<invocation_id>``: the order of starts, by our clock.
     `waiting_in` says which queue of the function holds its entry (None: it holds a slot, or has ended).
     `due_at`: when the sweep must look at it at the latest; None once nothing can happen to it any more.
-    `depth` counts parents above it.
+    `depth` counts parents above it. `has_children`: it has started at least one subtask. `cascade_pending`: it is being
+    cancelled or has ended other than by success, and its children have not all been told yet.
+    `nudges` counts the sweep's repairs: a change of it makes the reactor perform all that the state calls for, again.
     """
 
     invocation_id: str
@@ -208,6 +226,9 @@ class Invocation:
     cancellation_cause: str | None = None
     failed_launches: int = 0
     last_failure: str | None = None
+    has_children: bool = False
+    cascade_pending: bool = False
+    nudges: int = 0
     due_at: datetime | None = None
 
     @property
@@ -234,6 +255,11 @@ class Invocation:
     def attempts(self) -> int:
         """How many executions' code has started."""
         return sum(execution.started_at is not None for execution in self.executions)
+
+    @property
+    def failed_attempts(self) -> int:
+        """How many executions' code started and then failed or was lost to the platform."""
+        return sum(execution.failed for execution in self.executions)
 
     def execution(self, execution_id: str) -> Execution | None:
         return next((e for e in self.executions if e.execution_id == execution_id), None)

@@ -23,12 +23,10 @@ LONGEST_PAUSE_S = 0.5
 class Limits:
     """Caps of one deployment: what protects the bill and the machine from a runaway program."""
 
-    max_waiting_per_function: int = 100_000
     max_depth: int = 20
-    max_children: int = 10_000
     max_failed_launches: int = 8
-    launch_deadline_s: int = 900
-    """From the launch to the worker's `start` call; after it the container is stopped: a failed launch."""
+    hold_retry_s: float = 20.0
+    """A retry's delay up to this long is waited by its worker, so that it overlaps the container's start-up."""
 
 
 @dataclass(frozen=True, slots=True)

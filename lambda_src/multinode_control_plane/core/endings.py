@@ -1,0 +1,207 @@
+"""The state machine, third part: what the platform, the user and the clock bring to an invocation."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from multinode_control_plane.core.lifecycle import (
+    BACKSTOP_S,
+    end_with,
+    fail_launch,
+    launch_deadline,
+    learns,
+    queue_deadline,
+    request_stop,
+    retry_or_fail,
+    run_deadline,
+    settle,
+    short,
+    update_current,
+)
+from multinode_control_plane.core.records import Execution, Invocation, QueueName, WorkerDetails, seconds
+from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
+
+__all__ = ["ContainerExit", "ExitKind", "cancel", "container_ended", "container_running", "due"]
+
+
+class ExitKind(StrEnum):
+    """What ended a container."""
+
+    EXITED = "EXITED"
+    """Its program ended by itself; see `exit_code`."""
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    STOPPED = "STOPPED"
+    """By our own stop."""
+    START_FAILED = "START_FAILED"
+    """It never ran: image, network, secrets. `permanent` says whether another try can help."""
+    INTERRUPTED = "INTERRUPTED"
+    """The platform took it: Spot, retirement, host failure, or something unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExit:
+    """How a container ended. `reason` is a phrase for the user; `exit_code` is absent when the platform gave none."""
+
+    kind: ExitKind
+    reason: str
+    exit_code: int | None = None
+    permanent: bool = False
+
+
+def container_running(
+    invocation: Invocation, execution_id: str, worker: WorkerDetails, task_version: int, now: datetime
+) -> Invocation:
+    """Return the invocation with a container that an event told of: repairs a launch whose answer was lost."""
+    execution = invocation.execution(execution_id)
+    if execution is None or not execution.open or task_version < execution.task_version:
+        return invocation
+    if not learns(execution, worker):
+        return invocation
+    pending = execution.worker_status is WorkerStatus.PENDING
+    return update_current(
+        invocation,
+        now,
+        worker=worker,
+        worker_status=WorkerStatus.PROVISIONING if pending else execution.worker_status,
+        launched_at=now,
+        launch_after=None,
+        task_version=task_version,
+    )
+
+
+def container_ended(
+    invocation: Invocation,
+    execution_id: str,
+    exit: ContainerExit,  # noqa: A002 - the platform's own word
+    *,
+    worker: WorkerDetails | None,
+    task_version: int,
+    max_failed_launches: int,
+    hold_s: float,
+    jitter: float,
+    now: datetime,
+) -> Invocation:
+    """Return the invocation after a container of it is gone for good; its slot is given back.
+
+    An event of a container that is not this execution's, or of an execution that has ended, changes nothing. What the
+    worker reported stands; without a report, the exit decides.
+    """
+    execution = invocation.execution(execution_id)
+    if execution is None or not execution.open or _foreign(execution, worker):
+        return invocation
+    gone: dict[str, object] = {
+        "worker_status": WorkerStatus.TERMINATED,
+        "terminated_at": now,
+        "worker": worker if worker is not None and learns(execution, worker) else execution.worker,
+        "task_version": task_version,
+        "launch_after": None,
+    }
+    if execution.started_at is None:
+        counted = replace(
+            invocation, failed_launches=invocation.failed_launches + 1, last_failure=short(_exit_text(exit))
+        )
+        return fail_launch(
+            update_current(counted if not invocation.status.finished else invocation, now, **gone),
+            permanent=exit.permanent,
+            max_failed_launches=max_failed_launches,
+            jitter=jitter,
+            now=now,
+        )
+    if execution.reported:
+        ended = update_current(invocation, now, **gone)
+        if ended.status.finished:
+            return ended
+        if ended.cancellation_requested_at is not None:
+            return end_with(ended, InvocationStatus.CANCELLED, now)
+        return retry_or_fail(ended, hold_s=hold_s, jitter=jitter, now=now)
+    return _lost(invocation, exit, gone, hold_s=hold_s, jitter=jitter, now=now)
+
+
+def _foreign(execution: Execution, worker: WorkerDetails | None) -> bool:
+    """Return True for a container that is not the one this execution runs in."""
+    known = execution.worker
+    return worker is not None and known is not None and worker.identifier != known.identifier
+
+
+def _lost(
+    invocation: Invocation,
+    exit: ContainerExit,  # noqa: A002
+    gone: dict[str, object],
+    *,
+    hold_s: float,
+    jitter: float,
+    now: datetime,
+) -> Invocation:
+    """Return the invocation whose container ended after its code started, without a report."""
+    execution = invocation.executions[-1]
+    if invocation.cancellation_requested_at is not None:
+        ended = update_current(invocation, now, outcome=Outcome.ABORTED, abort_reason=AbortReason.CANCELLED, **gone)
+        return end_with(ended, InvocationStatus.CANCELLED, now)
+    if execution.stop_reason is AbortReason.TIMED_OUT:
+        ended = update_current(invocation, now, outcome=Outcome.ABORTED, abort_reason=AbortReason.TIMED_OUT, **gone)
+        return end_with(ended, InvocationStatus.TIMED_OUT, now)
+    error = short(_exit_text(exit))
+    ended = update_current(
+        replace(invocation, last_failure=error),
+        now,
+        outcome=Outcome.FAILED,
+        error=error,
+        infrastructure=True,
+        **gone,
+    )
+    return retry_or_fail(ended, hold_s=hold_s, jitter=jitter, now=now)
+
+
+def _exit_text(exit: ContainerExit) -> str:  # noqa: A002
+    if exit.kind is ExitKind.OUT_OF_MEMORY:
+        return f"OutOfMemory: {exit.reason}"
+    if exit.exit_code not in (None, 0):
+        return f"{exit.reason} (exit code {exit.exit_code})"
+    return exit.reason
+
+
+def cancel(invocation: Invocation, cause: str, now: datetime) -> Invocation:
+    """Return the invocation with its end asked for; unchanged when it is finished or has been asked before.
+
+    While no code of it runs it is CANCELLED at once, and none will start; otherwise its code is interrupted first.
+    """
+    if invocation.status.finished or invocation.cancellation_requested_at is not None:
+        return invocation
+    current = invocation.open_execution
+    asked = replace(
+        invocation,
+        cancellation_requested_at=now,
+        cancellation_cause=cause,
+        cascade_pending=invocation.has_children,
+    )
+    asked = request_stop(asked, AbortReason.CANCELLED, now)
+    if current is not None and current.running_code:
+        return settle(replace(asked, status=InvocationStatus.CANCELLING), now)
+    return end_with(asked, InvocationStatus.CANCELLED, now)
+
+
+def due(invocation: Invocation, now: datetime) -> Invocation:
+    """Return the invocation after whatever its deadlines ask for, and with one more nudge for the reactor.
+
+    The nudge makes the reactor perform again what the state calls for: a lost launch, stop, admission or cascade.
+    Unchanged when it is not due.
+    """
+    if invocation.due_at is None or now < invocation.due_at:
+        return invocation
+    nudged = replace(invocation, nudges=invocation.nudges + 1)
+    deadline = queue_deadline(nudged)
+    if deadline is not None and now >= deadline:
+        return end_with(request_stop(nudged, AbortReason.TIMED_OUT, now), InvocationStatus.TIMED_OUT, now)
+    if nudged.waiting_in is QueueName.BACKOFF:
+        return settle(replace(nudged, waiting_in=QueueName.QUEUE, retry_at=None), now)
+    deadline = run_deadline(nudged)
+    if deadline is not None and now >= deadline + seconds(BACKSTOP_S):
+        nudged = request_stop(nudged, AbortReason.TIMED_OUT, now)
+    current = nudged.open_execution
+    if current is not None and current.reported:
+        nudged = request_stop(nudged, None, now)
+    if current is not None and current.started_at is None:
+        deadline = launch_deadline(current)
+        if deadline is not None and now >= deadline:
+            nudged = request_stop(nudged, AbortReason.INTERRUPTED, now)
+    return settle(nudged, now)

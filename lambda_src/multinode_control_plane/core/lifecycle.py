@@ -1,0 +1,343 @@
+"""The state machine, first half: from creation to a launched container, and the rules that every transition shares.
+
+Every transition takes an Invocation, the new facts and `now`, and returns the next Invocation (the same object when
+nothing changes); it never raises on a state that can be reached, except Refused where a request is not granted.
+Slots and queue entries are not mentioned: they follow from the two states (see `services.commit`).
+
+lifecycle   create · admit · launched · launch_refused · end_with · retry_or_fail · settle
+reports     start · finish                    what the worker tells
+endings     container_ended · cancel · due    what the platform, the user and the clock tell
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from multinode_control_plane.core.records import (
+    Execution,
+    FunctionSpec,
+    Invocation,
+    ParentRef,
+    QueueName,
+    Version,
+    WorkerDetails,
+    seconds,
+)
+from multinode_control_plane.core.retry import delay_after_failed_launch, delay_before_next
+from multinode_protocol.status import AbortReason, InvocationStatus, WorkerStatus
+
+__all__ = [
+    "REPAIR_AFTER_S",
+    "SHORT_ERROR_CHARS",
+    "admit",
+    "cascade_done",
+    "create",
+    "end_with",
+    "fail_launch",
+    "launch_deadline",
+    "launch_refused",
+    "launched",
+    "learns",
+    "queue_again",
+    "queue_deadline",
+    "request_stop",
+    "retry_or_fail",
+    "run_deadline",
+    "settle",
+    "short",
+    "update_current",
+]
+
+SHORT_ERROR_CHARS = 500
+REPAIR_AFTER_S = 60
+"""How long an effect may take before the sweep asks for it again."""
+LAUNCH_DEADLINE_S = 900
+"""From the launch to the worker's start call; after it the container is stopped, a failed launch."""
+BACKSTOP_S = 5
+"""The worker enforces the time-out itself; this much later the control plane stops the container."""
+
+
+def create(
+    version: Version,
+    spec: FunctionSpec,
+    *,
+    invocation_id: str,
+    parent: ParentRef | None,
+    depth: int,
+    input_digest: str,
+    now: datetime,
+) -> Invocation:
+    """Return a new invocation that waits for a slot."""
+    invocation = Invocation(
+        invocation_id=invocation_id,
+        project_name=version.project_name,
+        version_id=version.version_id,
+        function_name=spec.function_name,
+        parent=parent,
+        depth=depth,
+        resource_spec=spec.resource_spec,
+        execution_spec=spec.execution_spec,
+        input_digest=input_digest,
+        queue_position=f"{int(now.timestamp() * 1000):015d}#{invocation_id}",
+        status=InvocationStatus.PENDING,
+        status_reason="",
+        created_at=now,
+        updated_at=now,
+        waiting_in=QueueName.QUEUE,
+    )
+    return settle(invocation, now)
+
+
+def admit(invocation: Invocation, execution_id: str, now: datetime) -> Invocation:
+    """Return the invocation with a new execution that holds a slot; unchanged when it does not wait for one."""
+    if invocation.waiting_in is not QueueName.QUEUE:
+        return invocation
+    execution = Execution(
+        execution_id=execution_id,
+        attempt=invocation.attempts + 1,
+        worker_status=WorkerStatus.PENDING,
+        created_at=now,
+        updated_at=now,
+        not_before=invocation.retry_at,
+    )
+    admitted = replace(invocation, executions=(*invocation.executions, execution), waiting_in=None, retry_at=None)
+    return settle(admitted, now)
+
+
+def launched(invocation: Invocation, execution_id: str, worker: WorkerDetails, now: datetime) -> Invocation:
+    """Return the invocation with the container known; the worker's own start call may have come first."""
+    execution = invocation.execution(execution_id)
+    if execution is None or not execution.open or not learns(execution, worker):
+        return invocation
+    status = WorkerStatus.PROVISIONING if execution.worker_status is WorkerStatus.PENDING else execution.worker_status
+    return update_current(invocation, now, worker=worker, worker_status=status, launched_at=now, launch_after=None)
+
+
+def learns(execution: Execution, worker: WorkerDetails) -> bool:
+    """Return True when `worker` tells more than is known of the execution's container, and contradicts nothing."""
+    known = execution.worker
+    return known is None or (known.identifier == worker.identifier and not known.logs_identifier)
+
+
+def launch_refused(
+    invocation: Invocation,
+    execution: Execution,
+    reason: str,
+    *,
+    permanent: bool,
+    max_failed_launches: int,
+    jitter: float,
+    now: datetime,
+) -> Invocation:
+    """Return the invocation after the backend started no container for this launch attempt.
+
+    The execution keeps its slot and tries again after a backoff, with a new token; at the end of the budget, or when
+    another try cannot help, it ends and the invocation with it. An answer to an older launch attempt changes nothing.
+    """
+    current = invocation.open_execution
+    if (
+        current is None
+        or current.execution_id != execution.execution_id
+        or current.launch_attempt != execution.launch_attempt
+        or current.worker_status is not WorkerStatus.PENDING
+    ):
+        return invocation
+    invocation = replace(invocation, failed_launches=invocation.failed_launches + 1, last_failure=short(reason))
+    exhausted = permanent or invocation.failed_launches >= max_failed_launches
+    if exhausted or current.termination_signal_at is not None or invocation.status.finished:
+        gone = update_current(invocation, now, worker_status=WorkerStatus.TERMINATED, terminated_at=now)
+        return fail_launch(gone, permanent=exhausted, max_failed_launches=max_failed_launches, jitter=jitter, now=now)
+    delay_s = delay_after_failed_launch(invocation.failed_launches, jitter)
+    return update_current(
+        invocation, now, launch_attempt=current.launch_attempt + 1, launch_after=now + seconds(delay_s)
+    )
+
+
+def fail_launch(
+    invocation: Invocation, *, permanent: bool, max_failed_launches: int, jitter: float, now: datetime
+) -> Invocation:
+    """Return what follows when an execution has gone before its code started: a new launch, or the end.
+
+    `invocation.failed_launches` and `last_failure` tell of it already.
+    """
+    if invocation.status.finished:
+        return settle(invocation, now)
+    if invocation.cancellation_requested_at is not None:
+        return end_with(invocation, InvocationStatus.CANCELLED, now)
+    if permanent or invocation.failed_launches >= max_failed_launches:
+        return end_with(invocation, InvocationStatus.FAILED, now)
+    delay_s = delay_after_failed_launch(invocation.failed_launches, jitter)
+    return queue_again(invocation, now + seconds(delay_s), hold_s=0, now=now)
+
+
+def retry_or_fail(invocation: Invocation, *, hold_s: float, jitter: float, now: datetime) -> Invocation:
+    """Return what follows a failed attempt; while its container exists, only the final status if it was the last.
+
+    A retry begins only after the old container is known to be gone, so two attempts never overlap.
+    """
+    current = invocation.executions[-1]
+    spec = invocation.execution_spec
+    if not current.retryable or invocation.attempts > spec.max_retries:
+        return end_with(invocation, InvocationStatus.FAILED, now)
+    if current.open:
+        return settle(invocation, now)
+    delay_s = delay_before_next(spec.retry, invocation.failed_attempts, jitter)
+    failed_at = current.finished_at or now
+    return queue_again(invocation, failed_at + seconds(delay_s), hold_s=hold_s, now=now)
+
+
+def queue_again(invocation: Invocation, at: datetime, *, hold_s: float, now: datetime) -> Invocation:
+    """Return the invocation waiting for its next execution, whose code starts not before `at`.
+
+    Up to `hold_s` seconds ahead it takes a slot at once and its worker waits, so that start-up overlaps the delay.
+    """
+    if at - now <= seconds(hold_s):
+        return settle(replace(invocation, waiting_in=QueueName.QUEUE, retry_at=at if at > now else None), now)
+    return settle(replace(invocation, waiting_in=QueueName.BACKOFF, retry_at=at), now)
+
+
+def end_with(invocation: Invocation, status: InvocationStatus, now: datetime) -> Invocation:
+    """Return the invocation with its final status; one that has a final status keeps it."""
+    if invocation.status.finished:
+        return settle(invocation, now)
+    cascade = invocation.has_children and status is not InvocationStatus.SUCCEEDED
+    ended = replace(
+        invocation,
+        status=status,
+        finished_at=now,
+        waiting_in=None,
+        retry_at=None,
+        cascade_pending=invocation.cascade_pending or cascade,
+    )
+    return settle(ended, now)
+
+
+def request_stop(invocation: Invocation, reason: AbortReason | None, now: datetime) -> Invocation:
+    """Return the invocation with its open execution told to stop; the first reason stays. Unchanged without one."""
+    current = invocation.open_execution
+    if current is None or current.termination_signal_at is not None:
+        return invocation
+    return update_current(invocation, now, termination_signal_at=now, stop_reason=reason)
+
+
+def cascade_done(invocation: Invocation, now: datetime) -> Invocation:
+    """Return the invocation after all its subtasks have been told to end."""
+    return settle(replace(invocation, cascade_pending=False), now) if invocation.cascade_pending else invocation
+
+
+def update_current(invocation: Invocation, now: datetime, **changes: object) -> Invocation:
+    """Return the invocation with fields of its newest execution replaced."""
+    current = replace(invocation.executions[-1], updated_at=now, **changes)  # type: ignore[arg-type]
+    return settle(replace(invocation, executions=(*invocation.executions[:-1], current)), now)
+
+
+def settle(invocation: Invocation, now: datetime) -> Invocation:
+    """Return the invocation with all that follows from its state: the words of its status, and when to look again."""
+    return replace(invocation, status_reason=_reason(invocation), due_at=_due_at(invocation, now), updated_at=now)
+
+
+def queue_deadline(invocation: Invocation) -> datetime | None:
+    """Return when the invocation has waited too long for its first start; None without such a limit or once started."""
+    max_queue_s = invocation.execution_spec.max_queue_s
+    if max_queue_s is None or invocation.attempts or invocation.status.finished:
+        return None
+    return invocation.created_at + seconds(max_queue_s)
+
+
+def run_deadline(invocation: Invocation) -> datetime | None:
+    """Return when the code that runs now has used up its time-out; None when none runs."""
+    current = invocation.open_execution
+    if current is None or not current.running_code or current.started_at is None:
+        return None
+    return current.started_at + seconds(invocation.execution_spec.timeout_s)
+
+
+def launch_deadline(execution: Execution) -> datetime | None:
+    """Return when the code of a launched execution must have started; None before the launch."""
+    if execution.launched_at is None:
+        return None
+    return max(execution.launched_at, execution.not_before or execution.launched_at) + seconds(LAUNCH_DEADLINE_S)
+
+
+def short(text: str) -> str:
+    """Return `text` cut to what the invocation's own record may hold."""
+    return text if len(text) <= SHORT_ERROR_CHARS else text[: SHORT_ERROR_CHARS - 1] + "…"
+
+
+def _due_at(invocation: Invocation, now: datetime) -> datetime | None:
+    """Return when the sweep must look at it at the latest: at a deadline of it, or to check on a lost effect."""
+    candidates = [queue_deadline(invocation), _waiting_due_at(invocation, now), _execution_due_at(invocation, now)]
+    if invocation.cascade_pending:
+        candidates.append(now + seconds(REPAIR_AFTER_S))
+    return min((at for at in candidates if at is not None), default=None)
+
+
+def _waiting_due_at(invocation: Invocation, now: datetime) -> datetime | None:
+    if invocation.waiting_in is QueueName.BACKOFF:
+        return invocation.retry_at
+    if invocation.waiting_in is QueueName.QUEUE:
+        # The longer it has waited, the rarer the check: a long queue costs the sweep next to nothing.
+        return now + max(seconds(REPAIR_AFTER_S), now - invocation.created_at)
+    return None
+
+
+def _execution_due_at(invocation: Invocation, now: datetime) -> datetime | None:
+    current = invocation.open_execution
+    if current is None:
+        return None
+    if current.termination_signal_at is not None or current.reported:
+        return now + seconds(REPAIR_AFTER_S)
+    deadline = run_deadline(invocation)
+    if deadline is not None:
+        return deadline + seconds(BACKSTOP_S)
+    if current.launched_at is not None:
+        return launch_deadline(current)
+    repair_at = now + seconds(REPAIR_AFTER_S)
+    return current.launch_after if current.launch_after is not None and current.launch_after > now else repair_at
+
+
+def _reason(invocation: Invocation) -> str:
+    current = invocation.open_execution
+    if invocation.status.finished:
+        ending = _ending_reason(invocation)
+        if current is None:
+            return ending
+        return f"{ending}; its container is stopping" if ending else "its container is stopping"
+    if invocation.status is InvocationStatus.CANCELLING:
+        return f"stopping: {invocation.cancellation_cause}"
+    attempt = invocation.attempts + 1
+    after = f" after: {invocation.last_failure}" if invocation.last_failure else ""
+    if current is None:
+        if invocation.waiting_in is QueueName.BACKOFF and invocation.retry_at is not None:
+            return f"waiting until {invocation.retry_at:%Y-%m-%d %H:%M:%S} UTC to launch attempt {attempt}{after}"
+        return f"waiting for a free slot to launch attempt {attempt}{after}"
+    return _execution_reason(invocation, current, after)
+
+
+def _execution_reason(invocation: Invocation, current: Execution, after: str) -> str:
+    if current.reported:
+        return f"attempt {current.attempt} failed: {current.error}; trying again once its container has gone"
+    if current.stop_reason is AbortReason.TIMED_OUT:
+        return f"stopping: it ran longer than its time-out of {invocation.execution_spec.timeout_s} s"
+    if current.termination_signal_at is not None:
+        return f"stopping the container of attempt {current.attempt}{after}"
+    if current.started_at is not None:
+        return f"running attempt {current.attempt} of at most {invocation.execution_spec.max_retries + 1}"
+    if current.launch_after is not None:
+        return f"launching attempt {current.attempt} again at {current.launch_after:%H:%M:%S} UTC{after}"
+    if current.worker_status is WorkerStatus.PROVISIONING:
+        return f"starting the container of attempt {current.attempt}{after}"
+    return f"launching attempt {current.attempt}{after}"
+
+
+def _ending_reason(invocation: Invocation) -> str:
+    match invocation.status:
+        case InvocationStatus.CANCELLED:
+            return invocation.cancellation_cause or "cancelled"
+        case InvocationStatus.TIMED_OUT if not invocation.attempts:
+            return f"it waited longer than its max_queue_time of {invocation.execution_spec.max_queue_s} s"
+        case InvocationStatus.TIMED_OUT:
+            return f"it ran longer than its time-out of {invocation.execution_spec.timeout_s} s"
+        case InvocationStatus.FAILED:
+            return invocation.last_failure or "failed"
+        case _:
+            return ""

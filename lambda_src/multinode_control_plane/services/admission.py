@@ -1,0 +1,49 @@
+"""④ Giving free slots to the oldest waiting invocations of a function."""
+
+from multinode_control_plane.core.keys import invocation_key, queue_prefix
+from multinode_control_plane.core.lifecycle import admit
+from multinode_control_plane.core.records import FunctionKey, Invocation, QueueName
+from multinode_control_plane.ports import Conflict, Write
+from multinode_control_plane.services.commit import gate_writes, invocation_writes, read_gate
+from multinode_control_plane.services.context import Context, commit_with_retries
+
+__all__ = ["admit_waiting"]
+
+MOST_AT_ONCE = 20
+"""Admissions in one commit: each needs two writes, one commit takes 100."""
+
+
+def admit_waiting(context: Context, key: FunctionKey) -> int:
+    """Return how many waiting invocations were given a slot, oldest first; 0 when none waits or no slot is free.
+
+    Slot, queue entry and execution change in one commit. Running it again, or twice at once, admits nobody twice.
+    """
+    total = 0
+    while True:
+        admitted = commit_with_retries(context, lambda: _admit_some(context, key))
+        total += admitted
+        if admitted < MOST_AT_ONCE:
+            return total
+
+
+def _admit_some(context: Context, key: FunctionKey) -> int:
+    entries = context.store.query(queue_prefix(key), limit=MOST_AT_ONCE)
+    if not entries:
+        return 0
+    gate = read_gate(context.store, key)
+    taken = 0 if gate is None else len(gate.record.slots)
+    writes: list[Write] = []
+    transitions: list[tuple[Invocation, Invocation]] = []
+    for entry in entries:
+        stored = context.store.get(invocation_key(entry.record.invocation_id))
+        if stored is None or stored.record.waiting_in is not QueueName.QUEUE:
+            raise Conflict(f"{entry.record.invocation_id} has left the queue since its entry was read")
+        if taken + len(transitions) >= stored.record.resource_spec.max_concurrency:
+            break
+        new = admit(stored.record, context.ids.new("exe"), context.clock.now())
+        writes += invocation_writes(stored, new)
+        transitions.append((stored.record, new))
+    if not transitions:
+        return 0
+    context.store.commit([*writes, *gate_writes(context.store, key, transitions)])
+    return len(transitions)

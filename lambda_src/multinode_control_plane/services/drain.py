@@ -1,0 +1,141 @@
+"""⑦ Deleting a project: cancel all that is open, wait until it has gone, then remove every record of it.
+
+Each call does a bounded piece of work and may be cut short anywhere: the project's own record goes last, so the next
+call goes on. What is open is read from gates and queues, strongly consistent, never from an index that may lag.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from multinode_control_plane.core.endings import cancel as cancelled
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.keys import (
+    Index,
+    Key,
+    Prefix,
+    backoff_prefix,
+    children_prefix,
+    function_index_value,
+    input_key,
+    invocation_key,
+    key_of,
+    outputs_prefix,
+    project_key,
+    queue_prefix,
+    versions_prefix,
+)
+from multinode_control_plane.core.records import ChildLink, FunctionKey, Invocation, Output, Record, Version
+from multinode_control_plane.ports import Compute, Delete, Logs, Stored, Write
+from multinode_control_plane.services import commit
+from multinode_control_plane.services.context import Context
+from multinode_protocol.failures import ErrorCode
+
+__all__ = ["drain"]
+
+CAUSE = "its project is being deleted"
+AT_ONCE = 100
+MOST_PER_CALL = 2_000
+"""Invocations cancelled or removed by one call."""
+
+
+def drain(context: Context, compute: Compute, logs: Logs, project_name: str) -> bool:
+    """Return True once nothing of the project is left; False when there is more to do, now or later."""
+    project = context.store.get(project_key(project_name))
+    if project is None:
+        return True
+    if project.record.deletion_requested_at is None:
+        return False
+    versions = context.store.query(versions_prefix(project_name))
+    keys = [key for version in versions for key in _function_keys(version.record)]
+    if not _all_ended(context, keys):
+        return False
+    budget = MOST_PER_CALL
+    for key in keys:
+        for stored in _listed(context, key):
+            if budget == 0 or not _remove_invocation(context, logs, stored):
+                return False
+            budget -= 1
+        _remove(context, [gate] if (gate := commit.read_gate(context.store, key)) is not None else [])
+    compute.forget_project(project_name)
+    _remove(context, versions)
+    _remove(context, [project])
+    return True
+
+
+def _function_keys(version: Version) -> list[FunctionKey]:
+    return [FunctionKey(version.project_name, version.version_id, spec.function_name) for spec in version.functions]
+
+
+def _all_ended(context: Context, keys: list[FunctionKey]) -> bool:
+    """Cancel what is open, and return True when nothing was."""
+    count = 0
+    for key in keys:
+        for invocation_id in _open_invocations(context, key):
+            _cancel(context, invocation_id)
+            count += 1
+            if count == MOST_PER_CALL:
+                return False
+    return count == 0
+
+
+def _open_invocations(context: Context, key: FunctionKey) -> Iterator[str]:
+    """Yield the ids of the function's invocations that hold a slot or wait for one: all that are not terminated."""
+    gate = commit.read_gate(context.store, key)
+    yield from () if gate is None else gate.record.slots.values()
+    for prefix in (queue_prefix(key), backoff_prefix(key)):
+        after: str | None = None
+        while entries := context.store.query(prefix, limit=AT_ONCE, after=after):
+            yield from (entry.record.invocation_id for entry in entries)
+            after = key_of(entries[-1].record).sort
+
+
+def _cancel(context: Context, invocation_id: str) -> None:
+    try:
+        commit.change(context, invocation_id, lambda invocation, now: cancelled(invocation, CAUSE, now))
+    except Refused as refused:
+        if refused.code is not ErrorCode.INVOCATION_DOES_NOT_EXIST:
+            raise
+
+
+def _listed(context: Context, key: FunctionKey) -> Iterator[Stored[Record]]:
+    offset: str | None = None
+    while True:
+        page = context.store.list(Index.BY_FUNCTION, function_index_value(key), limit=AT_ONCE, offset=offset)
+        yield from page.items
+        if page.next_offset is None:
+            return
+        offset = page.next_offset
+
+
+def _remove_invocation(context: Context, logs: Logs, listed: Stored[Record]) -> bool:
+    """Remove an invocation with its payloads, links and logs; False when it is not terminated after all."""
+    if not isinstance(listed.record, Invocation):
+        return True
+    invocation_id = listed.record.invocation_id
+    stored = context.store.get(invocation_key(invocation_id))
+    if stored is None:
+        return True
+    if not stored.record.terminated:
+        return False
+    for execution in stored.record.executions:
+        logs.delete(execution)
+    children: Prefix[ChildLink] = children_prefix(invocation_id)
+    outputs: Prefix[Output] = outputs_prefix(invocation_id)
+    while links := context.store.query(children, limit=AT_ONCE):
+        _remove(context, links)
+    _remove(context, context.store.query(outputs))
+    payload = context.store.get(input_key(invocation_id))
+    _remove(context, [] if payload is None else [payload])
+    _remove(context, [stored])
+    return True
+
+
+def _remove(context: Context, stored: Sequence[Stored[Record]]) -> None:
+    """Delete records, each as it was read. A Conflict means that somebody else is at it: the next call sees to it."""
+    for start in range(0, len(stored), AT_ONCE):
+        writes: list[Write] = [_delete(item) for item in stored[start : start + AT_ONCE]]
+        context.store.commit(writes)
+
+
+def _delete(stored: Stored[Record]) -> Write:
+    key: Key[Record] = key_of(stored.record)
+    return Delete(key, stored.version)

@@ -1,0 +1,129 @@
+"""② Creating, reading and cancelling invocations."""
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+
+from multinode_control_plane.core.endings import cancel as cancelled
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.keys import invocation_key, project_key
+from multinode_control_plane.core.lifecycle import create as created
+from multinode_control_plane.core.records import ChildLink, Invocation, ParentRef, Payload, Version
+from multinode_control_plane.ports import ABSENT, Check, Put, Stored, Write
+from multinode_control_plane.services import commit
+from multinode_control_plane.services.context import Context, commit_with_retries
+from multinode_protocol.failures import ErrorCode
+
+__all__ = ["cancel", "create", "load"]
+
+
+def load(context: Context, invocation_id: str) -> Invocation:
+    """Return the invocation. Raises Refused(INVOCATION_DOES_NOT_EXIST)."""
+    return commit.load(context, invocation_id).record
+
+
+def create(
+    context: Context,
+    version: Version,
+    function_name: str,
+    *,
+    invocation_id: str | None,
+    input_text: str,
+    parent: ParentRef | None,
+) -> Invocation:
+    """Return the new invocation, durable; the same request again returns the one that it made before.
+
+    `invocation_id` is the client's; None draws one, and then a repeated request is another invocation.
+    Raises Refused: FUNCTION_, PROJECT_DOES_NOT_EXIST, PROJECT_IS_BEING_DELETED, INVOCATION_ALREADY_EXISTS (the id is
+    that of another request), PARENT_INVOCATION_DOES_NOT_EXIST, _HAS_ENDED, LIMIT_IS_REACHED.
+    """
+    spec = version.function(function_name)
+    if spec is None:
+        raise Refused(ErrorCode.FUNCTION_DOES_NOT_EXIST)
+    chosen_id = invocation_id or context.ids.new("inv")
+    digest = hashlib.sha256(input_text.encode()).hexdigest()
+
+    def attempt() -> Invocation:
+        existing = context.store.get(invocation_key(chosen_id))
+        if existing is not None:
+            return _same_request(existing.record, version, function_name, digest, parent)
+        project_check = _check_project(context, version.project_name)
+        parent_writes, depth = _parent_writes(context, version, parent, chosen_id)
+        new = created(
+            version,
+            spec,
+            invocation_id=chosen_id,
+            parent=parent,
+            depth=depth,
+            input_digest=digest,
+            now=context.clock.now(),
+        )
+        payload = Put(Payload(chosen_id, input_text), ABSENT)
+        context.store.commit([*commit.creation_writes(new), payload, project_check, *parent_writes])
+        return new
+
+    return commit_with_retries(context, attempt)
+
+
+def _same_request(
+    existing: Invocation, version: Version, function_name: str, digest: str, parent: ParentRef | None
+) -> Invocation:
+    key = existing.function_key
+    # The version may differ: `latest` may have moved on between a request and its repetition.
+    same = (key.project_name, key.function_name) == (version.project_name, function_name)
+    if same and existing.input_digest == digest and existing.parent == parent:
+        return existing
+    raise Refused(ErrorCode.INVOCATION_ALREADY_EXISTS)
+
+
+def _check_project(context: Context, project_name: str) -> Check:
+    """Return the condition that the project is still there and is not being deleted when the commit is made."""
+    project = context.store.get(project_key(project_name))
+    if project is None:
+        raise Refused(ErrorCode.PROJECT_DOES_NOT_EXIST)
+    if project.record.deletion_requested_at is not None:
+        raise Refused(ErrorCode.PROJECT_IS_BEING_DELETED)
+    return Check(project_key(project_name), project.version)
+
+
+def _parent_writes(
+    context: Context, version: Version, parent: ParentRef | None, child_id: str
+) -> tuple[list[Write], int]:
+    """Return the writes that link a child to its parent while that still accepts children, and the child's depth."""
+    if parent is None:
+        return [], 0
+    stored = context.store.get(invocation_key(parent.invocation_id))
+    if stored is None or not _is_parent(stored.record, version, parent) or parent.invocation_id == child_id:
+        raise Refused(ErrorCode.PARENT_INVOCATION_DOES_NOT_EXIST)
+    if stored.record.status.finished or stored.record.cancellation_requested_at is not None:
+        raise Refused(ErrorCode.PARENT_INVOCATION_HAS_ENDED)
+    depth = stored.record.depth + 1
+    if depth > context.limits.max_depth:
+        raise Refused(ErrorCode.LIMIT_IS_REACHED, f"subtasks may be nested {context.limits.max_depth} deep")
+    link = Put(ChildLink(parent.invocation_id, child_id), ABSENT)
+    return [link, _parent_condition(stored)], depth
+
+
+def _parent_condition(stored: Stored[Invocation]) -> Write:
+    """Return the write that fails when the parent changes meanwhile; the first child also marks it as a parent."""
+    if stored.record.has_children:
+        return Check(invocation_key(stored.record.invocation_id), stored.version)
+    return Put(replace(stored.record, has_children=True), stored.version)
+
+
+def _is_parent(candidate: Invocation, version: Version, parent: ParentRef) -> bool:
+    return (candidate.project_name, candidate.function_name) == (version.project_name, parent.function_name)
+
+
+def cancel(context: Context, invocation_id: str, cause: str) -> Invocation:
+    """Return the invocation with its end asked for; asking again changes nothing while it is unfinished.
+
+    Raises Refused: INVOCATION_DOES_NOT_EXIST, INVOCATION_IS_ALREADY_TERMINATED when it has its final status.
+    """
+
+    def decide(invocation: Invocation, now: datetime) -> Invocation:
+        if invocation.status.finished:
+            raise Refused(ErrorCode.INVOCATION_IS_ALREADY_TERMINATED)
+        return cancelled(invocation, cause, now)
+
+    return commit.change(context, invocation_id, decide)

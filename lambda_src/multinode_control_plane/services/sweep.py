@@ -1,0 +1,187 @@
+"""⑦ What is due, and what events missed: run every minute on AWS, and exactly when something is due locally.
+
+The sweep decides nothing of its own: it applies the transitions of the core to what its lists propose, each on the
+record as it then is, and nudges the reactor where an effect seems lost. Two sweeps at once do no harm.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from multinode_control_plane.core import endings
+from multinode_control_plane.core.endings import ContainerExit, ExitKind
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.keys import DUE_DELETION, DUE_OPEN, DUE_WAITING, Index, due_sort, invocation_key
+from multinode_control_plane.core.records import Invocation, Project, Record, seconds
+from multinode_control_plane.ports import Compute, Conflict, ContainerState, Logs
+from multinode_control_plane.services import commit, task_events
+from multinode_control_plane.services.context import Context
+from multinode_control_plane.services.drain import drain
+from multinode_control_plane.services.reactor import gone_for_good
+from multinode_protocol.failures import ErrorCode
+
+__all__ = ["SweepReport", "sweep"]
+
+logger = logging.getLogger(__name__)
+
+PAGE = 100
+MOST_PER_SWEEP = 5_000
+"""Invocations handled in one go; what is left is still due for the next one."""
+DRAIN_AGAIN_S = 1.0
+ORPHAN_GRACE_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What one sweep did; `failed` counts records that could not be handled and stay due. None: nothing is due."""
+
+    due: int
+    settled: int
+    orphans: int
+    draining: int
+    failed: int
+    next_due: datetime | None
+
+
+def sweep(context: Context, compute: Compute, logs: Logs, *, reconcile: bool) -> SweepReport:
+    """Return what was done about all that is due; with `reconcile`, every open container was looked at too.
+
+    A record that cannot be handled is logged and does not keep the others waiting.
+    """
+    tally = _Tally()
+    now = context.clock.now()
+    for value in (DUE_OPEN, DUE_WAITING):
+        for record in _listed(context, value, before=due_sort(int(now.timestamp() * 1000) + 1)):
+            tally.due += tally.tried(lambda record=record: _act_on_due(context, record))  # type: ignore[misc]
+    if reconcile:
+        _reconcile(context, compute, tally)
+    for record in _listed(context, DUE_DELETION):
+        tally.draining += tally.tried(lambda record=record: _drain(context, compute, logs, record))  # type: ignore[misc]
+    return SweepReport(
+        tally.due, tally.settled, tally.orphans, tally.draining, tally.failed, _next_due(context, tally.draining)
+    )
+
+
+class _Tally:
+    """Counts, and keeps one record's failure from the others."""
+
+    def __init__(self) -> None:
+        self.due = self.settled = self.orphans = self.draining = self.failed = 0
+
+    def tried(self, action: Callable[[], bool]) -> bool:
+        """Return what `action` returns; False after logging an exception of it."""
+        try:
+            return action()
+        except Exception:
+            logger.exception("the sweep could not handle a record")
+            self.failed += 1
+            return False
+
+
+def _listed(context: Context, value: str, *, before: str | None = None) -> Iterator[Record]:
+    """Yield the records that the index proposes, page by page; the index may lag, so each is only a proposal."""
+    offset: str | None = None
+    for _ in range(MOST_PER_SWEEP // PAGE):
+        page = context.store.list(Index.BY_DUE, value, limit=PAGE, offset=offset, before=before)
+        yield from (stored.record for stored in page.items)
+        if page.next_offset is None:
+            return
+        offset = page.next_offset
+
+
+def _act_on_due(context: Context, record: Record) -> bool:
+    if not isinstance(record, Invocation):
+        return False
+    try:
+        commit.change(context, record.invocation_id, endings.due)
+    except Refused as refused:
+        if refused.code is not ErrorCode.INVOCATION_DOES_NOT_EXIST:
+            raise
+        return False
+    return True
+
+
+# --- reconciliation ------------------------------------------------------------------------------------------------
+
+
+def _reconcile(context: Context, compute: Compute, tally: _Tally) -> None:
+    """Settle executions whose container has gone without an event, and stop containers that no execution knows.
+
+    What runs is listed first: a container launched after that is not taken for an orphan.
+    """
+    running = compute.running()
+    batch: list[Invocation] = []
+    for record in _listed(context, DUE_OPEN):
+        if isinstance(record, Invocation):
+            batch.append(record)
+        if len(batch) == PAGE:
+            tally.settled += _settle_gone(context, compute, batch, tally)
+            batch = []
+    tally.settled += _settle_gone(context, compute, batch, tally)
+    for state in running:
+        tally.orphans += tally.tried(lambda state=state: _stop_orphan(context, compute, state))  # type: ignore[misc]
+
+
+def _settle_gone(context: Context, compute: Compute, invocations: list[Invocation], tally: _Tally) -> int:
+    workers = [e.worker for i in invocations if (e := i.open_execution) is not None and e.worker is not None]
+    if not workers:
+        return 0
+    states = {state.execution_id: state for state in compute.describe(workers)}
+    return sum(
+        tally.tried(lambda invocation=invocation: _settle_one(context, invocation, states))  # type: ignore[misc]
+        for invocation in invocations
+    )
+
+
+def _settle_one(context: Context, invocation: Invocation, states: dict[str, ContainerState]) -> bool:
+    execution = invocation.open_execution
+    if execution is None or execution.worker is None:
+        return False
+    state = states.get(execution.execution_id)
+    if state is None and gone_for_good(execution, context.clock.now()):
+        ended = ContainerExit(ExitKind.INTERRUPTED, "the container has vanished without a trace")
+    elif state is not None and state.exit is not None:
+        ended = state.exit
+    else:
+        return False
+    task_events.container_ended(
+        context, invocation.invocation_id, execution.execution_id, ended, worker=execution.worker
+    )
+    return True
+
+
+def _stop_orphan(context: Context, compute: Compute, state: ContainerState) -> bool:
+    """Stop a container whose execution has ended, or whose invocation does not exist; True when there was one."""
+    if state.invocation_id is None:
+        return False
+    stored = context.store.get(invocation_key(state.invocation_id))
+    execution = None if stored is None else stored.record.execution(state.execution_id)
+    if execution is not None and execution.open:
+        return False
+    logger.warning("stopping container %s: no open execution knows it", state.worker.identifier)
+    compute.stop(state.worker, ORPHAN_GRACE_S)
+    return True
+
+
+# --- deletion -----------------------------------------------------------------------------------------------------
+
+
+def _drain(context: Context, compute: Compute, logs: Logs, record: Record) -> bool:
+    """Return True when there is more to do. A Conflict means that somebody else is at it: the next sweep sees to it."""
+    try:
+        return isinstance(record, Project) and not drain(context, compute, logs, record.project_name)
+    except Conflict:
+        return True
+
+
+def _next_due(context: Context, draining: int) -> datetime | None:
+    times = [context.clock.now() + seconds(DRAIN_AGAIN_S)] if draining else []
+    for value in (DUE_OPEN, DUE_WAITING):
+        page = context.store.list(Index.BY_DUE, value, limit=1)
+        times += [
+            stored.record.due_at
+            for stored in page.items
+            if isinstance(stored.record, Invocation) and stored.record.due_at is not None
+        ]
+    return min(times, default=None)

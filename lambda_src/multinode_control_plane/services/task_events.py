@@ -1,0 +1,64 @@
+"""⑦ What the platform tells of containers."""
+
+from datetime import datetime
+
+from multinode_control_plane.core import endings
+from multinode_control_plane.core.endings import ContainerExit
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.records import Invocation, WorkerDetails
+from multinode_control_plane.services import commit
+from multinode_control_plane.services.context import Context
+from multinode_protocol.failures import ErrorCode
+
+__all__ = ["container_ended", "container_running"]
+
+
+def container_ended(
+    context: Context,
+    invocation_id: str,
+    execution_id: str,
+    exit: ContainerExit,  # noqa: A002 - the platform's own word
+    *,
+    worker: WorkerDetails | None = None,
+    task_version: int = 0,
+) -> Invocation | None:
+    """Return the invocation after a container of it is gone for good, or None when it does not exist any more.
+
+    The only way in which an execution ends: events, sweep and reactor all come here. Telling it twice changes nothing.
+    """
+    jitter = context.ids.jitter()
+
+    def decide(invocation: Invocation, now: datetime) -> Invocation:
+        return endings.container_ended(
+            invocation,
+            execution_id,
+            exit,
+            worker=worker,
+            task_version=task_version,
+            max_failed_launches=context.limits.max_failed_launches,
+            hold_s=context.limits.hold_retry_s,
+            jitter=jitter,
+            now=now,
+        )
+
+    return _unless_gone(context, invocation_id, decide)
+
+
+def container_running(
+    context: Context, invocation_id: str, execution_id: str, worker: WorkerDetails, task_version: int = 0
+) -> Invocation | None:
+    """Return the invocation with a container that an event told of, or None when it does not exist any more."""
+
+    def decide(invocation: Invocation, now: datetime) -> Invocation:
+        return endings.container_running(invocation, execution_id, worker, task_version, now)
+
+    return _unless_gone(context, invocation_id, decide)
+
+
+def _unless_gone(context: Context, invocation_id: str, decide: commit.Decide) -> Invocation | None:
+    try:
+        return commit.change(context, invocation_id, decide)
+    except Refused as refused:
+        if refused.code is ErrorCode.INVOCATION_DOES_NOT_EXIST:
+            return None
+        raise

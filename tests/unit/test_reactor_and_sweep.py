@@ -1,0 +1,346 @@
+"""Lost, repeated and late effects, and how the sweep repairs them."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from multinode_control_plane.core.effects import Admit, Announce, Launch, effects
+from multinode_control_plane.core.endings import ContainerExit
+from multinode_control_plane.core.records import Invocation, Project, QueueName, RetryPolicy, WorkerDetails
+from multinode_control_plane.ports import Change, ExitKind, Put
+from multinode_control_plane.services import task_events
+from multinode_control_plane.services.drain import drain
+from multinode_control_plane.services.reactor import react
+from multinode_protocol.status import InvocationStatus, WorkerStatus
+from tests.world import FAILURE, World, function_spec
+
+
+def test_every_change_delivered_twice_does_nothing_twice() -> None:
+    world = World()
+    created = world.create()
+    seen: list[Change] = []
+    while world.store.changes:
+        change = world.store.changes.pop(0)
+        seen.append(change)
+        react(world.reactor, change)
+    before = world.get(created)
+    for change in seen:
+        react(world.reactor, change)
+    world.react()
+    assert world.get(created) == before
+    assert len(world.compute.containers) == 1
+
+
+def test_a_launch_whose_answer_is_lost_is_repeated_with_the_same_token() -> None:
+    world = World()
+    launch = world.compute.launch
+    answers = iter([TimeoutError("no answer")])
+
+    def lose_the_answer(request):  # type: ignore[no-untyped-def]
+        worker = launch(request)
+        for error in answers:
+            raise error
+        return worker
+
+    world.compute.launch = lose_the_answer  # type: ignore[method-assign]
+    created = world.create()
+    react(world.reactor, world.store.changes.pop(0))
+    change = world.store.changes.pop(0)
+    with pytest.raises(TimeoutError):
+        react(world.reactor, change)
+    react(world.reactor, change)
+    world.react()
+    assert list(world.compute.containers) == [world.token(created)]
+    assert world.get(created).executions[0].worker_status is WorkerStatus.PROVISIONING
+
+
+def test_a_worker_that_starts_before_the_launch_is_recorded_keeps_its_state() -> None:
+    world = World()
+    launch = world.compute.launch
+
+    def start_before_the_answer(request):  # type: ignore[no-untyped-def]
+        worker = launch(request)
+        world.start(request.invocation.invocation_id)
+        return worker
+
+    world.compute.launch = start_before_the_answer  # type: ignore[method-assign]
+    created = world.create()
+    world.react()
+    execution = world.get(created).executions[0]
+    assert (execution.worker_status, execution.worker is not None) == (WorkerStatus.RUNNING, True)
+
+
+def test_an_effect_that_fails_does_not_keep_the_others_back() -> None:
+    world = World()
+
+    def refuse(announcements):  # type: ignore[no-untyped-def]
+        raise ConnectionError("bus away")
+
+    world.announcer.announce = refuse  # type: ignore[method-assign]
+    created = world.create()
+    with pytest.raises(ConnectionError):
+        react(world.reactor, world.store.changes.pop(0))
+    assert len(world.get(created).executions) == 1
+
+
+def test_every_status_is_announced_once() -> None:
+    world = World()
+    created = world.started()
+    world.cancel(created)
+    world.react()
+    world.container_ends(created)
+    world.react()
+    told = [(a.previous, a.invocation.status) for a in world.announcer.announced]
+    assert told == [(None, "PENDING"), ("PENDING", "RUNNING"), ("RUNNING", "CANCELLING"), ("CANCELLING", "CANCELLED")]
+
+
+def test_a_deleted_invocation_calls_for_nothing() -> None:
+    world = World()
+    created = world.create()
+    old = world.get(created)
+    assert effects(old, None, world.clock.now()) == ()
+    react(world.reactor, Change(old, None))
+    assert world.announcer.announced == []
+
+
+def test_a_nudge_calls_for_everything_again() -> None:
+    world = World()
+    created = world.create()
+    waiting = world.get(created)
+    admit = Admit(waiting.function_key)
+    assert effects(None, waiting, world.clock.now()) == (admit, Announce(None))
+    assert effects(waiting, waiting, world.clock.now()) == ()
+    assert effects(waiting, replace(waiting, nudges=1), world.clock.now()) == (admit,)
+
+
+@pytest.mark.parametrize("lost", ["admission", "launch"])
+def test_a_lost_effect_is_repaired_by_the_sweep(lost: str) -> None:
+    world = World()
+    created = world.create()
+    if lost == "launch":
+        react(world.reactor, world.store.changes.pop(0))
+    world.store.changes.clear()
+    world.advance(59)
+    world.sweep()
+    assert world.compute.containers == {}
+    world.advance(2)
+    world.sweep()
+    assert list(world.compute.containers) == [world.token(created)]
+
+
+def test_a_long_queue_is_checked_ever_more_rarely() -> None:
+    world = World((function_spec(max_concurrency=1),))
+    world.started()
+    waiting = world.create()
+    world.react()
+    checks = 0
+    for _ in range(24 * 60):  # a sweep every minute of a day
+        world.advance(60)
+        checks += world.get(waiting).due_at <= world.clock.now()  # type: ignore[operator]
+        world.sweep()
+    # Each check doubles the waiting time to the next: 1, 2, 4, ... 1024 minutes are 11 checks.
+    assert checks == 11
+
+
+def test_a_lost_event_is_settled_by_reconciliation() -> None:
+    world = World()
+    created = world.started()
+    world.finish(created)
+    world.compute.end(world.token(created))
+    report = world.sweep(reconcile=True)
+    assert (report.settled, world.get(created).terminated) == (1, True)
+    assert world.sweep(reconcile=True).settled == 0
+
+
+def test_a_container_that_vanished_is_an_infrastructure_failure() -> None:
+    world = World((function_spec(max_retries=1),))
+    created = world.started()
+    del world.compute.containers[world.token(created)]
+    world.sweep(reconcile=True)
+    assert len(world.get(created).executions) == 1  # it may not be visible yet
+    world.advance(61)
+    world.sweep(reconcile=True)
+    assert [e.attempt for e in world.get(created).executions] == [1, 2]
+    assert world.get(created).last_failure == "the container has vanished without a trace"
+
+
+def test_a_container_that_no_open_execution_knows_is_stopped() -> None:
+    world = World()
+    created = world.started()
+    token = world.token(created)
+    execution = world.execution_id(created)
+    gone = ContainerExit(ExitKind.INTERRUPTED, "reported gone, wrongly")
+    task_events.container_ended(world.context, created, execution, gone)
+    assert world.sweep(reconcile=True).orphans == 1
+    assert world.compute.stops == [token]
+
+
+def test_a_container_of_an_open_execution_is_no_orphan() -> None:
+    world = World()
+    world.started()
+    assert world.sweep(reconcile=True).orphans == 0
+
+
+def test_a_record_that_cannot_be_handled_keeps_no_other_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    world = World((function_spec(max_concurrency=1, max_queue_s=5),))
+    world.started()
+    bad, good = world.create(), world.create()
+    world.react()
+    get = world.store.get
+
+    def get_but_not_bad(key):  # type: ignore[no-untyped-def]
+        if key.partition == f"INV#{bad}":
+            raise ValueError("unreadable")
+        return get(key)
+
+    world.store.get = get_but_not_bad  # type: ignore[method-assign]
+    world.advance(6)
+    report = world.sweep()
+    world.store.get = get  # type: ignore[method-assign]
+    assert report.failed == 1
+    assert world.get(good).status is InvocationStatus.TIMED_OUT
+    assert "could not handle a record" in caplog.text
+
+
+def test_the_sweep_says_when_something_is_due_next() -> None:
+    world = World((function_spec(max_queue_s=30),))
+    assert world.sweep().next_due is None
+    world.create()
+    world.react()
+    assert world.sweep().next_due == world.clock.now() + timedelta(seconds=30)
+
+
+def test_an_event_of_another_container_changes_nothing() -> None:
+    world = World()
+    created = world.started()
+    foreign = WorkerDetails("TEST", "someone-else", "x")
+    lost = ContainerExit(ExitKind.INTERRUPTED, "lost")
+    execution = world.execution_id(created)
+    task_events.container_ended(world.context, created, execution, lost, worker=foreign)
+    assert world.get(created).status is InvocationStatus.RUNNING
+
+
+def test_an_event_tells_of_a_container_whose_launch_got_no_answer() -> None:
+    world = World()
+    created = world.create()
+    react(world.reactor, world.store.changes.pop(0))
+    execution = world.execution_id(created)
+    worker = WorkerDetails("TEST", f"{execution}-1", "log")
+    task_events.container_running(world.context, created, execution, worker, 3)
+    known = world.get(created).executions[0]
+    assert (known.worker, known.worker_status, known.task_version) == (worker, WorkerStatus.PROVISIONING, 3)
+    older = WorkerDetails("TEST", "other", "log")
+    task_events.container_running(world.context, created, execution, older, 2)
+    task_events.container_running(world.context, created, execution, older, 4)
+    assert world.get(created).executions[0] == known
+
+
+def test_events_of_what_does_not_exist_any_more_are_taken_without_an_error() -> None:
+    world = World()
+    gone = ContainerExit(ExitKind.EXITED, "exited", 0)
+    assert task_events.container_ended(world.context, "inv-x", "exe-x", gone) is None
+    assert task_events.container_running(world.context, "inv-x", "exe-x", WorkerDetails("TEST", "a", "b")) is None
+
+
+def test_an_event_repeated_after_a_retry_began_does_not_touch_the_new_execution() -> None:
+    world = World((function_spec(max_retries=1),))
+    created = world.started()
+    old = world.get(created).executions[0]
+    world.finish(created, FAILURE)
+    world.container_ends(created)
+    world.react()
+    before = world.get(created)
+    again = ContainerExit(ExitKind.EXITED, "exited", 0)
+    task_events.container_ended(world.context, created, old.execution_id, again, worker=old.worker)
+    assert world.get(created) == before
+
+
+def test_a_launch_is_not_called_for_while_it_backs_off() -> None:
+    world = World()
+    created = world.create()
+    react(world.reactor, world.store.changes.pop(0))
+    pending = world.get(created)
+    execution = replace(pending.executions[0], launch_after=world.after(10), launch_attempt=2)
+    backing_off = replace(pending, executions=(execution,))
+    assert effects(pending, backing_off, world.clock.now()) == ()
+    nudged = replace(backing_off, nudges=1)
+    assert effects(backing_off, nudged, world.after(11)) == (Launch(execution.execution_id, 2),)
+
+
+# --- undeploy -------------------------------------------------------------------------------------------------------
+
+
+def delete_project(world: World) -> None:
+    world.store.commit([Put(Project("p", world.clock.now(), world.clock.now()), 1)])
+
+
+def test_undeploy_cancels_all_waits_for_the_containers_and_leaves_nothing() -> None:
+    slow_retry = RetryPolicy(initial_delay_s=60)
+    world = World((function_spec(max_concurrency=2, max_retries=3, retry=slow_retry),))
+    finished = world.started()
+    world.finish(finished)
+    world.container_ends(finished)
+    running, backing_off = world.started(), world.started()
+    world.container_ends(backing_off, ExitKind.INTERRUPTED, "lost", None)
+    child = world.started(parent=running)
+    waiting = world.create(parent=running)
+    world.react()
+    assert [world.get(i).waiting_in for i in (backing_off, waiting)] == [QueueName.BACKOFF, QueueName.QUEUE]
+    delete_project(world)
+    report = world.sweep()
+    assert (report.draining, report.next_due) == (1, world.after(1))
+    open_ones = [i for i in world.store.records(Invocation) if not i.terminated]
+    assert {i.invocation_id: i.status for i in open_ones} == dict.fromkeys(
+        (running, child), InvocationStatus.CANCELLING
+    )
+    assert {world.get(i).status for i in (waiting, backing_off)} == {InvocationStatus.CANCELLED}
+    for invocation in open_ones:
+        world.container_ends(invocation.invocation_id, ExitKind.STOPPED, "stopped", 143)
+        world.react()
+    assert world.get(child).status is InvocationStatus.CANCELLED
+    report = world.sweep()
+    assert (report.draining, world.store.items) == (0, {})
+    assert world.compute.forgotten == ["p"]
+    assert len(world.logs.deleted) >= 3
+    assert world.sweep().next_due is None
+
+
+def test_drain_leaves_alone_what_is_not_to_be_deleted() -> None:
+    world = World()
+    world.create()
+    items = len(world.store.items)
+    assert drain(world.context, world.compute, world.logs, "p") is False
+    assert drain(world.context, world.compute, world.logs, "unknown") is True
+    assert len(world.store.items) == items
+
+
+def test_two_drains_at_once_do_no_harm() -> None:
+    world = World()
+    delete_project(world)
+    commit = world.store.commit
+
+    def another_drain_first(writes):  # type: ignore[no-untyped-def]
+        world.store.commit = commit  # type: ignore[method-assign]
+        assert drain(world.context, world.compute, world.logs, "p") is True
+        commit(writes)
+
+    world.store.commit = another_drain_first  # type: ignore[method-assign]
+    assert world.sweep().draining == 1
+    assert world.sweep().draining == 0
+    assert world.store.items == {}
+
+
+def test_a_drain_of_thousands_takes_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multinode_control_plane.services.drain.MOST_PER_CALL", 3)
+    world = World((function_spec(max_concurrency=1),))
+    for _ in range(5):
+        world.create()
+    world.store.changes.clear()
+    delete_project(world)
+    calls = 0
+    while not drain(world.context, world.compute, world.logs, "p"):
+        calls += 1
+    # 5 cancels: two calls, and one that finds none open and removes 3; the next removes 2 and the project.
+    assert calls == 3
+    assert world.store.items == {}
