@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
-from multinode_control_plane.core.codec import JsonObject, decode, encode
+from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.keys import Index, Key, Prefix, index_entries, key_of
 from multinode_control_plane.core.records import Execution, Invocation, Record, WorkerDetails
 from multinode_control_plane.ports import (
@@ -45,7 +45,7 @@ __all__ = [
 
 R = TypeVar("R", bound=Record)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-Item = tuple[int, JsonObject]
+Item = tuple[int, Record]
 
 
 class MemoryStore:
@@ -60,7 +60,7 @@ class MemoryStore:
     def get(self, key: Key[R]) -> Stored[R] | None:
         with self._lock:
             item = self.items.get((key.partition, key.sort))
-            return None if item is None else Stored(cast(R, decode(item[1])), item[0])
+            return None if item is None else Stored(cast(R, item[1]), item[0])
 
     def query(
         self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
@@ -77,7 +77,7 @@ class MemoryStore:
             if after is not None:
                 sorts = [sort for sort in sorts if (sort < after if newest_first else sort > after)]
             found = [self.items[prefix.partition, sort] for sort in sorts[:limit]]
-            return [Stored(cast(R, decode(body)), version) for version, body in found]
+            return [Stored(cast(R, record), version) for version, record in found]
 
     def list(
         self,
@@ -92,8 +92,7 @@ class MemoryStore:
         past = None if offset is None else _read_offset(offset, index, value)
         with self._lock:
             rows: list[tuple[str, Stored[Record]]] = []
-            for version, body in self.items.values():
-                record = decode(body)
+            for version, record in self.items.values():
                 rows += [
                     (entry.sort, Stored(record, version))
                     for entry in index_entries(record)
@@ -137,15 +136,15 @@ class MemoryStore:
             new_record = None
         else:
             new_record = write.record
-            self.items[key] = (1 if old is None else old[0] + 1, encode(write.record))
-        old_record = None if old is None else decode(old[1])
+            self.items[key] = (1 if old is None else old[0] + 1, decode(encode(write.record)))
+        old_record = None if old is None else old[1]
         if isinstance(old_record, Invocation) or isinstance(new_record, Invocation):
             return Change(cast(Invocation | None, old_record), cast(Invocation | None, new_record))
         return None
 
     def records(self, kind: type[R]) -> Sequence[R]:
         """Return every record of a type, for assertions."""
-        return [record for _, body in self.items.values() if isinstance(record := decode(body), kind)]
+        return [record for _, record in self.items.values() if isinstance(record, kind)]
 
 
 def _key(write: Write) -> tuple[str, str]:

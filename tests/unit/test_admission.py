@@ -124,3 +124,22 @@ def test_a_lost_container_gives_its_slot_back_in_the_commit_that_ends_it() -> No
     assert world.store.commits == commits + 1
     assert world.slots() == {}
     assert world.get(first).executions[0].worker_status is WorkerStatus.TERMINATED
+
+
+def test_two_admissions_at_once_never_exceed_the_limit() -> None:
+    world = World((function_spec(max_concurrency=2),))
+    created = [world.create() for _ in range(4)]
+    world.store.changes.clear()
+    key = world.get(created[0]).function_key
+    get, calls = world.store.get, []
+
+    def get_with_another_admission_in_between(read_key):  # type: ignore[no-untyped-def]
+        found = get(read_key)
+        if read_key.sort == "GATE" and not calls:
+            calls.append(1)
+            admit_waiting(world.context, key)
+        return found
+
+    world.store.get = get_with_another_admission_in_between  # type: ignore[method-assign]
+    admit_waiting(world.context, key)
+    assert list(world.slots().values()) == created[:2]

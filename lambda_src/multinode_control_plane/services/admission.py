@@ -4,7 +4,7 @@ from multinode_control_plane.core.keys import invocation_key, queue_prefix
 from multinode_control_plane.core.lifecycle import admit
 from multinode_control_plane.core.records import FunctionKey, Invocation, QueueName
 from multinode_control_plane.ports import Conflict, Write
-from multinode_control_plane.services.commit import gate_writes, invocation_writes, read_gate
+from multinode_control_plane.services.commit import GateRead, gate_writes, invocation_writes, read_gate
 from multinode_control_plane.services.context import Context, commit_with_retries
 
 __all__ = ["admit_waiting"]
@@ -45,5 +45,5 @@ def _admit_some(context: Context, key: FunctionKey) -> int:
         transitions.append((stored.record, new))
     if not transitions:
         return 0
-    context.store.commit([*writes, *gate_writes(context.store, key, transitions)])
+    context.store.commit([*writes, *gate_writes(context.store, key, transitions, gate=GateRead(gate))])
     return len(transitions)

@@ -5,7 +5,7 @@ writes gates: a slot cannot leak.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from multinode_control_plane.core.errors import Refused
@@ -15,7 +15,7 @@ from multinode_control_plane.ports import ABSENT, Delete, Put, Store, Stored, Wr
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.failures import ErrorCode
 
-__all__ = ["Decide", "change", "creation_writes", "gate_writes", "invocation_writes", "load", "read_gate"]
+__all__ = ["Decide", "GateRead", "change", "creation_writes", "gate_writes", "invocation_writes", "load", "read_gate"]
 
 
 Decide = Callable[[Invocation, datetime], Invocation]
@@ -78,13 +78,29 @@ def _queue_writes(old: Invocation | None, new: Invocation) -> list[Write]:
     return writes
 
 
+@dataclass(frozen=True, slots=True)
+class GateRead:
+    """A gate as it was read; `stored` is None before the function's first admission."""
+
+    stored: Stored[Gate] | None
+
+
 def read_gate(store: Store, key: FunctionKey) -> Stored[Gate] | None:
     """Return the function's gate, or None before its first admission."""
     return store.get(gate_key(key))
 
 
-def gate_writes(store: Store, key: FunctionKey, transitions: Sequence[tuple[Invocation, Invocation]]) -> list[Write]:
-    """Return the write that gives the function's slots to what opens in `transitions` and takes them from what ends."""
+def gate_writes(
+    store: Store,
+    key: FunctionKey,
+    transitions: Sequence[tuple[Invocation, Invocation]],
+    *,
+    gate: GateRead | None = None,
+) -> list[Write]:
+    """Return the write that gives the function's slots to what opens in `transitions` and takes them from what ends.
+
+    `gate` is the gate on which the decision rests; left out, it is read, but only if it changes.
+    """
     opened = {new.open_execution.execution_id: new.invocation_id for _, new in transitions if new.open_execution}
     closed = {
         old.open_execution.execution_id
@@ -94,7 +110,7 @@ def gate_writes(store: Store, key: FunctionKey, transitions: Sequence[tuple[Invo
     held_before = {old.open_execution.execution_id for old, _ in transitions if old.open_execution}
     if not closed and opened.keys() <= held_before:
         return []
-    stored = read_gate(store, key)
-    gate = Gate(key) if stored is None else stored.record
-    slots = {execution: holder for execution, holder in gate.slots.items() if execution not in closed} | opened
-    return [Put(replace(gate, slots=slots), ABSENT if stored is None else stored.version)]
+    stored = read_gate(store, key) if gate is None else gate.stored
+    before = Gate(key) if stored is None else stored.record
+    slots = {execution: holder for execution, holder in before.slots.items() if execution not in closed} | opened
+    return [Put(replace(before, slots=slots), ABSENT if stored is None else stored.version)]

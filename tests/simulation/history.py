@@ -1,0 +1,82 @@
+"""What must hold after every commit (S) and at the end (E, L), checked on the records themselves."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from multinode_control_plane.core.records import Gate, Invocation
+from multinode_control_plane.ports import Change
+from multinode_protocol.status import InvocationStatus, Outcome
+from tests.fakes import MemoryStore
+
+__all__ = ["check_change", "check_end", "check_slots"]
+
+LEGAL = {
+    InvocationStatus.PENDING: {"RUNNING", "CANCELLED", "FAILED", "TIMED_OUT", "CANCELLING"},
+    InvocationStatus.RUNNING: {"CANCELLING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"},
+    InvocationStatus.CANCELLING: {"CANCELLED", "SUCCEEDED"},
+}
+
+
+def check_slots(store: MemoryStore, max_concurrency: int) -> None:
+    """S1: a gate holds exactly the function's open executions, and never more than it may."""
+    open_now = {
+        execution.execution_id: invocation.invocation_id
+        for invocation in store.records(Invocation)
+        if (execution := invocation.open_execution) is not None
+    }
+    held: dict[str, str] = {}
+    for gate in store.records(Gate):
+        assert len(gate.slots) <= max_concurrency, f"{len(gate.slots)} slots of {max_concurrency}"
+        held |= gate.slots
+    assert held == open_now, f"slots {held} are not the open executions {open_now}"
+
+
+def check_change(change: Change) -> None:
+    """S2, S5, S6: only legal moves; what is final stays; attempts stay within their budget."""
+    old, new = change.old, change.new
+    if new is None:
+        return
+    assert new.attempts <= new.execution_spec.max_retries + 1, f"{new.attempts} attempts"
+    assert sum(execution.open for execution in new.executions) <= 1
+    if old is None:
+        assert new.status is InvocationStatus.PENDING
+        return
+    if old.status is not new.status:
+        assert not old.status.finished, f"{old.status} became {new.status}"
+        assert new.status in LEGAL[old.status], f"{old.status} became {new.status}"
+        _check_ending(new)
+    for before, after in zip(old.executions, new.executions, strict=False):
+        assert before.execution_id == after.execution_id
+        assert before.outcome in (None, after.outcome), "an outcome is set once"
+        assert before.started_at in (None, after.started_at), "code starts once"
+        assert before.open or not after.open, "an ended execution stays ended"
+        assert before.worker_nonce in (None, after.worker_nonce)
+
+
+def _check_ending(new: Invocation) -> None:
+    outcomes = {execution.outcome for execution in new.executions}
+    match new.status:
+        case InvocationStatus.SUCCEEDED:
+            assert Outcome.SUCCEEDED in outcomes
+        case InvocationStatus.CANCELLED:
+            assert new.cancellation_requested_at is not None
+        case InvocationStatus.FAILED:
+            spent = new.attempts > new.execution_spec.max_retries or new.failed_launches >= 1
+            assert spent or not new.executions[-1].retryable
+
+
+def check_end(store: MemoryStore, created: Sequence[str], successes: Sequence[str], now: datetime) -> None:
+    """E, L: every acknowledged start exists and is final, every acknowledged success stands, nothing is left over."""
+    found = {invocation.invocation_id: invocation for invocation in store.records(Invocation)}
+    for invocation_id in created:
+        assert invocation_id in found, f"{invocation_id} was acknowledged and is lost"
+    for invocation in found.values():
+        assert invocation.terminated, f"{invocation.invocation_id} is stuck at {now}: {invocation}"
+        assert invocation.due_at is None, f"{invocation.invocation_id} is still due: {invocation}"
+    for invocation_id in successes:
+        assert found[invocation_id].status is InvocationStatus.SUCCEEDED
+    for invocation in found.values():
+        parent = found.get(invocation.parent.invocation_id) if invocation.parent else None
+        if parent is not None and parent.status not in (InvocationStatus.SUCCEEDED,):
+            assert not invocation.cascade_pending
+    assert not [key for key in store.items if key[1].startswith(("QUEUE", "BACKOFF"))], "an entry was left in a queue"
