@@ -55,6 +55,9 @@ class DeploymentInfo(TypedDict):
     multinode_version: str
     data_dir: NotRequired[str]
     """The local backend's folder, where `deploy` puts bundles. Absent elsewhere."""
+    deployment_name: NotRequired[str]
+    """On AWS: by what name `deploy` finds cluster, repository and roles."""
+    region: NotRequired[str]
 
 
 class ProjectInfo(TypedDict):

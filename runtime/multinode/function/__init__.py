@@ -1,0 +1,18 @@
+"""① Functions: what a caller holds to start, follow and cancel invocations.
+
+handle      Function, and get_deployed_function
+signature   a function's parameters as text, and whether arguments fit them
+target      to which project, version and parent the invocations of a function belong
+"""
+
+from multinode.function.handle import Function, InvocationIds, get_deployed_function, last_value
+from multinode.function.signature import check_arguments, signature_text
+
+__all__ = [
+    "Function",
+    "InvocationIds",
+    "check_arguments",
+    "get_deployed_function",
+    "last_value",
+    "signature_text",
+]

@@ -1,0 +1,117 @@
+"""① Reading one invocation, cancelling it, waiting for its end: by its id alone."""
+
+import time
+from collections.abc import Callable
+from typing import cast
+
+from multinode.errors import ControlPlaneUnreachableError, InvocationIsAlreadyTerminated, WaitTimedOutError
+from multinode.invocation.record import Invocation
+from multinode.transport import Transport, path
+from multinode_protocol.limits import MAX_WAIT_S
+from multinode_protocol.messages import InvocationInfo
+from multinode_protocol.status import InvocationStatus
+
+__all__ = ["await_end", "cancel", "fetch", "hold"]
+
+PATIENCE_S = 900.0
+"""How long a wait goes on while the control plane is away: a restart, an upgrade, a laptop between two networks."""
+LEAST_ROUND_S = 0.5
+"""An unfinished invocation is not asked for again sooner, even if the server does not hold its answers."""
+
+
+def fetch(
+    transport: Transport, invocation_id: str, *, wait_s: float = 0, retry_for_s: float | None = None
+) -> Invocation:
+    """Return the invocation as it stands; with `wait_s`, once it is finished or that many seconds have passed.
+
+    Raises: InvocationDoesNotExist and other ApiErrors, ControlPlaneUnreachableError.
+    """
+    answer = transport.request(
+        "GET",
+        path("invocations", invocation_id),
+        query={"until": "finished"} if wait_s else None,
+        wait_s=wait_s,
+        retry_for_s=retry_for_s,
+    )
+    return Invocation.from_info(cast(InvocationInfo, answer))
+
+
+def cancel(transport: Transport, invocation_id: str) -> Invocation:
+    """Ask that the invocation be cancelled, and return it as it stands then; twice is as once.
+
+    Raises: InvocationIsAlreadyTerminated when it ended otherwise first; InvocationDoesNotExist and other ApiErrors.
+    """
+    try:
+        answer = transport.request("PUT", path("invocations", invocation_id, "cancel"))
+    except InvocationIsAlreadyTerminated:
+        # Perhaps by this very request: sent again because its first answer was lost.
+        invocation = fetch(transport, invocation_id)
+        if invocation.status is InvocationStatus.CANCELLED:
+            return invocation
+        raise
+    return Invocation.from_info(cast(InvocationInfo, answer))
+
+
+def hold(
+    transport: Transport,
+    invocation_id: str,
+    wait_s: int,
+    *,
+    patience_s: float = PATIENCE_S,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Invocation:
+    """Return the invocation once it is finished, or as it stands after about `wait_s` seconds.
+
+    Never sooner than after `LEAST_ROUND_S` for an unfinished one, so that it may be called in a loop. `patience_s`: how
+    long it goes on while the control plane is away.
+    """
+    began = monotonic()
+    invocation = fetch(transport, invocation_id, wait_s=wait_s, retry_for_s=patience_s)
+    early_s = min(LEAST_ROUND_S, wait_s) - (monotonic() - began)
+    if not invocation.status.finished and early_s > 0:
+        sleep(early_s)
+    return invocation
+
+
+def await_end(
+    transport: Transport,
+    invocation_id: str,
+    timeout_s: float | None = None,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Invocation:
+    """Return the invocation once it is finished. Goes on for `PATIENCE_S` seconds while the control plane is away.
+
+    Raises: WaitTimedOutError after `timeout_s` seconds (None: never); InvocationDoesNotExist and other ApiErrors;
+    ControlPlaneUnreachableError.
+    """
+    give_up_at = float("inf") if timeout_s is None else monotonic() + timeout_s
+    while True:
+        left_s = max(0.0, give_up_at - monotonic())
+        try:
+            invocation = hold(
+                transport,
+                invocation_id,
+                int(min(MAX_WAIT_S, left_s)),
+                patience_s=min(PATIENCE_S, left_s),
+                monotonic=monotonic,
+                sleep=sleep,
+            )
+        except ControlPlaneUnreachableError as error:
+            if monotonic() < give_up_at:
+                raise
+            raise WaitTimedOutError(
+                f"Invocation {invocation_id} did not end within {timeout_s:g} s: {error}"
+            ) from error
+        if invocation.status.finished:
+            return invocation
+        left_s = give_up_at - monotonic()
+        if left_s <= 0:
+            raise WaitTimedOutError(
+                f"Invocation {invocation_id} did not end within {timeout_s:g} s; it is {invocation.status} "
+                f"({invocation.status_reason}) and goes on: wait again, or cancel it"
+            )
+        if left_s < 1:  # the server counts whole seconds
+            sleep(min(left_s, LEAST_ROUND_S))

@@ -1,0 +1,171 @@
+"""① Importing a project's `main.py` to find its functions.
+
+`discover` runs ``python -m multinode.worker.finding FD CODE_DIR TIMEOUT_S`` as a process of its own, because an import
+may print, exit, crash or never end. The answer, a `Found` or a `NotFound` in JSON, is written to the file descriptor.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Literal, TypedDict
+
+import multinode.app
+from multinode.errors import DuplicateFunctionError, MultinodeError, ParameterValidationError
+from multinode.worker.failures import cut, describe
+from multinode.worker.project import MainIsMissing, apps_in, enter, import_main
+from multinode_protocol.messages import FunctionSpec
+
+__all__ = ["Found", "Kind", "NotFound", "Problem", "find"]
+
+Kind = Literal[
+    "no_main",
+    "import_failed",
+    "no_app",
+    "several_apps",
+    "duplicate_function",
+    "no_functions",
+    "invalid_function",
+]
+
+
+class Found(TypedDict):
+    """The project's functions, and what they were found with."""
+
+    functions: list[FunctionSpec]
+    python: str
+    multinode: str
+
+
+class Problem(TypedDict):
+    kind: Kind
+    message: str
+    """One or a few lines for the user: what is wrong and what to do."""
+    traceback: str | None
+    """Where the user's code raised, trimmed to that code."""
+
+
+class NotFound(TypedDict):
+    error: Problem
+
+
+class _TookTooLong(BaseException):
+    """Not an Exception, so that what the user's code tries on an import error does not catch it."""
+
+
+def find(code_dir: Path, timeout_s: float) -> Found | NotFound:
+    """Return the functions of the project in `code_dir`, or what is wrong with it. Its `main` stays imported.
+
+    For the main thread: the time-out is an alarm, so that the traceback shows where the import was.
+    """
+    signal.signal(signal.SIGALRM, _on_alarm)
+    try:
+        enter(code_dir)
+        signal.setitimer(signal.ITIMER_REAL, timeout_s)
+        try:
+            module = import_main()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except MainIsMissing as error:
+        return _problem("no_main", str(error))
+    except BaseException as error:
+        return _import_failed(error, code_dir, timeout_s)
+    apps = apps_in(module)
+    if len(apps) != 1:
+        return _not_one_app(list(apps))
+    name, app = apps.popitem()
+    if not app.functions:
+        return _problem(
+            "no_functions", f"main.py has no functions: decorate those that shall run remotely with @{name}.function()"
+        )
+    specs: list[FunctionSpec] = []
+    for function_name, function in app.functions.items():
+        try:
+            specs.append(function.spec())
+        except (MultinodeError, TypeError, ValueError) as error:
+            return _problem("invalid_function", f"the function {function_name!r} cannot be deployed: {error}")
+    return Found(functions=specs, python=platform.python_version(), multinode=_version())
+
+
+def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> NotFound:
+    report = describe(error, code_dir)
+    shown = report["error_traceback"] or None
+    if isinstance(error, DuplicateFunctionError):
+        return _problem("duplicate_function", str(error), shown)
+    if isinstance(error, ParameterValidationError) and _was_decorating(error):
+        return _problem("invalid_function", str(error), shown)
+    if isinstance(error, _TookTooLong):
+        message = (
+            f"the import of main.py did not end within {timeout_s:g} s: put what runs long into a function,"
+            ' or under `if __name__ == "__main__":`'
+        )
+    elif isinstance(error, ModuleNotFoundError):
+        message = (
+            f"main.py cannot be imported: {report['error_message']}."
+            " If it comes from a package, add that to requirements.txt"
+        )
+    else:
+        message = f"main.py cannot be imported: {report['error_message']}"
+    return _problem("import_failed", message, shown)
+
+
+def _was_decorating(error: BaseException) -> bool:
+    """True when the error came out of `Multinode.function`, and not of another of our calls."""
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == multinode.app.__file__:
+            return True
+        step = step.tb_next
+    return False
+
+
+def _not_one_app(names: list[str]) -> NotFound:
+    if names:
+        return _problem(
+            "several_apps",
+            f"main.py has {len(names)} Multinode objects, {', '.join(sorted(names))}: a project has exactly one,"
+            " and all its functions are decorated with it",
+        )
+    return _problem(
+        "no_app",
+        "main.py has no Multinode object among its global variables: write `from multinode import Multinode`,"
+        " `mn = Multinode()`, and decorate the functions with @mn.function()",
+    )
+
+
+def _problem(kind: Kind, message: str, shown: str | None = None) -> NotFound:
+    return NotFound(error=Problem(kind=kind, message=cut(message), traceback=shown))
+
+
+def _on_alarm(_number: int, _frame: FrameType | None) -> None:
+    raise _TookTooLong
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("multinode")
+    except metadata.PackageNotFoundError:  # the runtime was copied, not installed
+        return "unknown"
+
+
+def main(arguments: list[str]) -> None:
+    """Write the answer, and leave without waiting for threads that the import has started."""
+    fd, code_dir, timeout_s = int(arguments[0]), Path(arguments[1]), float(arguments[2])
+    os.set_inheritable(fd, False)
+    answer = json.dumps(find(code_dir, timeout_s)).encode("ascii")
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the user's code may have put anything there, or closed it
+            stream.flush()
+    with open(fd, "wb") as output:
+        output.write(answer)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

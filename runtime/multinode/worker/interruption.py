@@ -1,0 +1,106 @@
+"""⑤ The interruption of the user's code, inside the child: an exception out of a signal, once, and only in their code.
+
+The supervisor writes the reason into a pipe and sends `SIGNAL`. Python runs its handler in the main thread between
+two instructions, or inside a blocking call such as ``time.sleep``; where it raises, the user's code sees
+InvocationCancelledError, InvocationTimedOutError or ExecutionInterruptedError. The handler raises
+
+- only between the moments when `Interruption.call` enters the user's code and when that has given its result. Around
+  them, in our own code, it just notes that an interruption is pending;
+- only once: the supervisor repeats the signal, because an exception that is raised inside a destructor or a callback
+  of the garbage collector is printed by Python and lost. Only then is it raised again.
+
+"Has given its result" must not leave a gap in which a finished result is lost to a late interruption. Therefore the
+call is made by ``defaultdict.__missing__``, which calls and stores in C, without an instruction between the two.
+"""
+
+import os
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
+
+from multinode.errors import ExecutionInterruptedError, InvocationCancelledError, InvocationTimedOutError
+from multinode_protocol.status import AbortReason
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+__all__ = ["INTERRUPTIONS", "SIGNAL", "Interruption"]
+
+SIGNAL = signal.SIGRTMAX - 1 if sys.platform == "linux" else signal.SIGUSR2
+"""One that hardly any library handles: SIGTERM would be taken from us by those that install a handler of their own."""
+
+INTERRUPTIONS = (InvocationCancelledError, InvocationTimedOutError, ExecutionInterruptedError)
+_Raised = InvocationCancelledError | InvocationTimedOutError | ExecutionInterruptedError
+
+T = TypeVar("T")
+
+
+class Interruption:
+    """At most one exception for the user's code. For the main thread."""
+
+    def __init__(self, reason_fd: int, invocation_id: str) -> None:
+        """`reason_fd`: the reading end of the pipe on which the supervisor says why, in one word and a line end."""
+        self._reason_fd = reason_fd
+        self._invocation_id = invocation_id
+        self._completed: Callable[[], bool] | None = None
+        self.pending: _Raised | None = None
+        """Ordered, but not raised: the user's code was not running."""
+        self.raised: _Raised | None = None
+        """Raised inside the user's code, which may have caught it."""
+
+    def install(self) -> None:
+        """Take the signal. What it finds already written is then raised at the next call."""
+        os.set_blocking(self._reason_fd, False)
+        signal.signal(SIGNAL, self._handle)
+        sys.unraisablehook = self._unraisable
+
+    def call(self, step: Callable[[], T], over: Callable[[], bool] = lambda: False) -> T:
+        """Return what `step` returns; only here can an interruption be raised.
+
+        `step` must be written in C (a `partial`, a bound method of C) for its result to be safe, see above. `over`
+        says that `step` has ended in another way than by returning: then, too, an interruption stays pending.
+        """
+        box = defaultdict[int, T](step)  # empty until `step` has given its result
+        self._completed = lambda: 0 in box or over()
+        try:
+            self._raise_pending()
+            return box[0]
+        finally:
+            self._completed = None
+
+    def _raise_pending(self) -> None:
+        error, self.pending = self.pending, None
+        if error is not None:
+            self.raised = error
+            raise error
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self.raised is not None or self.pending is not None:
+            if self.pending is None or self._completed is None or self._completed():
+                return
+        else:
+            self.pending = self._ordered()
+            if self.pending is None or self._completed is None or self._completed():
+                return
+        self._raise_pending()
+
+    def _ordered(self) -> _Raised | None:
+        try:
+            reason = os.read(self._reason_fd, 100).decode("ascii", "replace").split("\n")[0]
+        except OSError:  # nothing written: somebody else sent the signal
+            return None
+        if reason == AbortReason.CANCELLED:
+            return InvocationCancelledError(invocation_id=self._invocation_id)
+        if reason == AbortReason.TIMED_OUT:
+            return InvocationTimedOutError(invocation_id=self._invocation_id)
+        return ExecutionInterruptedError() if reason == AbortReason.INTERRUPTED else None
+
+    def _unraisable(self, lost: "UnraisableHookArgs") -> None:
+        """Have it raised again, if it was ours that was raised where Python lets no exception out."""
+        if lost.exc_value is not None and lost.exc_value is self.raised:
+            self.pending, self.raised = self.raised.with_traceback(None), None
+            return
+        sys.__unraisablehook__(lost)

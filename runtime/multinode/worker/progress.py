@@ -1,0 +1,153 @@
+"""⑤ Progress on its way to the control plane: the newest value wins, and the function never waits for the network.
+
+A thread of its own sends the values. While one request is on its way, newer values replace each other; what is sent
+next is the newest. The same thread asks why the worker was told to stop: that question goes before any progress.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from multinode.worker.reporting import Away, ControlPlane, NotOurs, Rejected, pauses
+from multinode_protocol.status import AbortReason
+
+__all__ = ["MIN_INTERVAL_S", "Progress", "ProgressReporter"]
+
+MIN_INTERVAL_S = 0.5
+"""Between two updates: each costs the control plane a request and a write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A yielded value, encoded; `sequence` counts the values of the execution from 1."""
+
+    text: str
+    sequence: int
+
+
+class ProgressReporter(threading.Thread):
+    """Sends what `put` is given, at its own pace, until `close`. `changed` is called when an answer is there."""
+
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        *,
+        changed: Callable[[], None],
+        say: Callable[[str], None],
+        min_interval_s: float = MIN_INTERVAL_S,
+    ) -> None:
+        super().__init__(name="multinode-progress", daemon=True)
+        self._control_plane = control_plane
+        self._changed = changed
+        self._say = say
+        self._min_interval_s = min_interval_s
+        self._condition = threading.Condition()
+        self._count = 0
+        self._update_at = 0.0
+        """When the next update may be sent, on the monotonic clock."""
+        self._question_at: float | None = None
+        """When the question is to be asked. None: there is none."""
+        self._stopping = False
+        self._away = False
+        self.unsent: Progress | None = None
+        """The newest value, until it has arrived."""
+        self.not_ours: str | None = None
+        """Why the control plane wants nothing more of this worker, once it said so."""
+        self.answer: tuple[AbortReason | None] | None = None
+        """The answer to `ask`, once it is there."""
+
+    def put(self, text: str) -> None:
+        """Report `text` as the latest progress. Returns at once."""
+        with self._condition:
+            self._count += 1
+            self.unsent = Progress(text, self._count)
+            self._condition.notify()
+
+    def ask(self) -> None:
+        """Ask the control plane why the worker was told to stop; `answer` has it some time after."""
+        with self._condition:
+            self._question_at = 0.0
+            self._condition.notify()
+
+    def stop(self) -> None:
+        """Send nothing more after the request that is under way."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+
+    def close(self, wait_s: float) -> Progress | None:
+        """Stop, and return the last value if it has not arrived. A request under way gets `wait_s` seconds."""
+        self.stop()
+        self.join(wait_s)
+        with self._condition:
+            return self.unsent
+
+    def run(self) -> None:
+        waits = pauses()
+        while (task := self._next_task()) is not None:
+            try:
+                task()
+            except Away as away:
+                self._put_off(next(waits), asking=task == self._send_question)
+                self._note_away(away)
+            except NotOurs as refusal:
+                self.not_ours = str(refusal)
+                self._changed()
+                return
+            else:
+                waits = pauses()
+                self._note_away(None)
+
+    def _next_task(self) -> Callable[[], None] | None:
+        """Wait until there is something to send, and return what sends it. None: no more."""
+        with self._condition:
+            while not self._stopping:
+                now = time.monotonic()
+                if self._question_at is not None and now >= self._question_at:
+                    return self._send_question
+                if self.unsent is not None and now >= self._update_at:
+                    return self._send_update
+                due = [self._question_at] if self._question_at is not None else []
+                due += [self._update_at] if self.unsent is not None else []
+                self._condition.wait(min(due) - now if due else None)
+        return None
+
+    def _send_question(self) -> None:
+        try:
+            answer = self._control_plane.stop_reason()
+        except Rejected as rejection:
+            raise Away(str(rejection)) from rejection
+        with self._condition:
+            self._question_at = None
+            self.answer = (answer,)
+        self._changed()
+
+    def _send_update(self) -> None:
+        with self._condition:
+            progress = self.unsent
+            self._update_at = time.monotonic() + self._min_interval_s
+        if progress is None:
+            return
+        try:
+            self._control_plane.update(progress.text, progress.sequence)
+        except Rejected as rejection:
+            self._say(f"the control plane did not take the progress value number {progress.sequence}: {rejection}")
+        with self._condition:
+            if self.unsent is progress:
+                self.unsent = None
+
+    def _put_off(self, pause_s: float, *, asking: bool) -> None:
+        """Have nothing sent for a while, but for a question that has not been asked before."""
+        with self._condition:
+            until = time.monotonic() + pause_s
+            self._update_at = max(self._update_at, until)
+            if asking:
+                self._question_at = until
+
+    def _note_away(self, away: Away | None) -> None:
+        if away is not None and not self._away:
+            self._say(f"{away}; the function goes on, and the report follows")
+        elif away is None and self._away:
+            self._say("the control plane answers again")
+        self._away = away is not None

@@ -1,0 +1,165 @@
+"""⑤ What the worker says to the control plane, one request at a time, and how long it keeps saying it.
+
+Three things can come of a request that did not succeed:
+
+Away       no answer, or one that will pass (429, 5xx): say it again later
+NotOurs    this execution has ended, or never existed, or another worker has it: stop the code, report nothing more
+Rejected   this very request is wrong, and will be the next time too: say less
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
+
+from multinode.config import Connection
+from multinode.errors import ApiError, ControlPlaneUnreachableError
+from multinode.transport import Transport, path
+from multinode.worker.identity import Identity
+from multinode_protocol.failures import ErrorCode
+from multinode_protocol.messages import ExecutionInfo, FinishBody
+from multinode_protocol.status import AbortReason
+
+__all__ = ["PATIENCE_S", "Away", "ControlPlane", "NotOurs", "Rejected", "keep_trying", "pauses"]
+
+PATIENCE_S = 24 * 3600.0
+"""How long `start` and `finish` are repeated: as long as the longest time-out. A platform that wants the container
+gone before then ends it, and the attempt counts as lost."""
+
+_ANSWER_S = 15.0
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 3.0
+_EAGER_S = 600.0
+_LONGEST_LATE_PAUSE_S = 30.0
+
+_NOT_OURS = frozenset(
+    {
+        ErrorCode.API_KEY_IS_INVALID,
+        ErrorCode.PROJECT_DOES_NOT_EXIST,
+        ErrorCode.VERSION_DOES_NOT_EXIST,
+        ErrorCode.FUNCTION_DOES_NOT_EXIST,
+        ErrorCode.INVOCATION_DOES_NOT_EXIST,
+        ErrorCode.EXECUTION_DOES_NOT_EXIST,
+    }
+)
+"""Beside every 409. The key is the execution's own token, which ends with the execution."""
+_ABOUT_THE_REQUEST = frozenset({400, 413, 414, 422, 431})
+
+T = TypeVar("T")
+
+
+class Away(Exception):
+    """The control plane gave no answer that can be acted on."""
+
+
+class NotOurs(Exception):
+    """The control plane does not, or no longer, count on this worker."""
+
+
+class Rejected(Exception):
+    """The control plane will not take this request, however often it is sent."""
+
+
+class ControlPlane:
+    """The routes of one execution. Each method sends one request. Raises: Away, NotOurs, Rejected."""
+
+    def __init__(self, identity: Identity, connection: Connection) -> None:
+        self._transport = Transport(connection, retry_for_s=0, read_timeout_s=_ANSWER_S)
+        self._path = path(
+            "projects",
+            identity.project_name,
+            "versions",
+            identity.version_id,
+            "functions",
+            identity.function_name,
+            "invocations",
+            identity.invocation_id,
+            "executions",
+            identity.execution_id,
+        )
+
+    def start(self, nonce: str, worker_identifier: str | None) -> ExecutionInfo:
+        """Return the execution, now started by this worker. Repeated with the same nonce: the same answer."""
+        body = {"worker_nonce": nonce, "worker_identifier": worker_identifier}
+        return cast(ExecutionInfo, self._request("PUT", "/start", body))
+
+    def execution(self) -> ExecutionInfo:
+        """Return the execution as the control plane knows it."""
+        return cast(ExecutionInfo, self._request("GET", ""))
+
+    def stop_reason(self) -> AbortReason | None:
+        """Return why the worker was told to stop. None: nobody asked for it."""
+        reason = self.execution().get("stop_reason")
+        return AbortReason(reason) if reason in set(AbortReason) else None
+
+    def update(self, text: str, sequence: int) -> None:
+        """Report progress. A lower `sequence` than one that was taken before changes nothing."""
+        self._request("PUT", "/update", {"latest_output": text, "sequence": sequence})
+
+    def finish(self, body: FinishBody) -> None:
+        """Report the end. The same end may be reported again, another is NotOurs."""
+        self._request("PUT", "/finish", dict(body))
+
+    def _request(self, method: str, route: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            return self._transport.request(method, f"{self._path}{route}", body=body)
+        except ControlPlaneUnreachableError as error:
+            raise Away(str(error)) from error
+        except ApiError as error:
+            raise _meaning(error) from error
+
+
+def _meaning(error: ApiError) -> Away | NotOurs | Rejected:
+    """Return what an answer means to a worker. One without a code of ours comes from something between."""
+    if error.status == 429 or error.status >= 500:
+        return Away(str(error))
+    if error.code is None:
+        return Rejected(str(error)) if error.status in _ABOUT_THE_REQUEST else Away(str(error))
+    if error.status == 409 or error.code in _NOT_OURS:
+        return NotOurs(str(error))
+    return Rejected(str(error))
+
+
+def pauses(uniform: Callable[[], float] = random.random) -> Iterator[float]:
+    """Yield seconds to wait before each further try, without end; `uniform` draws the jitter from 0 to 1.
+
+    Doubling from 0.1 s to 3 s, so that a worker is back soon after a control plane that was restarted; after ten
+    minutes to 30 s. A random half of each is left out.
+    """
+    pause, waited = _FIRST_PAUSE_S, 0.0
+    while True:
+        drawn = pause * (1 + uniform()) / 2
+        yield drawn
+        waited += drawn
+        pause = min(pause * 2, _LONGEST_PAUSE_S if waited < _EAGER_S else _LONGEST_LATE_PAUSE_S)
+
+
+def keep_trying(
+    call: Callable[[], T],
+    *,
+    patience_s: float,
+    monotonic: Callable[[], float],
+    sleep: Callable[[float], object],
+    say: Callable[[str], None],
+    give_up: Callable[[], bool] = lambda: False,
+) -> T:
+    """Return what `call` does once the control plane is there.
+
+    Raises: Away after `patience_s` seconds, or when `give_up()`; NotOurs and Rejected at once.
+    """
+    give_up_at = monotonic() + patience_s
+    said = False
+    for pause_s in pauses():
+        try:
+            result = call()
+        except Away as away:
+            if give_up() or monotonic() + pause_s > give_up_at:
+                raise
+            if not said:
+                say(f"{away}; trying again until it answers")
+                said = True
+            sleep(pause_s)
+        else:
+            if said:
+                say("the control plane answers again")
+            return result
+    raise AssertionError("pauses() never ends")

@@ -1,0 +1,193 @@
+"""⑤ The supervisor: start the execution, have the child make the call, report the end. No code of the user's is in it.
+
+The main thread waits for everything at once, see `watch`. Two threads, made before the user's code may run (a fork
+bomb leaves none to be made), carry the logs and talk to the control plane, so that neither a slow reader of logs nor
+a slow network delays a time-out or a kill.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+from uuid import uuid4
+
+from multinode.config import connection
+from multinode.errors import ControlPlaneNotConfiguredError
+from multinode.worker.channel import Call
+from multinode.worker.ending import Ending, fallback, report
+from multinode.worker.identity import Identity, IdentityIsIncomplete, container_identifier
+from multinode.worker.logs import LogPump, LogWriter
+from multinode.worker.memory import oom_kills
+from multinode.worker.plan import Plan
+from multinode.worker.processes import Processes
+from multinode.worker.progress import Progress, ProgressReporter
+from multinode.worker.reporting import PATIENCE_S, Away, ControlPlane, NotOurs, Rejected, keep_trying
+from multinode.worker.signals import Signals
+from multinode.worker.watch import Watch
+from multinode_protocol.messages import ExecutionInfo, FinishBody
+from multinode_protocol.status import AbortReason
+
+__all__ = ["main"]
+
+_LONGEST_HOLD_S = 3600.0
+"""A clock that is wrong by more must not hold an execution for ever."""
+_DRAIN_S = 5.0
+"""For the last lines of the logs, should their reader stand still."""
+_LAST_UPDATE_S = 20.0
+"""For a progress update that is under way when the child ends: a little longer than one request may take."""
+
+T = TypeVar("T")
+
+
+def main() -> int:
+    """Carry out the execution that the environment names. Return 0 when its end was reported, else 1."""
+    try:
+        identity = Identity.from_environment(os.environ)
+        where = connection()
+    except (IdentityIsIncomplete, ControlPlaneNotConfiguredError) as error:
+        sys.stderr.write(f"multinode.worker: {error}\n")
+        return 1
+    logs = LogWriter(sys.stdout.fileno(), json_lines=identity.json_logs)
+    try:
+        started = Processes(os.environ)
+    except OSError as error:
+        logs.say(f"the process for the function cannot be started: {error}")
+        return 1
+    try:
+        return Supervisor(identity, ControlPlane(identity, where), started, Signals(), logs).run()
+    finally:
+        started.end()
+
+
+class Supervisor:
+    """One execution, from `start` to `finish`."""
+
+    def __init__(
+        self, identity: Identity, control_plane: ControlPlane, started: Processes, signals: Signals, logs: LogWriter
+    ) -> None:
+        self._identity = identity
+        self._control_plane = control_plane
+        self._processes = started
+        self._signals = signals
+        self._logs = logs
+        child = started.child
+        self._pump = LogPump({child.stdout_fd: "stdout", child.stderr_fd: "stderr"}, logs)
+        self._reporter = ProgressReporter(control_plane, changed=signals.wake, say=logs.say)
+
+    def run(self) -> int:
+        """Return the worker's exit code."""
+        self._pump.start()
+        self._reporter.start()
+        execution = self._start()
+        if execution is None:
+            return 1
+        plan = Plan(deadline=time.monotonic() + _remaining_s(execution), grace_s=self._identity.grace_s)
+        kills_before = oom_kills()
+        watch = Watch(self._processes.child, plan, self._reporter, self._signals, self._logs.say)
+        watch.run(b"" if self._signals.stop_requested else self._order(execution))
+        self._processes.end()
+        self._pump.finish(_DRAIN_S)
+        if watch.not_ours is not None:
+            return 1
+        ending = Ending(
+            end=watch.end,
+            status=self._processes.child.status,
+            reason=plan.reason,
+            oom_kills=_since(kills_before),
+            memory_gib=execution["resource_spec"]["memory_gbs"],
+            broken=watch.broken,
+        )
+        return self._finish(plan, ending)
+
+    def _start(self) -> ExecutionInfo | None:
+        """Return the execution once it counts as started. None, and no code runs, when it shall not be."""
+        self._hold()
+        if self._signals.stop_requested:
+            self._logs.say(f"not starting {self._identity.execution_id}: told to stop before it began")
+            return None
+        identifier = container_identifier(self._identity, os.environ)
+        nonce = uuid4().hex
+        try:
+            return self._keep_trying(
+                lambda: self._control_plane.start(nonce, identifier), give_up=lambda: self._signals.stop_requested
+            )
+        except (Away, NotOurs, Rejected) as error:
+            self._logs.say(f"not starting {self._identity.execution_id}: {error}")
+            return None
+
+    def _hold(self) -> None:
+        """Wait until the code may start. The clock is read once: setting it meanwhile changes nothing."""
+        not_before_ms = self._identity.not_before_ms
+        if not_before_ms is None:
+            return
+        hold_s = min(not_before_ms / 1000 - time.time(), _LONGEST_HOLD_S)
+        until = time.monotonic() + hold_s
+        while (left_s := until - time.monotonic()) > 0 and not self._signals.stop_requested:
+            self._signals.wait(left_s)
+
+    def _order(self, execution: ExecutionInfo) -> bytes:
+        call = Call(
+            code_dir=str(self._identity.code_dir),
+            function_name=self._identity.function_name,
+            invocation_id=self._identity.invocation_id,
+            input=execution["input"],
+        )
+        return json.dumps(call).encode("ascii")
+
+    def _finish(self, plan: Plan, ending: Ending) -> int:
+        """Report the last progress and the end, for as long as it takes. Return the worker's exit code."""
+        unsent = self._reporter.close(_LAST_UPDATE_S)
+        if ending.end is not None and ending.oom_kills:
+            self._logs.say(f"memory ran out: the kernel ended {ending.oom_kills} of the function's processes")
+        try:
+            if ending.reason is AbortReason.INTERRUPTED and not plan.answered:
+                plan.answer(self._keep_trying(self._control_plane.stop_reason))
+                ending = replace(ending, reason=plan.reason)
+            body = report(ending)
+            self._send_last(unsent, body)
+            self._send_end(body)
+        except (Away, NotOurs, Rejected) as error:
+            self._logs.say(f"the end of {self._identity.execution_id} could not be reported: {error}")
+            return 1
+        return 0
+
+    def _send_last(self, unsent: Progress | None, body: FinishBody) -> None:
+        """Report the last progress, unless the result is the same text: a generator's last value mostly is."""
+        if unsent is None or unsent.text == body.get("final_output"):
+            return
+        try:
+            self._keep_trying(lambda: self._control_plane.update(unsent.text, unsent.sequence))
+        except Rejected as rejection:
+            self._logs.say(f"the control plane did not take the last progress value: {rejection}")
+
+    def _send_end(self, body: FinishBody) -> None:
+        try:
+            self._keep_trying(lambda: self._control_plane.finish(body))
+        except Rejected as rejection:
+            self._logs.say(f"the control plane did not take the report, so a smaller one follows: {rejection}")
+            small = fallback(body, str(rejection))
+            self._keep_trying(lambda: self._control_plane.finish(small))
+
+    def _keep_trying(self, call: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
+        return keep_trying(
+            call,
+            patience_s=PATIENCE_S,
+            monotonic=time.monotonic,
+            sleep=self._signals.wait,  # a SIGTERM is a reason to try again at once
+            say=self._logs.say,
+            give_up=give_up,
+        )
+
+
+def _remaining_s(execution: ExecutionInfo) -> float:
+    """Return the seconds of `timeout` that are left: less than all of it when `start` had to be repeated."""
+    remaining_s = execution.get("remaining_s")
+    return float(execution["execution_spec"]["timeout_seconds"]) if remaining_s is None else remaining_s
+
+
+def _since(kills_before: int | None) -> int | None:
+    kills = oom_kills()
+    return None if kills is None or kills_before is None else kills - kills_before
