@@ -1,0 +1,7 @@
+# The control plane's package for AWS: what terraform/ installs.
+
+LAMBDA_PACKAGE ?= terraform/multinode-lambda.zip
+
+.PHONY: lambda
+lambda: $(VENV)/.developer  ## build the Lambda package, the same bytes everywhere: terraform/multinode-lambda.zip
+	$(BIN)/python -m multinode_cli.lambda_package --output $(LAMBDA_PACKAGE)

@@ -1,0 +1,102 @@
+"""The one place that makes AWS clients: each when it is first used, all with the same time-outs.
+
+botocore itself reads ``AWS_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_<SERVICE>``, the region and the credentials; `tests/aws`
+holds it to that for every service. It is used without boto3 around it: the resource layer would only add to each cold
+start.
+"""
+
+import threading
+from typing import TYPE_CHECKING, cast
+
+import botocore.session
+from botocore import exceptions
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_ssm import SSMClient
+
+__all__ = ["NO_ANSWER", "Clients"]
+
+NO_ANSWER = (
+    exceptions.ConnectionError,
+    exceptions.HTTPClientError,
+    exceptions.IncompleteReadError,
+    ResponseParserError,
+)
+"""What a client raises when no whole answer came: whether the request was carried out is unknown."""
+
+CONNECT_TIMEOUT_S = 2
+DYNAMODB_READ_TIMEOUT_S = 4
+READ_TIMEOUT_S = 15
+TRIES = 5
+POOL = 40
+"""Connections kept open by client: as many as the reactor's threads, and some."""
+
+
+class Clients:
+    """AWS clients by service. Safe to use from any thread."""
+
+    def __init__(self, *, region: str | None = None) -> None:
+        """`region`: None leaves it to the environment, as on Lambda."""
+        self._session = botocore.session.get_session()
+        self._region = region
+        self._made: dict[tuple[str, int], BaseClient] = {}
+        # A session is not safe to share between threads while it makes a client; a client is.
+        self._making = threading.Lock()
+
+    @property
+    def dynamodb(self) -> "DynamoDBClient":
+        """Makes each request once: the store repeats them itself, because only it knows which ones may be repeated."""
+        return cast("DynamoDBClient", self._client("dynamodb", tries=1, read_timeout_s=DYNAMODB_READ_TIMEOUT_S))
+
+    @property
+    def ecs(self) -> "ECSClient":
+        return cast("ECSClient", self._client("ecs"))
+
+    @property
+    def ecs_launches(self) -> "ECSClient":
+        """Makes each request once: launches are paced and repeated by `ecs.py`, which keeps to the account's limits."""
+        return cast("ECSClient", self._client("ecs", tries=1))
+
+    @property
+    def logs(self) -> "CloudWatchLogsClient":
+        return cast("CloudWatchLogsClient", self._client("logs"))
+
+    @property
+    def events(self) -> "EventBridgeClient":
+        return cast("EventBridgeClient", self._client("events"))
+
+    @property
+    def ecr(self) -> "ECRClient":
+        return cast("ECRClient", self._client("ecr"))
+
+    @property
+    def ssm(self) -> "SSMClient":
+        return cast("SSMClient", self._client("ssm"))
+
+    def _client(self, service: str, *, tries: int = TRIES, read_timeout_s: int = READ_TIMEOUT_S) -> "BaseClient":
+        key = (service, tries)
+        made = self._made.get(key)
+        if made is not None:
+            return made
+        with self._making:
+            if key not in self._made:
+                self._made[key] = self._session.create_client(
+                    service,
+                    region_name=self._region,
+                    config=Config(
+                        connect_timeout=CONNECT_TIMEOUT_S,
+                        read_timeout=read_timeout_s,
+                        retries={"total_max_attempts": tries, "mode": "standard"},
+                        max_pool_connections=POOL,
+                        tcp_keepalive=True,
+                    ),
+                )
+            return self._made[key]

@@ -1,0 +1,169 @@
+"""⑤ The lines that containers wrote, from CloudWatch Logs: one stream per execution.
+
+`GetLogEvents` may be asked 10 to 25 times a second in the whole account: each read makes as few calls as it can, and
+the client backs off when it is throttled.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from botocore.exceptions import ClientError
+
+from multinode_control_plane.adapters.aws.clients import Clients
+from multinode_control_plane.core.records import Execution
+from multinode_control_plane.ports import Clock, LogsPage
+from multinode_protocol.messages import LogLine
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs.type_defs import GetLogEventsResponseTypeDef, OutputLogEventTypeDef
+
+__all__ = ["CloudWatchLogs"]
+
+MOST_EVENTS = 10_000
+"""What one call gives at most."""
+MOST_CALLS = 5
+"""Calls of one read: pages may be empty without being the last."""
+SETTLED_AFTER = timedelta(seconds=5)
+"""A container's last lines may appear some seconds after its end."""
+_TAG_CHARS = 12
+_STREAMS = ("stdout", "stderr", "worker")
+
+
+class CloudWatchLogs:
+    """See `ports.Logs`."""
+
+    def __init__(self, clients: Clients, log_group: str, clock: Clock) -> None:
+        self._clients = clients
+        self._log_group = log_group
+        self._clock = clock
+
+    def read(self, execution: Execution, *, limit: int, offset: str | None = None, tail: bool = False) -> LogsPage:
+        stream = _stream_of(execution)
+        token = None if offset is None else _read_offset(offset, execution)
+        if stream is None:
+            return LogsPage((), None, at_end=self._is_settled(execution))
+        try:
+            if tail and token is None:
+                events, token = self._last(stream, limit)
+                at_end = True
+            else:
+                events, token, at_end = self._after(stream, limit, token)
+        except ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                return LogsPage((), None, at_end=self._is_settled(execution))
+            raise
+        lines = [_line(event, execution) for event in events]
+        return LogsPage(lines, _write_offset(token, execution), at_end and self._is_settled(execution))
+
+    def delete(self, execution: Execution) -> None:
+        stream = _stream_of(execution)
+        if stream is None:
+            return
+        try:
+            self._clients.logs.delete_log_stream(logGroupName=self._log_group, logStreamName=stream)
+        except ClientError as error:
+            if _code(error) != "ResourceNotFoundException":
+                raise
+
+    def _after(self, stream: str, limit: int, token: str | None) -> "tuple[Sequence[OutputLogEventTypeDef], str, bool]":
+        """Return events after `token` (None: from the first), where to go on, and whether those were all."""
+        events: list[OutputLogEventTypeDef] = []
+        for _ in range(MOST_CALLS):
+            answer = self._get(stream, limit - len(events), token, from_head=True)
+            events += answer["events"]
+            # The end is where a token gives itself back.
+            at_end = answer["nextForwardToken"] == token
+            token = answer["nextForwardToken"]
+            if at_end or len(events) >= limit:
+                return events, token, at_end
+        return events, cast(str, token), False
+
+    def _last(self, stream: str, limit: int) -> "tuple[Sequence[OutputLogEventTypeDef], str]":
+        """Return the last `limit` events, and where new ones will follow."""
+        answer = self._get(stream, limit, None, from_head=False)
+        events, forward = answer["events"], answer["nextForwardToken"]
+        for _ in range(MOST_CALLS - 1):
+            back = answer["nextBackwardToken"]
+            if len(events) >= limit:
+                break
+            answer = self._get(stream, limit - len(events), back, from_head=False)
+            events = [*answer["events"], *events]
+            if answer["nextBackwardToken"] == back:
+                break
+        return events, forward
+
+    def _get(self, stream: str, limit: int, token: str | None, *, from_head: bool) -> "GetLogEventsResponseTypeDef":
+        arguments: dict[str, Any] = {} if token is None else {"nextToken": token}
+        try:
+            return self._clients.logs.get_log_events(
+                logGroupName=self._log_group,
+                logStreamName=stream,
+                limit=max(1, min(limit, MOST_EVENTS)),
+                startFromHead=from_head,
+                **arguments,
+            )
+        except ClientError as error:
+            if token is not None and _code(error) == "InvalidParameterException":
+                raise ValueError("the offset is none that these logs gave, or it is older than a day") from error
+            raise
+
+    def _is_settled(self, execution: Execution) -> bool:
+        ended_at = execution.terminated_at
+        return ended_at is None or self._clock.now() - ended_at > SETTLED_AFTER
+
+
+def _stream_of(execution: Execution) -> str | None:
+    return execution.worker.logs_identifier or None if execution.worker is not None else None
+
+
+def _line(event: "OutputLogEventTypeDef", execution: Execution) -> LogLine:
+    """Return a log line. What is not in the worker's JSON form was written past it, as by a start that failed."""
+    message = event.get("message", "")
+    timestamp_ms, stream, text = event.get("timestamp", 0), "worker", message
+    try:
+        data = json.loads(message)
+    except (json.JSONDecodeError, RecursionError):
+        data = None
+    if isinstance(data, dict) and isinstance(data.get("m"), str):
+        text = data["m"]
+        timestamp_ms = data["t"] if isinstance(data.get("t"), int) else timestamp_ms
+        stream = data["s"] if data.get("s") in _STREAMS else stream
+    return LogLine(
+        timestamp_ms=timestamp_ms,
+        execution_id=execution.execution_id,
+        attempt=execution.attempt,
+        stream=stream,
+        message=text,
+    )
+
+
+def _write_offset(token: str, execution: Execution) -> str:
+    text = json.dumps([_tag(token, execution), token], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_offset(offset: str, execution: Execution) -> str:
+    try:
+        padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
+        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (binascii.Error, UnicodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError("the offset is none that logs gave") from error
+    if not (isinstance(parts, list) and len(parts) == 2 and all(isinstance(part, str) for part in parts)):
+        raise ValueError("the offset is none that logs gave")
+    tag, token = cast(list[str], parts)
+    if tag != _tag(token, execution):
+        raise ValueError("the offset is of other logs")
+    return token
+
+
+def _tag(token: str, execution: Execution) -> str:
+    return hashlib.sha256(f"{execution.execution_id}\n{token}".encode()).hexdigest()[:_TAG_CHARS]
+
+
+def _code(error: ClientError) -> str:
+    return error.response["Error"]["Code"]

@@ -1,0 +1,165 @@
+"""③ Records as DynamoDB items and back, and what identifies them: keys, index entries, offsets of listings.
+
+attribute             of            holds
+partition, sort       every item    the key (see `core.keys`)
+version               every item    number of writes, from 1: what conditions compare
+type, body            every item    the record's class, and `core.codec`'s JSON of it
+text_<field>          some          a long text field: as JSON, where a quote is two bytes, it might not fit into 400 KB
+operation             most items    the commit that wrote it last: how a repeated write recognises itself
+<index>_value, _sort  listed items  hash and range key of the global secondary index of that name (keys only)
+expires_at            some          when DynamoDB's TTL may remove it, in seconds since the epoch
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from multinode_control_plane.core.codec import decode, encode
+from multinode_control_plane.core.keys import Index, Key, index_entries, key_of
+from multinode_control_plane.core.records import Invocation, Record
+from multinode_control_plane.ports import Stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Item = dict[str, AttributeValueTypeDef]
+
+__all__ = [
+    "KEY_ATTRIBUTES",
+    "body_of",
+    "expires_at",
+    "item_of",
+    "key_item",
+    "operation_of",
+    "read_offset",
+    "start_key",
+    "stored_of",
+    "text_of",
+    "version_of",
+    "write_offset",
+]
+
+R = TypeVar("R", bound=Record)
+
+KEY_ATTRIBUTES = ("partition", "sort")
+TEXT_PREFIX = "text_"
+LONG_TEXT_CHARS = 1000
+_TAG_CHARS = 12
+
+
+def key_item(key: Key[Record]) -> "Item":
+    return {"partition": {"S": key.partition}, "sort": {"S": key.sort}}
+
+
+def item_of(record: Record, *, version: int, operation: str, retention: timedelta | None) -> "Item":
+    """Return the whole item of `record`: a write replaces all of it, so that no attribute outlives its reason."""
+    item = key_item(key_of(record))
+    item["version"] = {"N": str(version)}
+    item["type"] = {"S": type(record).__name__}
+    fields = encode(record)
+    for name in [name for name, value in fields.items() if isinstance(value, str) and len(value) >= LONG_TEXT_CHARS]:
+        item[f"{TEXT_PREFIX}{name}"] = {"S": str(fields.pop(name))}
+    item["body"] = {"S": json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False)}
+    item["operation"] = {"S": operation}
+    for entry in index_entries(record):
+        item[f"{entry.index}_value"] = {"S": entry.value}
+        item[f"{entry.index}_sort"] = {"S": entry.sort}
+    if (expiry := expires_at(record, retention)) is not None:
+        item["expires_at"] = {"N": str(expiry)}
+    return item
+
+
+def expires_at(record: Record, retention: timedelta | None) -> int | None:
+    """Return when TTL may remove `record`, in seconds since the epoch; None for never.
+
+    Only an invocation expires, and only once nothing can happen to it any more: it is finished, no container of it is
+    left, and no cascade is pending (then `due_at` is None). The rest of its partition follows its removal (see
+    `DynamoStore.forget`). Subtasks that outlive it need nothing of it: a parent that ended can start no more of them,
+    and one that did not succeed has cancelled them before `due_at` became None.
+    """
+    if retention is None or not isinstance(record, Invocation):
+        return None
+    if not record.terminated or record.due_at is not None or record.finished_at is None:
+        return None
+    return int((record.finished_at + retention).timestamp())
+
+
+def stored_of(item: "Mapping[str, AttributeValueTypeDef]") -> Stored[R]:
+    """Return the record in an item, as the key's type says. Raises ValueError on an item that cannot be decoded."""
+    return Stored(cast(R, body_of(item)), version_of(item))
+
+
+def body_of(item: "Mapping[str, AttributeValueTypeDef]") -> Record:
+    """Return the record in an item or a stream's image. Raises ValueError."""
+    place = f"{text_of(item, 'partition')} {text_of(item, 'sort')}"
+    try:
+        data = json.loads(text_of(item, "body"))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"the item {place} holds no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise ValueError(f"the item {place} holds no JSON object")  # noqa: TRY004 - bad data, not a bad call
+    for name in item:
+        if name.startswith(TEXT_PREFIX):
+            data[name.removeprefix(TEXT_PREFIX)] = text_of(item, name)
+    try:
+        return decode(data)
+    except ValueError as error:
+        raise ValueError(f"the item {place}: {error}") from error
+
+
+def version_of(item: "Mapping[str, AttributeValueTypeDef]") -> int:
+    return int(item.get("version", {}).get("N", "0"))
+
+
+def operation_of(item: "Mapping[str, AttributeValueTypeDef]") -> str:
+    return text_of(item, "operation")
+
+
+def text_of(item: "Mapping[str, AttributeValueTypeDef]", attribute: str) -> str:
+    return item.get(attribute, {}).get("S", "")
+
+
+def write_offset(index: Index, value: str, entry: "Mapping[str, AttributeValueTypeDef]") -> str:
+    """Return the offset after `entry`, the last item of a page of the listing of `index` and `value`."""
+    position = [text_of(entry, f"{index}_sort"), text_of(entry, "partition"), text_of(entry, "sort")]
+    text = json.dumps([_tag(index, value, position), *position], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_offset(offset: str, index: Index, value: str) -> Sequence[str]:
+    """Return index sort key, partition and sort key of the last item of the page before.
+
+    Raises ValueError when it is none that a listing of `index` and `value` gave.
+    """
+    try:
+        padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
+        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (binascii.Error, UnicodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError("the offset is none that a listing gave") from error
+    if not (isinstance(parts, list) and len(parts) == 4 and all(isinstance(part, str) for part in parts)):
+        raise ValueError("the offset is none that a listing gave")
+    tag, *position = cast(list[str], parts)
+    if tag != _tag(index, value, position):
+        raise ValueError("the offset is of another listing")
+    return position
+
+
+def start_key(index: Index, value: str, position: Sequence[str]) -> "Item":
+    """Return the key with which a query of `index` goes on after `position`."""
+    sort_in_index, partition, sort = position
+    return {
+        "partition": {"S": partition},
+        "sort": {"S": sort},
+        f"{index}_value": {"S": value},
+        f"{index}_sort": {"S": sort_in_index},
+    }
+
+
+def _tag(index: Index, value: str, position: Sequence[str]) -> str:
+    """Return what ties an offset to its listing, so that one listing's offset is refused by another."""
+    text = "\n".join((index, value, *position))
+    return hashlib.sha256(text.encode()).hexdigest()[:_TAG_CHARS]

@@ -1,0 +1,88 @@
+"""⑥ The platform's task events, as EventBridge sends them: bare, or in a batch from the queue behind its rule.
+
+Events come more than once and in any order. That is the service's matter, which knows what it has seen; here each event
+only finds its execution. An event of a task that is not ours says nothing.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from multinode_control_plane.core.endings import ContainerExit
+from multinode_control_plane.core.records import WorkerDetails
+from multinode_control_plane.core.task_exit import (
+    Task,
+    container_exit,
+    execution_id_of,
+    invocation_id_of,
+    is_stopped,
+    version_of,
+    worker_of,
+)
+
+__all__ = ["TaskEvent", "TaskEventConsumer", "task_event"]
+
+logger = logging.getLogger(__name__)
+
+DETAIL_TYPE = "ECS Task State Change"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """What happened to one container: it runs, or it ended (`exit`). `version` orders the events of one task."""
+
+    execution_id: str
+    invocation_id: str
+    worker: WorkerDetails
+    version: int
+    exit: ContainerExit | None
+
+
+def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
+    """Return what an EventBridge event tells; None for a task of somebody else's, or a step between two states.
+
+    Raises ValueError on what is no task event.
+    """
+    detail = event.get("detail")
+    if event.get("detail-type") != DETAIL_TYPE or not isinstance(detail, Mapping) or "taskArn" not in detail:
+        raise ValueError(f"no event of an ECS task: {event.get('detail-type')!r}")
+    task = cast(Task, detail)
+    execution_id, invocation_id = execution_id_of(task), invocation_id_of(task)
+    ended = is_stopped(task)
+    if execution_id is None or invocation_id is None or not (ended or task.get("lastStatus") == "RUNNING"):
+        return None
+    return TaskEvent(
+        execution_id=execution_id,
+        invocation_id=invocation_id,
+        worker=worker_of(str(task["taskArn"])),
+        version=version_of(task),
+        exit=container_exit(task) if ended else None,
+    )
+
+
+class TaskEventConsumer:
+    """Gives each event to `handle`, which may see it twice."""
+
+    def __init__(self, handle: Callable[[TaskEvent], None]) -> None:
+        self._handle = handle
+
+    def consume(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
+        """Return the messages of a batch that failed, which the queue brings again. A bare event that fails raises."""
+        if "Records" not in event:
+            self._one(event)
+            return {"batchItemFailures": []}
+        failed: list[str] = []
+        for message in event["Records"]:
+            try:
+                self._one(json.loads(message["body"]))
+            except Exception:
+                logger.exception("task event %s could not be handled; it will come again", message.get("messageId"))
+                failed.append(message["messageId"])
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+    def _one(self, event: Mapping[str, Any]) -> None:
+        found = task_event(event)
+        if found is not None:
+            self._handle(found)

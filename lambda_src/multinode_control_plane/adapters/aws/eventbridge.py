@@ -1,0 +1,112 @@
+"""④ Announcements: every change of an invocation's status, as an event on the deployment's bus.
+
+source ``multinode``, detail-type ``Multinode Invocation State Change``; the detail, whose times are milliseconds since
+the epoch, has no payload in it: whoever needs the result asks the API with `invocation_id`.
+
+{
+  "deployment", "project_name", "version_id", "function_name", "invocation_id",
+  "parent_invocation": null | {"function_name", "invocation_id"},
+  "status", "previous_status": null | status, "status_reason", "finished": bool,
+  "attempts", "error": null | str,
+  "time_ms", "creation_time_ms", "finish_time_ms": null | int
+}
+
+An event may come more than once, and the bus keeps no order: `time_ms` orders them.
+"""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from multinode_control_plane.adapters.aws.clients import Clients
+from multinode_control_plane.ports import Announcement
+
+if TYPE_CHECKING:
+    from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
+
+__all__ = ["DETAIL_TYPE", "SOURCE", "AnnouncementFailed", "EventBridgeAnnouncer"]
+
+logger = logging.getLogger(__name__)
+
+SOURCE = "multinode"
+DETAIL_TYPE = "Multinode Invocation State Change"
+ENTRIES_AT_ONCE = 10
+TRIES = 5
+FIRST_PAUSE_S = 0.1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class AnnouncementFailed(Exception):
+    """EventBridge did not take some events; the change that they announce must be announced again."""
+
+
+class EventBridgeAnnouncer:
+    """See `ports.Announcer`."""
+
+    def __init__(
+        self, clients: Clients, event_bus: str, deployment: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._clients = clients
+        self._event_bus = event_bus
+        self._deployment = deployment
+        self._sleep = sleep
+
+    def announce(self, announcements: Sequence[Announcement]) -> None:
+        entries = [self._entry(announcement) for announcement in announcements]
+        for start in range(0, len(entries), ENTRIES_AT_ONCE):
+            self._put(entries[start : start + ENTRIES_AT_ONCE])
+
+    def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> None:
+        """Send up to ten events. A successful answer may have refused some of them: only those are sent again."""
+        left, codes = entries, {""}
+        for attempt in range(TRIES):
+            results = self._clients.events.put_events(Entries=left)["Entries"]
+            left = [entry for entry, result in zip(left, results, strict=True) if result.get("ErrorCode")]
+            if not left:
+                return
+            codes = {f"{result.get('ErrorCode')}: {result.get('ErrorMessage', '')}" for result in results}
+            if attempt < TRIES - 1:
+                self._sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random() / 2))  # noqa: S311 - jitter
+        raise AnnouncementFailed(f"the event bus {self._event_bus} refused {len(left)} events: {', '.join(codes)}")
+
+    def _entry(self, announcement: Announcement) -> "PutEventsRequestEntryTypeDef":
+        return {
+            "EventBusName": self._event_bus,
+            "Source": SOURCE,
+            "DetailType": DETAIL_TYPE,
+            "Time": announcement.at,
+            "Detail": json.dumps(detail_of(announcement, self._deployment), separators=(",", ":")),
+        }
+
+
+def detail_of(announcement: Announcement, deployment: str) -> dict[str, object]:
+    """Return the event's detail: see the module's docstring."""
+    invocation = announcement.invocation
+    parent = invocation.parent
+    return {
+        "deployment": deployment,
+        "project_name": invocation.project_name,
+        "version_id": invocation.version_id,
+        "function_name": invocation.function_name,
+        "invocation_id": invocation.invocation_id,
+        "parent_invocation": None
+        if parent is None
+        else {"function_name": parent.function_name, "invocation_id": parent.invocation_id},
+        "status": str(invocation.status),
+        "previous_status": None if announcement.previous is None else str(announcement.previous),
+        "status_reason": invocation.status_reason,
+        "finished": invocation.status.finished,
+        "attempts": invocation.attempts,
+        "error": invocation.last_failure,
+        "time_ms": _ms(announcement.at),
+        "creation_time_ms": _ms(invocation.created_at),
+        "finish_time_ms": None if invocation.finished_at is None else _ms(invocation.finished_at),
+    }
+
+
+def _ms(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,178 @@
+"""⑤ The lines that an execution wrote: one append-only file per execution, a JSON object per line.
+
+The worker writes ``{"t": ms, "s": stream, "m": text}``. Anything else in the file was written by the interpreter itself
+before the worker ran, or after it died, and is given as the stream ``worker``.
+"""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from multinode_control_plane.core.records import Execution
+from multinode_control_plane.ports import LogsPage
+from multinode_protocol.messages import LogLine
+
+__all__ = ["LocalLogs", "last_words", "log_file_name"]
+
+PAGE_BYTES = 1_000_000
+"""Read at most for one page: lines of which more would not fit an answer."""
+LAST_BYTES = 4096
+LAST_CHARS = 300
+STREAMS = frozenset({"stdout", "stderr", "worker"})
+_NAME = re.compile(r"[A-Za-z0-9_-]+/[A-Za-z0-9_-]+\.jsonl")
+
+
+def log_file_name(invocation_id: str, execution_id: str) -> str:
+    """Return the name of an execution's file, relative to the folder of logs."""
+    return f"{invocation_id}/{execution_id}.jsonl"
+
+
+def last_words(path: Path) -> str | None:
+    """Return the last line that was not the worker's own: why the interpreter gave up. None when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_BYTES))
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    foreign = [line for line in lines if line.strip() and _fields(line) is None]
+    return foreign[-1].decode("utf-8", "replace").strip()[:LAST_CHARS] if foreign else None
+
+
+class LocalLogs:
+    """See `ports.Logs`. An offset is the execution's id and a position in its file."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, execution: Execution, *, limit: int, offset: str | None = None, tail: bool = False) -> LogsPage:
+        position = 0 if offset is None else _read_offset(offset, execution.execution_id)
+        path = self._path(execution)
+        try:
+            file = None if path is None else path.open("rb")
+        except FileNotFoundError:
+            file = None
+        if file is None:
+            return LogsPage((), offset, at_end=True)
+        with file:
+            size = os.fstat(file.fileno()).st_size
+            if position > size:
+                raise ValueError(f"the offset lies past the end of the logs of {execution.execution_id}")
+            if tail and offset is None:
+                position = _start_of_tail(file, size, limit)
+            lines, end = _read_lines(file, position, limit, unfinished=not execution.open)
+        page = _parse(lines, execution)
+        next_offset = None if offset is None and end == 0 else _write_offset(execution.execution_id, end)
+        return LogsPage(page, next_offset, at_end=end >= size or end == position)
+
+    def delete(self, execution: Execution) -> None:
+        path = self._path(execution)
+        if path is None:
+            return
+        path.unlink(missing_ok=True)
+        try:
+            path.parent.rmdir()
+        except OSError:
+            # The folder holds the other executions of the invocation; the last of them takes it along.
+            return
+
+    def _path(self, execution: Execution) -> Path | None:
+        """Return the execution's file, which may not exist; None when it is not known or has no proper name.
+
+        The name may come from a worker's own report, so it is never taken out of the folder of logs.
+        """
+        name = "" if execution.worker is None else execution.worker.logs_identifier
+        if name:
+            return self._root / name if _NAME.fullmatch(name) else None
+        return next(self._root.glob(f"*/{execution.execution_id}.jsonl"), None)
+
+
+def _read_lines(file: BinaryIO, position: int, limit: int, *, unfinished: bool) -> tuple[Sequence[bytes], int]:
+    """Return at most `limit` lines from `position` on, and where the next one begins.
+
+    A last line without a newline is still being written: it is left for later, unless `unfinished` says that nobody
+    will end it, or it is longer than a page.
+    """
+    file.seek(position)
+    block = file.read(PAGE_BYTES)
+    pieces = block.split(b"\n")
+    rest = pieces.pop()
+    lines = pieces[:limit]
+    end = position + sum(len(line) + 1 for line in lines)
+    if len(lines) < limit and len(lines) == len(pieces) and rest:
+        more = len(block) == PAGE_BYTES
+        if (not lines and more) or (unfinished and not more):
+            lines.append(rest)
+            end += len(rest)
+    return lines, end
+
+
+def _start_of_tail(file: BinaryIO, size: int, limit: int) -> int:
+    """Return where the last `limit` lines begin, or the last page when they are longer than one."""
+    start = max(0, size - PAGE_BYTES)
+    file.seek(start)
+    block = file.read(size - start)
+    cut = len(block.removesuffix(b"\n"))
+    for _ in range(limit):
+        cut = block.rfind(b"\n", 0, cut)
+        if cut < 0:
+            # The page begins in the middle of a line: leave that one out.
+            return start + (block.find(b"\n") + 1 if start else 0)
+    return start + cut + 1
+
+
+def _parse(lines: Sequence[bytes], execution: Execution) -> Sequence[LogLine]:
+    parsed: list[LogLine] = []
+    timestamp_ms = int((execution.launched_at or execution.created_at).timestamp() * 1000)
+    for line in lines:
+        if not line:
+            continue
+        fields = _fields(line)
+        if fields is None:
+            stream, message = "worker", line.decode("utf-8", "replace")
+        else:
+            timestamp_ms, stream, message = fields
+        parsed.append(
+            LogLine(
+                timestamp_ms=timestamp_ms,
+                execution_id=execution.execution_id,
+                attempt=execution.attempt,
+                stream=stream,
+                message=message,
+            )
+        )
+    return parsed
+
+
+def _fields(line: bytes) -> tuple[int, str, str] | None:
+    try:
+        document = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict):
+        return None
+    timestamp_ms, stream, message = document.get("t"), document.get("s"), document.get("m")
+    if not isinstance(timestamp_ms, int) or stream not in STREAMS or not isinstance(message, str):
+        return None
+    # A lone surrogate is no text that an answer could carry.
+    return timestamp_ms, cast(str, stream), message.encode("utf-8", "replace").decode()
+
+
+def _write_offset(execution_id: str, position: int) -> str:
+    return base64.urlsafe_b64encode(f"{execution_id} {position}".encode()).decode().rstrip("=")
+
+
+def _read_offset(offset: str, execution_id: str) -> int:
+    """Return the position. Raises ValueError."""
+    try:
+        padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
+        owner, _, position = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").partition(" ")
+    except ValueError as error:
+        raise ValueError("the offset is none that these logs gave") from error
+    if owner != execution_id or not re.fullmatch(r"[0-9]{1,15}", position):
+        raise ValueError("the offset is none that these logs gave")
+    return int(position)

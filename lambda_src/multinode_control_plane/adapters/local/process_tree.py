@@ -1,0 +1,144 @@
+"""④ Everything that a worker has started: finding it, and killing all of it.
+
+A worker leads its own session, and all that it starts inherits both the session and the environment. A process that
+has left the session is still known by the environment, one that has wiped its environment by the session. Linux tells
+both in ``/proc`` (proc(5)); elsewhere only the process group of the worker itself can be reached.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from multinode_protocol import environment
+
+__all__ = ["ProcessId", "find_leader", "identify", "kill_all", "send"]
+
+PROC = Path("/proc")
+ROUNDS = 200
+PAUSE_S = 0.025
+_GONE_STATES = frozenset("ZX")
+"""Zombies run no code: their parent has not yet asked for their exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """A process, told from a later one of the same number by its start time (clock ticks since boot; 0: not known)."""
+
+    pid: int
+    start_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    state: str
+    session: int
+    start_time: int
+
+
+def identify(pid: int) -> ProcessId:
+    """Return the process that has this number now."""
+    stat = _stat(pid)
+    return ProcessId(pid, 0 if stat is None else stat.start_time)
+
+
+def send(process: ProcessId, number: signal.Signals) -> bool:
+    """Send a signal to exactly this process. Return False when it is gone."""
+    handle = None
+    if sys.platform == "linux":
+        try:
+            handle = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            # A kernel before 5.3, or a sandbox: the start time alone has to do.
+            handle = None
+    try:
+        # With the handle open, the number cannot pass to another process between the look and the signal.
+        if process.start_time and identify(process.pid) != process:
+            return False
+        if handle is not None:
+            signal.pidfd_send_signal(handle, number)
+        else:
+            os.kill(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return True
+
+
+def find_leader(token: str) -> ProcessId | None:
+    """Return the worker that was launched under `token`, where the system can tell; else None."""
+    for pid in _members(token, None):
+        stat = _stat(pid)
+        if stat is not None and stat.session == pid:
+            return ProcessId(pid, stat.start_time)
+    return None
+
+
+def kill_all(token: str, leader: ProcessId | None) -> bool:
+    """Kill the worker and all that it started, and wait until none of it runs. Return False when some survive."""
+    if sys.platform != "linux":
+        return _kill_group(leader)
+    for _ in range(ROUNDS):
+        alive = list(_members(token, leader))
+        if not alive:
+            return True
+        for pid in alive:
+            stat = _stat(pid)
+            if stat is not None:
+                send(ProcessId(pid, stat.start_time), signal.SIGKILL)
+        time.sleep(PAUSE_S)
+    return False
+
+
+def _kill_group(leader: ProcessId | None) -> bool:
+    if leader is not None:
+        try:
+            os.killpg(leader.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            return True
+    return True
+
+
+def _members(token: str, leader: ProcessId | None) -> Iterator[int]:
+    """Give the numbers of the processes that belong to a worker and still run."""
+    mark = f"{environment.WORKER_IDENTIFIER}={token}".encode()
+    session = None if leader is None else leader.pid
+    if leader is not None and leader.start_time:
+        now = _stat(leader.pid)
+        if now is not None and now.start_time != leader.start_time:
+            # The session's number has passed on, which it can only do once nobody of the old session is left.
+            session = None
+    own = os.getpid()
+    for entry in PROC.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == own:
+            continue
+        pid = int(entry.name)
+        stat = _stat(pid)
+        if stat is None or stat.state in _GONE_STATES:
+            continue
+        if stat.session == session or mark in _environment(entry):
+            yield pid
+
+
+def _environment(entry: Path) -> list[bytes]:
+    try:
+        return (entry / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _stat(pid: int) -> _Stat | None:
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except (OSError, ValueError):
+        return None
+    # The name in field 2 may hold blanks and brackets: fields 3 and on follow its last bracket.
+    fields = text.rpartition(")")[2].split()
+    return _Stat(state=fields[0], session=int(fields[3]), start_time=int(fields[19]))

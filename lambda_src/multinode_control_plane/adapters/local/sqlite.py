@@ -1,0 +1,278 @@
+"""③ The Store on SQLite: records as JSON rows, conditional commits in one transaction, an outbox as the change feed."""
+
+import base64
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from multinode_control_plane.adapters.local.database import Database
+from multinode_control_plane.core.codec import decode, encode
+from multinode_control_plane.core.keys import Index, Key, Prefix, index_entries, key_of
+from multinode_control_plane.core.records import Invocation, Record
+from multinode_control_plane.ports import ABSENT, Change, Check, Conflict, Delete, Page, Put, Stored, Write
+
+__all__ = ["Outbox", "PendingChange", "SqliteStore"]
+
+logger = logging.getLogger(__name__)
+R = TypeVar("R", bound=Record)
+
+MAX_WRITES = 100
+_INVOCATION = Invocation.__name__
+
+
+class SqliteStore:
+    """See `ports.Store`. Listings do not lag here. Safe to use from any thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._listeners: list[Callable[[Sequence[Write]], None]] = []
+
+    def subscribe(self, listener: Callable[[Sequence[Write]], None]) -> None:
+        """Call `listener` with the writes of every commit from now on, after the commit and in the thread that made it.
+
+        It must be quick and must not raise: the commit has happened. Nothing is promised about the order of the calls.
+        """
+        self._listeners.append(listener)
+
+    def get(self, key: Key[R]) -> Stored[R] | None:
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT version, body FROM items WHERE partition = ? AND sort = ?", (key.partition, key.sort)
+            ).fetchone()
+        return None if row is None else _stored(row[0], row[1])
+
+    def query(
+        self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
+    ) -> Sequence[Stored[R]]:
+        clauses, values = ["partition = ?", "sort >= ?"], [prefix.partition, prefix.sort_prefix]
+        if (end := _end_of_prefix(prefix.sort_prefix)) is not None:
+            clauses.append("sort < ?")
+            values.append(end)
+        if after is not None:
+            clauses.append("sort < ?" if newest_first else "sort > ?")
+            values.append(after)
+        statement = (
+            f"SELECT version, body FROM items WHERE {' AND '.join(clauses)} "  # noqa: S608 - fixed clauses, bound values
+            f"ORDER BY sort {'DESC' if newest_first else 'ASC'} LIMIT ?"
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(statement, (*values, -1 if limit is None else limit)).fetchall()
+        return [_stored(version, body) for version, body in rows]
+
+    def list(
+        self,
+        index: Index,
+        value: str,
+        *,
+        limit: int,
+        offset: str | None = None,
+        newest_first: bool = False,
+        before: str | None = None,
+    ) -> Page[Record]:
+        clauses, values = ["e.name = ?", "e.value = ?"], [str(index), value]
+        if before is not None:
+            clauses.append("e.sort < ?")
+            values.append(before)
+        if offset is not None:
+            clauses.append(f"(e.sort, e.partition, e.item_sort) {'<' if newest_first else '>'} (?, ?, ?)")
+            values.extend(_read_offset(offset, index, value))
+        direction = "DESC" if newest_first else "ASC"
+        statement = (
+            "SELECT e.sort, e.partition, e.item_sort, i.version, i.body FROM index_entries AS e "  # noqa: S608 - as above
+            "JOIN items AS i ON i.partition = e.partition AND i.sort = e.item_sort "
+            f"WHERE {' AND '.join(clauses)} "
+            f"ORDER BY e.sort {direction}, e.partition {direction}, e.item_sort {direction} LIMIT ?"
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(statement, (*values, limit + 1)).fetchall()
+        next_offset = _write_offset(index, value, rows[limit - 1][:3]) if len(rows) > limit else None
+        return Page(_readable(rows[:limit]), next_offset)
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        keyed = [(_key(write), write) for write in writes]
+        if len(keyed) > MAX_WRITES or len({key for key, _ in keyed}) < len(keyed):
+            raise ValueError(f"a commit takes at most {MAX_WRITES} writes, each of another key; got {len(keyed)}")
+        if not keyed:
+            return
+        with self._database.writing() as connection:
+            found = [_check(connection, key, write) for key, write in keyed]
+            for (key, write), before in zip(keyed, found, strict=True):
+                _apply(connection, key, write, before)
+        for listener in self._listeners:
+            listener(writes)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChange:
+    """One row of the outbox. `change()` may raise ValueError: a row that cannot be decoded."""
+
+    seq: int
+    invocation_id: str
+    old: str | None
+    new: str | None
+
+    def change(self) -> Change:
+        """Return the change itself. Raises ValueError."""
+        return Change(_invocation(self.old), _invocation(self.new))
+
+
+class Outbox:
+    """The change feed as it lies in the file: written with each commit, in the order of `seq`, gone once `done`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def after(self, seq: int, *, limit: int) -> Sequence[tuple[int, str]]:
+        """Return number and invocation id of the oldest changes past `seq` that are not done, oldest first."""
+        with self._database.reading() as connection:
+            return connection.execute(
+                "SELECT seq, invocation_id FROM changes WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+            ).fetchall()
+
+    def get(self, seq: int) -> PendingChange | None:
+        """Return a change that is not done, or None."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT seq, invocation_id, old, new FROM changes WHERE seq = ?", (seq,)
+            ).fetchone()
+        return None if row is None else PendingChange(*row)
+
+    def done(self, seq: int) -> None:
+        """Remove a change. Not synced: if the power fails it is given again, which the reactor can take."""
+        with self._database.writing(durable=False) as connection:
+            connection.execute("DELETE FROM changes WHERE seq = ?", (seq,))
+
+    def quarantine(self, seq: int, reason: str) -> None:
+        """Set a change aside, for a person to look at; nothing is given again."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "INSERT INTO quarantined_changes (seq, invocation_id, old, new, reason) "
+                "SELECT seq, invocation_id, old, new, ? FROM changes WHERE seq = ?",
+                (reason, seq),
+            )
+            connection.execute("DELETE FROM changes WHERE seq = ?", (seq,))
+
+    def quarantined(self) -> Sequence[tuple[PendingChange, str]]:
+        """Return what was set aside, with the reasons."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT seq, invocation_id, old, new, reason FROM quarantined_changes ORDER BY seq"
+            ).fetchall()
+        return [(PendingChange(*row[:4]), row[4]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    version: int
+    type: str
+    body: str
+
+
+def _key(write: Write) -> Key[Record]:
+    return key_of(write.record) if isinstance(write, Put) else write.key
+
+
+def _check(connection: sqlite3.Connection, key: Key[Record], write: Write) -> _Row | None:
+    """Return the row under `key`, whose version is the expected one. Raises Conflict."""
+    found = connection.execute(
+        "SELECT version, type, body FROM items WHERE partition = ? AND sort = ?", (key.partition, key.sort)
+    ).fetchone()
+    version = ABSENT if found is None else found[0]
+    if version != write.expect:
+        raise Conflict(f"{key.partition} {key.sort}: expected version {write.expect}, found {version}")
+    return None if found is None else _Row(*found)
+
+
+def _apply(connection: sqlite3.Connection, key: Key[Record], write: Write, before: _Row | None) -> None:
+    if isinstance(write, Check):
+        return
+    place = (key.partition, key.sort)
+    if before is not None:
+        connection.execute("DELETE FROM index_entries WHERE partition = ? AND item_sort = ?", place)
+    if isinstance(write, Delete):
+        connection.execute("DELETE FROM items WHERE partition = ? AND sort = ?", place)
+        if before is not None and before.type == _INVOCATION:
+            _record_change(connection, key, before.body, None)
+        return
+    record = write.record
+    body = json.dumps(encode(record), separators=(",", ":"), allow_nan=False)
+    connection.execute(
+        "INSERT OR REPLACE INTO items (partition, sort, version, type, body) VALUES (?, ?, ?, ?, ?)",
+        (*place, 1 if before is None else before.version + 1, type(record).__name__, body),
+    )
+    connection.executemany(
+        "INSERT INTO index_entries (name, value, sort, partition, item_sort) VALUES (?, ?, ?, ?, ?)",
+        [(str(entry.index), entry.value, entry.sort, *place) for entry in index_entries(record)],
+    )
+    if isinstance(record, Invocation):
+        _record_change(connection, key, None if before is None else before.body, body)
+
+
+def _record_change(connection: sqlite3.Connection, key: Key[Record], old: str | None, new: str | None) -> None:
+    connection.execute(
+        "INSERT INTO changes (invocation_id, old, new) VALUES (?, ?, ?)",
+        (key.partition.removeprefix("INV#"), old, new),
+    )
+
+
+def _stored(version: int, body: str) -> Stored[R]:
+    # The key's type says which record lies under it; `tests/contract` holds the keys to that.
+    return Stored(cast(R, _record(body)), version)
+
+
+def _record(body: str) -> Record:
+    data = json.loads(body)
+    if not isinstance(data, dict):
+        raise ValueError(f"a stored item is no JSON object: {body[:100]!r}")  # noqa: TRY004 - callers expect ValueError
+    return decode(data)
+
+
+def _readable(rows: Sequence[tuple[str, str, str, int, str]]) -> Sequence[Stored[Record]]:
+    items: list[Stored[Record]] = []
+    for _, partition, sort, version, body in rows:
+        try:
+            items.append(_stored(version, body))
+        except ValueError as error:
+            logger.error("left out of a listing: %s %s cannot be read: %s", partition, sort, error)  # noqa: TRY400
+    return items
+
+
+def _invocation(body: str | None) -> Invocation | None:
+    if body is None:
+        return None
+    record = _record(body)
+    if not isinstance(record, Invocation):
+        raise ValueError(f"a stored change holds a {type(record).__name__}, not an Invocation")  # noqa: TRY004 - as above
+    return record
+
+
+def _end_of_prefix(prefix: str) -> str | None:
+    """Return the smallest string past everything that begins with `prefix`; None when there is none."""
+    head = prefix.rstrip(chr(0x10FFFF))
+    if not head:
+        return None
+    after = ord(head[-1]) + 1
+    # Surrogates are no characters: what follows U+D7FF is U+E000.
+    return head[:-1] + chr(0xE000 if after == 0xD800 else after)
+
+
+def _write_offset(index: Index, value: str, position: Sequence[str]) -> str:
+    text = json.dumps([str(index), value, *position], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_offset(offset: str, index: Index, value: str) -> Sequence[str]:
+    """Return sort key, partition and item's sort key of the last item of the page before. Raises ValueError."""
+    try:
+        padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
+        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, RecursionError) as error:
+        raise ValueError("the offset is none that a listing gave") from error
+    if not (isinstance(parts, list) and len(parts) == 5 and all(isinstance(part, str) for part in parts)):
+        raise ValueError("the offset is none that a listing gave")
+    if parts[:2] != [str(index), value]:
+        raise ValueError("the offset is of another listing")
+    return cast(Sequence[str], parts[2:])

@@ -1,0 +1,71 @@
+"""② Execution tokens: what a container shows instead of the deployment's key. Signed, not encrypted.
+
+``mnx_<claims>_<signature>``: base64url, unpadded; the claims are a JSON array of the five names of a TokenScope, the
+signature is HMAC-SHA256 over all that stands before it. A token carries no expiry: it ends with its execution, which
+whoever reads it must look up (`services.access`).
+"""
+
+import base64
+import hmac
+import json
+from dataclasses import astuple, dataclass
+
+__all__ = ["PREFIX", "TokenScope", "read", "sign"]
+
+PREFIX = "mnx_"
+MIN_SECRET_BYTES = 32
+MAX_TOKEN_CHARS = 2048
+SIGNATURE_CHARS = 43
+"""32 bytes in base64url without padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScope:
+    """The one execution that a token speaks for."""
+
+    project_name: str
+    version_id: str
+    function_name: str
+    invocation_id: str
+    execution_id: str
+
+
+def sign(secret: bytes, scope: TokenScope) -> str:
+    """Return the token of an execution: always the same for the same secret and scope.
+
+    Raises ValueError for a secret shorter than 32 bytes (RFC 2104, section 3: not shorter than the hash's output).
+    """
+    claims = json.dumps(astuple(scope), separators=(",", ":")).encode()
+    signed = PREFIX + _base64(claims)
+    return f"{signed}_{_signature(secret, signed)}"
+
+
+def read(secret: bytes, text: str) -> TokenScope | None:
+    """Return the scope of a token that was signed with `secret`; None for every other text."""
+    if len(text) > MAX_TOKEN_CHARS or not text.isascii() or not text.startswith(PREFIX):
+        return None
+    # base64url has _ in its alphabet: the signature's fixed length finds the separator.
+    signed, signature = text[: -SIGNATURE_CHARS - 1], text[-SIGNATURE_CHARS:]
+    if text != f"{signed}_{signature}" or not hmac.compare_digest(signature, _signature(secret, signed)):
+        return None
+    return _scope(signed.removeprefix(PREFIX))
+
+
+def _scope(claims: str) -> TokenScope | None:
+    """Return the scope in signed claims; None when a newer Multinode wrote more than this one knows."""
+    try:
+        values = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    except ValueError:
+        return None
+    well_formed = isinstance(values, list) and len(values) == 5 and all(isinstance(value, str) for value in values)
+    return TokenScope(*values) if well_formed else None
+
+
+def _signature(secret: bytes, signed: str) -> str:
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ValueError(f"the token secret has {len(secret)} bytes, it needs at least {MIN_SECRET_BYTES}")
+    return _base64(hmac.digest(secret, signed.encode(), "sha256"))
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

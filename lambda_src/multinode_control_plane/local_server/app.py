@@ -1,0 +1,160 @@
+"""② The ASGI application of the local server: what it keeps from the handler, and the threads that that runs in."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.local_server.events import HttpRequest, HttpResponse, event_of, refusal, response_of
+from multinode_protocol.failures import ErrorCode
+from multinode_protocol.limits import MAX_BODY_BYTES
+
+__all__ = ["LocalApp", "RequestContext"]
+
+logger = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Handler = Callable[[dict[str, object], object], dict[str, object]]
+
+QUICK_THREADS = 32
+WAITING_THREADS = 400
+CROWDED_PAUSE_S = 1.0
+"""Where there is no thread left to wait in, a waiting request becomes one that asks once a second."""
+DRAIN_BYTES = 32_000_000
+"""How much of a body that is too large is read and thrown away, so that the client gets to read the answer."""
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """What Lambda calls the context of an invocation, as far as a local request has one."""
+
+    aws_request_id: str
+    function_name: str = "multinode-local-api"
+    function_version: str = "$LATEST"
+    memory_limit_in_mb: int = 0
+    invoked_function_arn: str = "arn:local:api"
+    log_group_name: str = ""
+    log_stream_name: str = ""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+class LocalApp:
+    """Runs `handler` once per request, each in a thread: waiting requests in threads of their own, so that they never
+    keep others from being answered."""
+
+    def __init__(
+        self, handler: Handler, *, quick_threads: int = QUICK_THREADS, waiting_threads: int = WAITING_THREADS
+    ) -> None:
+        self._handler = handler
+        self._quick = ThreadPoolExecutor(quick_threads, thread_name_prefix="api")
+        self._waiting = ThreadPoolExecutor(waiting_threads, thread_name_prefix="api-wait")
+        self._most_waiting = waiting_threads
+        self._now_waiting = 0
+
+    def close(self) -> None:
+        """Let go of the threads; what they still do is cut off by the end of the process."""
+        self._quick.shutdown(wait=False, cancel_futures=True)
+        self._waiting.shutdown(wait=False, cancel_futures=True)
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        if scope["type"] != "http":
+            return
+        request_id = uuid.uuid4().hex
+        try:
+            request = await _read(scope, receive)
+            response = await self._answer(request, request_id)
+        except Refused as refused:
+            response = refusal(refused, request_id)
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            response = refusal(Refused(ErrorCode.INTERNAL_ERROR), request_id)
+        await _send(response, send, only_head=scope["method"] == "HEAD")
+
+    async def _answer(self, request: HttpRequest, request_id: str) -> HttpResponse:
+        loop = asyncio.get_running_loop()
+        if not _wants_to_wait(request):
+            return await loop.run_in_executor(self._quick, self._handle, request, request_id)
+        if self._now_waiting >= self._most_waiting:
+            await asyncio.sleep(CROWDED_PAUSE_S)
+            return await loop.run_in_executor(self._quick, self._handle, _without_wait(request), request_id)
+        self._now_waiting += 1
+        try:
+            return await loop.run_in_executor(self._waiting, self._handle, request, request_id)
+        finally:
+            self._now_waiting -= 1
+
+    def _handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
+        result = self._handler(event_of(request, request_id), RequestContext(request_id))
+        return response_of(result, request_id)
+
+
+def _wants_to_wait(request: HttpRequest) -> bool:
+    return "wait_s=" in request.query
+
+
+def _without_wait(request: HttpRequest) -> HttpRequest:
+    kept = [(name, value) for name, value in parse_qsl(request.query, keep_blank_values=True) if name != "wait_s"]
+    return replace(request, query=urlencode(kept))
+
+
+async def _read(scope: Message, receive: Callable[[], Awaitable[Message]]) -> HttpRequest:
+    """Return the request. Raises Refused: REQUEST_IS_MALFORMED, REQUEST_IS_TOO_LARGE."""
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+    body = await _read_body(receive)
+    _check_host([value for name, value in headers if name == "host"])
+    client = scope.get("client")
+    return HttpRequest(
+        method=scope["method"],
+        path=scope["raw_path"].decode("latin-1"),
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=body,
+        source=client[0] if client else "",
+    )
+
+
+async def _read_body(receive: Callable[[], Awaitable[Message]]) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(ErrorCode.REQUEST_IS_MALFORMED, "the connection was closed before its end")
+        size += len(message.get("body", b""))
+        if size <= MAX_BODY_BYTES:
+            chunks.append(message.get("body", b""))
+        if not message.get("more_body", False) or size > DRAIN_BYTES:
+            break
+    if size > MAX_BODY_BYTES:
+        raise Refused(ErrorCode.REQUEST_IS_TOO_LARGE, f"the body may have at most {MAX_BODY_BYTES} bytes")
+    return b"".join(chunks)
+
+
+def _check_host(hosts: list[str]) -> None:
+    """Refuse requests that a web page sent by a name of its own that points here (DNS rebinding)."""
+    for host in hosts:
+        name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
+        if name.lower() not in LOOPBACK_HOSTS or not (port == "" or port.isdigit()):
+            raise Refused(ErrorCode.REQUEST_IS_MALFORMED, "the Host header names another machine than this one")
+
+
+async def _send(response: HttpResponse, send: Callable[[Message], Awaitable[None]], *, only_head: bool) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    if response.status == 413:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if only_head else response.body})

@@ -1,0 +1,175 @@
+"""② All of one invocation, or of one execution, in one answer; and waiting for it to change."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from multinode_control_plane.core import validation
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.keys import input_key, invocation_key, output_key, outputs_prefix
+from multinode_control_plane.core.queries import WaitQuery
+from multinode_control_plane.core.records import Invocation, Output
+from multinode_control_plane.ports import Stored, Waiter
+from multinode_control_plane.services import projects, rendering
+from multinode_control_plane.services.context import Context
+from multinode_control_plane.services.rendering import InvocationView
+from multinode_protocol.failures import ErrorCode
+from multinode_protocol.messages import ExecutionInfo, InvocationInfo
+
+__all__ = ["execution_info", "invocation_info", "load", "load_at"]
+
+MAX_TEXT_BYTES = 5_800_000
+"""What the texts of an answer may take, as Lambda carries them: JSON within JSON, 6 MB with all the rest."""
+OUTPUTS_AT_ONCE = 8
+
+
+def load(context: Context, invocation_id: str) -> Stored[Invocation]:
+    """Return the invocation as stored. Raises Refused(INVOCATION_DOES_NOT_EXIST)."""
+    stored = context.store.get(invocation_key(invocation_id)) if validation.is_invocation_id(invocation_id) else None
+    if stored is None:
+        raise Refused(ErrorCode.INVOCATION_DOES_NOT_EXIST)
+    return stored
+
+
+def load_at(
+    context: Context, project_name: str, version_reference: str, function_name: str, invocation_id: str
+) -> Stored[Invocation]:
+    """Return the invocation of this function. One read where the path is right; more to say what is wrong with it.
+
+    Raises Refused: PROJECT_, VERSION_, FUNCTION_, INVOCATION_DOES_NOT_EXIST, whichever comes first in the path.
+    """
+    version_id = version_reference
+    if version_reference == projects.LATEST:
+        version_id = projects.load_version(context, project_name, version_reference).version_id
+    if validation.is_invocation_id(invocation_id):
+        stored = context.store.get(invocation_key(invocation_id))
+        if stored is not None:
+            key = stored.record.function_key
+            if (key.project_name, key.version_id, key.function_name) == (project_name, version_id, function_name):
+                return stored
+    projects.load_function(context, project_name, version_id, function_name)
+    raise Refused(ErrorCode.INVOCATION_DOES_NOT_EXIST)
+
+
+# --- one invocation -------------------------------------------------------------------------------------------------
+
+
+def invocation_info(
+    context: Context, stored: Stored[Invocation], waiter: Waiter | None = None, wait: WaitQuery | None = None
+) -> InvocationInfo:
+    """Return the invocation's body, at once or when what `wait` waits for has come or its time is over.
+
+    Raises Refused(INVOCATION_DOES_NOT_EXIST) when it is deleted meanwhile.
+    """
+    if waiter is not None and wait is not None and wait.wait_s > 0:
+        stored = _waited(context, stored, waiter, wait)
+    return rendering.invocation_info(_view(context, stored))
+
+
+@dataclass
+class _Waiting:
+    """What one request waits for. `since` is the revision that its sender has seen."""
+
+    context: Context
+    invocation_id: str
+    wait: WaitQuery
+    since: str
+
+    def over(self, stored: Stored[Invocation]) -> bool:
+        if self.wait.finished:
+            return stored.record.status.finished
+        # Of a terminated invocation there is no further change to wait for.
+        return stored.record.terminated or _revision(self.context, stored) != self.since
+
+    def changed(self) -> bool:
+        return self.over(load(self.context, self.invocation_id))
+
+
+def _waited(context: Context, stored: Stored[Invocation], waiter: Waiter, wait: WaitQuery) -> Stored[Invocation]:
+    invocation_id = stored.record.invocation_id
+    waiting = _Waiting(context, invocation_id, wait, wait.since or _revision(context, stored))
+    if waiting.over(stored):
+        return stored
+    waiter.wait(invocation_id, waiting.changed, wait.wait_s)
+    return load(context, invocation_id)
+
+
+def _revision(context: Context, stored: Stored[Invocation]) -> str:
+    """Return what differs after every change of the invocation or of its outputs.
+
+    Only the newest execution's output can still change; whenever another becomes the newest, the invocation changes.
+    """
+    current = stored.record.current
+    output = None
+    if current is not None:
+        output = context.store.get(output_key(stored.record.invocation_id, current.execution_id))
+    return _revision_text(stored, output)
+
+
+def _revision_text(stored: Stored[Invocation], output: Stored[Output] | None) -> str:
+    return f"{stored.version}.{0 if output is None else output.version}"
+
+
+def _view(context: Context, stored: Stored[Invocation]) -> InvocationView:
+    invocation = stored.record
+    input_text = _input_text(context, invocation)
+    outputs = _outputs(context, invocation, MAX_TEXT_BYTES - _size(input_text))
+    current = invocation.current
+    parent = None if invocation.parent is None else context.store.get(invocation_key(invocation.parent.invocation_id))
+    return InvocationView(
+        invocation=invocation,
+        input_text=input_text,
+        outputs={execution_id: output.record for execution_id, output in outputs.items()},
+        parent=None if parent is None else parent.record,
+        revision=_revision_text(stored, None if current is None else outputs.get(current.execution_id)),
+    )
+
+
+def _input_text(context: Context, invocation: Invocation) -> str:
+    payload = context.store.get(input_key(invocation.invocation_id))
+    if payload is None:  # its project is being deleted, at this very moment
+        raise Refused(ErrorCode.INVOCATION_DOES_NOT_EXIST)
+    return payload.record.text
+
+
+def _outputs(context: Context, invocation: Invocation, budget: int) -> Mapping[str, Stored[Output]]:
+    """Return the newest outputs that fit into `budget` bytes; the newest always does, twice: it may be the result."""
+    found: dict[str, Stored[Output]] = {}
+    after = None
+    while True:
+        page = context.store.query(
+            outputs_prefix(invocation.invocation_id), limit=OUTPUTS_AT_ONCE, after=after, newest_first=True
+        )
+        for stored in page:
+            output = stored.record
+            texts = (output.text, output.error_message, output.error_traceback, output.error_type)
+            budget -= sum(_size(text) for text in texts if text is not None) * (1 if found else 2)
+            if found and budget < 0:
+                return found
+            found[output.execution_id] = stored
+            after = output_key(invocation.invocation_id, output.execution_id).sort
+        if len(page) < OUTPUTS_AT_ONCE:
+            return found
+
+
+def _size(text: str) -> int:
+    """Return the bytes that a text takes in a JSON body that is itself a JSON string."""
+    return len(json.dumps(json.dumps(text, ensure_ascii=False), ensure_ascii=False).encode())
+
+
+# --- one execution --------------------------------------------------------------------------------------------------
+
+
+def execution_info(context: Context, invocation: Invocation, execution_id: str) -> ExecutionInfo:
+    """Return the execution's body. Raises Refused(EXECUTION_DOES_NOT_EXIST)."""
+    execution = invocation.execution(execution_id)
+    if execution is None:
+        raise Refused(ErrorCode.EXECUTION_DOES_NOT_EXIST)
+    output = context.store.get(output_key(invocation.invocation_id, execution_id))
+    return rendering.execution_info(
+        invocation,
+        execution,
+        input_text=_input_text(context, invocation),
+        output=None if output is None else output.record,
+        now=context.clock.now(),
+    )

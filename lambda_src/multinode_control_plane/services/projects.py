@@ -1,0 +1,161 @@
+"""② Projects and their versions: what a deploy makes and an undeploy asks to be taken away."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from multinode_control_plane.core import validation
+from multinode_control_plane.core.codec import encode
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.fields import invalid
+from multinode_control_plane.core.keys import ALL, Index, project_key, version_key, versions_prefix
+from multinode_control_plane.core.records import FunctionSpec, Project, Version
+from multinode_control_plane.core.validation import VersionRequest
+from multinode_control_plane.ports import ABSENT, Check, Put, Stored
+from multinode_control_plane.services.context import Context, commit_with_retries
+from multinode_protocol.failures import ErrorCode
+
+__all__ = [
+    "LATEST",
+    "create",
+    "create_version",
+    "list_all",
+    "list_versions",
+    "load",
+    "load_function",
+    "load_version",
+    "request_deletion",
+]
+
+LATEST = "latest"
+PROJECTS_AT_ONCE = 100
+MAX_VERSION_BYTES = 350_000
+"""A version is one stored item; DynamoDB takes 400 KB, names and index keys included."""
+
+
+def load(context: Context, project_name: str) -> Project:
+    """Return the project. Raises Refused(PROJECT_DOES_NOT_EXIST)."""
+    return _stored(context, project_name).record
+
+
+def _stored(context: Context, project_name: str) -> Stored[Project]:
+    stored = context.store.get(project_key(project_name)) if validation.is_project_name(project_name) else None
+    if stored is None:
+        raise Refused(ErrorCode.PROJECT_DOES_NOT_EXIST)
+    return stored
+
+
+def create(context: Context, project_name: str) -> Project:
+    """Return the new project. Twice is once and a refusal.
+
+    Raises Refused: PROJECT_NAME_IS_TOO_LONG, REQUEST_IS_INVALID, PROJECT_ALREADY_EXISTS, PROJECT_IS_BEING_DELETED.
+    """
+    name = validation.new_project_name(project_name)
+
+    def attempt() -> Project:
+        existing = context.store.get(project_key(name))
+        if existing is not None:
+            deleting = existing.record.deletion_requested_at is not None
+            raise Refused(ErrorCode.PROJECT_IS_BEING_DELETED if deleting else ErrorCode.PROJECT_ALREADY_EXISTS)
+        project = Project(name, context.clock.now())
+        context.store.commit([Put(project, ABSENT)])
+        return project
+
+    return commit_with_retries(context, attempt)
+
+
+def list_all(context: Context) -> Sequence[Project]:
+    """Return every project by name, those being deleted included. A list may lag behind the newest change."""
+    projects: list[Project] = []
+    offset = None
+    while True:
+        page = context.store.list(Index.PROJECTS, ALL, limit=PROJECTS_AT_ONCE, offset=offset)
+        projects += [stored.record for stored in page.items if isinstance(stored.record, Project)]
+        offset = page.next_offset
+        if offset is None:
+            return projects
+
+
+def request_deletion(context: Context, project_name: str) -> Project:
+    """Return the project marked for deletion: it takes nothing new, and the sweep cancels and deletes what it has.
+
+    Twice changes nothing. Raises Refused(PROJECT_DOES_NOT_EXIST).
+    """
+
+    def attempt() -> Project:
+        stored = _stored(context, project_name)
+        if stored.record.deletion_requested_at is not None:
+            return stored.record
+        marked = replace(stored.record, deletion_requested_at=context.clock.now())
+        context.store.commit([Put(marked, stored.version)])
+        return marked
+
+    return commit_with_retries(context, attempt)
+
+
+def create_version(context: Context, project_name: str, request: VersionRequest) -> Version:
+    """Return the project's new, now latest version. Twice makes two versions that are alike.
+
+    Raises Refused: PROJECT_DOES_NOT_EXIST, PROJECT_IS_BEING_DELETED; REQUEST_IS_INVALID when all of it is too much.
+    """
+
+    def attempt() -> Version:
+        stored = _stored(context, project_name)
+        if stored.record.deletion_requested_at is not None:
+            raise Refused(ErrorCode.PROJECT_IS_BEING_DELETED)
+        version = Version(
+            project_name,
+            context.ids.new("ver"),
+            context.clock.now(),
+            request.default_docker_image,
+            request.functions,
+            request.local_bundle,
+            request.task_definition,
+        )
+        _check_size(version)
+        # The check closes the race with a deletion: its commit changes the project, and then this one meets a Conflict.
+        context.store.commit([Put(version, ABSENT), Check(project_key(project_name), stored.version)])
+        return version
+
+    return commit_with_retries(context, attempt)
+
+
+def _check_size(version: Version) -> None:
+    size = len(json.dumps(encode(version), ensure_ascii=False).encode())
+    if size > MAX_VERSION_BYTES:
+        raise invalid("functions", f"take {size} bytes in all", f"at most {MAX_VERSION_BYTES} bytes")
+
+
+def load_version(context: Context, project_name: str, reference: str) -> Version:
+    """Return the version with this id, or the newest for ``latest``: one strongly consistent read.
+
+    Raises Refused: PROJECT_DOES_NOT_EXIST, VERSION_DOES_NOT_EXIST.
+    """
+    if validation.is_project_name(project_name):
+        if reference == LATEST:
+            newest = context.store.query(versions_prefix(project_name), limit=1, newest_first=True)
+            if newest:
+                return newest[0].record
+        elif validation.is_version_id(reference):
+            stored = context.store.get(version_key(project_name, reference))
+            if stored is not None:
+                return stored.record
+    load(context, project_name)
+    raise Refused(ErrorCode.VERSION_DOES_NOT_EXIST)
+
+
+def load_function(
+    context: Context, project_name: str, reference: str, function_name: str
+) -> tuple[Version, FunctionSpec]:
+    """Return a version and its function of this name. Raises Refused as `load_version`, or FUNCTION_DOES_NOT_EXIST."""
+    version = load_version(context, project_name, reference)
+    spec = version.function(function_name)
+    if spec is None:
+        raise Refused(ErrorCode.FUNCTION_DOES_NOT_EXIST)
+    return version, spec
+
+
+def list_versions(context: Context, project_name: str) -> Sequence[Version]:
+    """Return the project's versions, newest first. Raises Refused(PROJECT_DOES_NOT_EXIST)."""
+    load(context, project_name)
+    return [stored.record for stored in context.store.query(versions_prefix(project_name), newest_first=True)]

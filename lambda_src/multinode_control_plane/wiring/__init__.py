@@ -1,0 +1,1 @@
+"""Where ports meet adapters and the environment: one module per backend."""

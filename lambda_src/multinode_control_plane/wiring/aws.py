@@ -1,0 +1,231 @@
+"""The deployment on AWS, put together from the environment variables that Terraform sets on every Lambda function."""
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from multinode_control_plane.adapters.aws.clients import Clients
+from multinode_control_plane.adapters.aws.cloudwatch_logs import CloudWatchLogs
+from multinode_control_plane.adapters.aws.dynamodb import DynamoStore
+from multinode_control_plane.adapters.aws.ecr import EcrCredentials
+from multinode_control_plane.adapters.aws.ecs import EcsCompute, EcsSettings
+from multinode_control_plane.adapters.aws.ecs_events import TaskEvent, TaskEventConsumer
+from multinode_control_plane.adapters.aws.eventbridge import EventBridgeAnnouncer
+from multinode_control_plane.adapters.aws.ssm import SsmKeychain
+from multinode_control_plane.adapters.aws.streams import StreamConsumer
+from multinode_control_plane.adapters.aws.waiter import PollingWaiter
+from multinode_control_plane.adapters.system import SystemClock, SystemIds
+from multinode_control_plane.core.records import Execution, Invocation
+from multinode_control_plane.core.tokens import TokenScope, sign
+from multinode_control_plane.ports import Change, Keychain, Logs, Waiter
+from multinode_control_plane.services import task_events
+from multinode_control_plane.services.context import Context
+from multinode_control_plane.services.reactor import Reactor, react
+from multinode_control_plane.services.sweep import SweepReport, sweep
+from multinode_protocol.messages import DeploymentInfo
+
+__all__ = [
+    "ApiParts",
+    "AwsDeployment",
+    "SettingIsWrong",
+    "Settings",
+    "api_ports",
+    "at_start",
+    "deployment",
+    "stream_consumer",
+    "sweeper",
+    "task_event_consumer",
+]
+
+T = TypeVar("T")
+API_VERSION = 1
+SHORTEST_RETENTION_DAYS = 1
+
+
+class SettingIsWrong(Exception):
+    """An environment variable of the Lambda function is missing or wrong: Terraform sets them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The variables ``MULTINODE_*`` of the Lambda functions. `retention`: None keeps finished invocations for ever."""
+
+    deployment: str
+    table: str
+    ecs: EcsSettings
+    event_bus: str
+    log_group: str
+    api_key_parameter: str
+    token_secret_parameter: str
+    api_url: str
+    repository_url: str
+    retention: timedelta | None
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> "Settings":
+        """Return the settings. Raises SettingIsWrong, which names the variable."""
+        days = _whole(environ, "MULTINODE_RETENTION_DAYS")
+        return cls(
+            deployment=_text(environ, "MULTINODE_DEPLOYMENT"),
+            table=_text(environ, "MULTINODE_TABLE"),
+            ecs=EcsSettings(
+                cluster=_text(environ, "MULTINODE_CLUSTER"),
+                subnets=_texts(environ, "MULTINODE_SUBNETS"),
+                security_groups=_texts(environ, "MULTINODE_SECURITY_GROUPS"),
+                assign_public_ip=_text(environ, "MULTINODE_ASSIGN_PUBLIC_IP") == "ENABLED",
+                capacity_providers=_weights(environ, "MULTINODE_CAPACITY_PROVIDERS"),
+            ),
+            event_bus=_text(environ, "MULTINODE_EVENT_BUS"),
+            log_group=_text(environ, "MULTINODE_LOG_GROUP"),
+            api_key_parameter=_text(environ, "MULTINODE_API_KEY_PARAMETER"),
+            token_secret_parameter=_text(environ, "MULTINODE_TOKEN_SECRET_PARAMETER"),
+            api_url=_text(environ, "MULTINODE_API_URL"),
+            repository_url=_text(environ, "MULTINODE_REPOSITORY_URL"),
+            retention=timedelta(days=max(days, SHORTEST_RETENTION_DAYS)) if days > 0 else None,
+        )
+
+
+def _text(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name, "").strip()
+    if not value:
+        raise SettingIsWrong(f"{name} is not set: apply the deployment's Terraform again")
+    return value
+
+
+def _texts(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in _text(environ, name).split(",") if part.strip())
+
+
+def _whole(environ: Mapping[str, str], name: str) -> int:
+    value = _text(environ, name)
+    if not value.isdecimal():
+        raise SettingIsWrong(f"{name} is {value!r}, which is no whole number")
+    return int(value)
+
+
+def _weights(environ: Mapping[str, str], name: str) -> dict[str, int]:
+    """Return ``FARGATE=1,FARGATE_SPOT=3`` as a dictionary."""
+    weights: dict[str, int] = {}
+    for part in _texts(environ, name):
+        provider, _, weight = part.partition("=")
+        if not provider or not weight.isdecimal() or int(weight) == 0:
+            raise SettingIsWrong(f"{name}: {part!r} is not <capacity provider>=<weight of at least 1>")
+        weights[provider] = int(weight)
+    return weights
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the API handler is given: `handlers.api_ports.ApiPorts` says what each part is for."""
+
+    context: Context
+    keychain: Keychain
+    logs: Logs
+    waiter: Waiter
+    deployment: DeploymentInfo
+    repository_credentials: Callable[[], Mapping[str, str]] | None
+
+
+class AwsDeployment:
+    """All parts of a deployment on AWS. Making it makes no AWS client: each is made when it is first used."""
+
+    def __init__(self, settings: Settings, clients: Clients) -> None:
+        self.settings = settings
+        clock = SystemClock()
+        self.store = DynamoStore(clients, settings.table, retention=settings.retention)
+        self.context = Context(self.store, clock, SystemIds())
+        self.compute = EcsCompute(clients, settings.ecs, clock)
+        self.logs = CloudWatchLogs(clients, settings.log_group, clock)
+        self.announcer = EventBridgeAnnouncer(clients, settings.event_bus, settings.deployment)
+        self.keychain = SsmKeychain(
+            clients,
+            api_key_parameter=settings.api_key_parameter,
+            token_secret_parameter=settings.token_secret_parameter,
+        )
+        self.repository_credentials = EcrCredentials(clients, settings.repository_url)
+        self._reactor = Reactor(self.context, self.compute, self.announcer, self._token_of, lambda: settings.api_url)
+
+    def react(self, change: Change) -> None:
+        """Perform what a change calls for. An invocation that is gone, by TTL or deleted, takes its payloads along."""
+        react(self._reactor, change)
+        if change.new is None and change.old is not None:
+            self.store.forget(change.old.invocation_id)
+
+    def container_event(self, event: TaskEvent) -> None:
+        """Commit what a task event tells."""
+        if event.exit is None:
+            task_events.container_running(
+                self.context, event.invocation_id, event.execution_id, event.worker, event.version
+            )
+        else:
+            task_events.container_ended(
+                self.context,
+                event.invocation_id,
+                event.execution_id,
+                event.exit,
+                worker=event.worker,
+                task_version=event.version,
+            )
+
+    def sweep(self, *, reconcile: bool) -> SweepReport:
+        """Act on what is due and, with `reconcile`, on what events missed."""
+        return sweep(self.context, self.compute, self.logs, reconcile=reconcile)
+
+    def _token_of(self, invocation: Invocation, execution: Execution) -> str:
+        scope = TokenScope(
+            invocation.project_name,
+            invocation.version_id,
+            invocation.function_name,
+            invocation.invocation_id,
+            execution.execution_id,
+        )
+        return sign(self.keychain.token_secret(), scope)
+
+
+@functools.cache
+def deployment() -> AwsDeployment:
+    """Return the deployment that this Lambda function belongs to. Raises SettingIsWrong."""
+    return AwsDeployment(Settings.read(os.environ), Clients())
+
+
+def api_ports() -> ApiParts:
+    """Return what the API handler needs."""
+    ours = deployment()
+    info = DeploymentInfo(backend="ecs", api_version=API_VERSION, multinode_version=_version())
+    return ApiParts(ours.context, ours.keychain, ours.logs, PollingWaiter(), info, ours.repository_credentials)
+
+
+def stream_consumer() -> StreamConsumer:
+    """Return what consumes the table's stream ④."""
+    return StreamConsumer(deployment().react)
+
+
+def task_event_consumer() -> TaskEventConsumer:
+    """Return what consumes task events ⑥."""
+    return TaskEventConsumer(deployment().container_event)
+
+
+def sweeper() -> Callable[[bool], SweepReport]:
+    """Return the sweep ⑦; its argument says whether to look at every open container too."""
+    ours = deployment()
+    return lambda reconcile: ours.sweep(reconcile=reconcile)
+
+
+def at_start(build: Callable[[], T]) -> Callable[[], T]:
+    """Return `build`, called once; on Lambda at once, while the start of the process still has a whole processor."""
+    made = functools.cache(build)
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        made()
+    return made
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("multinode")
+    except PackageNotFoundError:
+        return "unknown"

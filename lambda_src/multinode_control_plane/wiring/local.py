@@ -1,0 +1,149 @@
+"""The local deployment, put together from one data directory."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from multinode_control_plane.adapters.local.alarm import Alarm
+from multinode_control_plane.adapters.local.announcer import LogAnnouncer
+from multinode_control_plane.adapters.local.data_dir import DataDirectory
+from multinode_control_plane.adapters.local.database import Database
+from multinode_control_plane.adapters.local.feed import Feed
+from multinode_control_plane.adapters.local.keychain import LocalKeychain
+from multinode_control_plane.adapters.local.logs import LocalLogs
+from multinode_control_plane.adapters.local.processes import LocalCompute
+from multinode_control_plane.adapters.local.sqlite import Outbox, SqliteStore
+from multinode_control_plane.adapters.local.waiter import LocalWaiter
+from multinode_control_plane.adapters.local.workers import LaunchRecord
+from multinode_control_plane.adapters.system import SystemClock, SystemIds
+from multinode_control_plane.core.keys import ALL, Index, versions_prefix
+from multinode_control_plane.core.records import Execution, Invocation, Project
+from multinode_control_plane.core.tokens import TokenScope, sign
+from multinode_control_plane.ports import Change, ContainerExit, Write
+from multinode_control_plane.services import task_events
+from multinode_control_plane.services.context import Context
+from multinode_control_plane.services.reactor import Reactor, react
+from multinode_control_plane.services.sweep import sweep
+from multinode_protocol.messages import DeploymentInfo
+
+__all__ = ["LocalDeployment", "multinode_version"]
+
+API_VERSION = 1
+CLEAN_EVERY_S = 600.0
+BUNDLE_GRACE_S = 3600.0
+"""How old a bundle that no version refers to must be before it is removed: its deploy may still be under way."""
+STOP_TIMEOUT_S = 20.0
+
+
+def multinode_version() -> str:
+    """Return the version of the installed Multinode."""
+    try:
+        return version("multinode")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class LocalDeployment:
+    """All parts of a local deployment. `context`, `keychain`, `logs`, `waiter` and `info` are what its API needs."""
+
+    def __init__(self, directory: DataDirectory, url: str, environ: Mapping[str, str]) -> None:
+        """Open the data directory; `url` is where the workers will find the API. Raises DataDirectoryError."""
+        self._directory = directory
+        self._database = Database(directory.state)
+        store = SqliteStore(self._database)
+        self.context = Context(store, SystemClock(), SystemIds())
+        self.keychain = LocalKeychain(directory.keys)
+        self.logs = LocalLogs(directory.logs)
+        self.waiter = LocalWaiter()
+        self.info = DeploymentInfo(
+            backend="local",
+            api_version=API_VERSION,
+            multinode_version=multinode_version(),
+            data_dir=str(directory.root),
+        )
+        self.compute = LocalCompute(directory, environ, self._worker_ended)
+        self._reactor = Reactor(self.context, self.compute, LogAnnouncer(), self._token_of, lambda: url)
+        self._feed = Feed(Outbox(self._database), self._react)
+        self._alarm = Alarm(self._sweep, self.context.clock)
+        self._clean_at = 0.0
+        store.subscribe(self._committed)
+
+    def start(self) -> None:
+        """Take over what an earlier server left running, then react to changes and to what is due."""
+        self.compute.start()
+        self._feed.start()
+        self._alarm.start()
+
+    def stop(self) -> None:
+        """End what is under way and let go of the data directory. Workers run on."""
+        self.waiter.close()
+        self._alarm.stop(STOP_TIMEOUT_S)
+        self._feed.stop(STOP_TIMEOUT_S)
+        self.compute.close()
+        self._database.close()
+
+    def _committed(self, writes: Sequence[Write]) -> None:
+        self._feed.committed()
+        self._alarm.committed(writes)
+        self.waiter.committed(writes)
+
+    def _react(self, change: Change) -> None:
+        react(self._reactor, change)
+
+    def _token_of(self, invocation: Invocation, execution: Execution) -> str:
+        return sign(
+            self.keychain.token_secret(),
+            TokenScope(
+                invocation.project_name,
+                invocation.version_id,
+                invocation.function_name,
+                invocation.invocation_id,
+                execution.execution_id,
+            ),
+        )
+
+    def _worker_ended(self, record: LaunchRecord, exit: ContainerExit) -> None:  # noqa: A002 - the port's word
+        task_events.container_ended(self.context, record.invocation_id, record.execution_id, exit, worker=record.worker)
+
+    def _sweep(self, reconcile: bool) -> datetime | None:
+        report = sweep(self.context, self.compute, self.logs, reconcile=reconcile)
+        if time.monotonic() >= self._clean_at:
+            self._clean_at = time.monotonic() + CLEAN_EVERY_S
+            self._clean()
+        return report.next_due
+
+    def _clean(self) -> None:
+        """Remove from the disk what nothing refers to any more."""
+        self.compute.prune()
+        candidates = [folder for folder in self._directory.bundles.iterdir() if _age_s(folder) > BUNDLE_GRACE_S]
+        if not candidates:
+            return
+        used = self._bundles_in_use()
+        for folder in candidates:
+            if folder.name not in used:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _bundles_in_use(self) -> set[str]:
+        """Return the names of all folders on the way to some version's code: paths may be spelled in several ways."""
+        used: set[str] = set()
+        offset: str | None = None
+        while True:
+            page = self.context.store.list(Index.PROJECTS, ALL, limit=100, offset=offset)
+            for stored in page.items:
+                if isinstance(stored.record, Project):
+                    for held in self.context.store.query(versions_prefix(stored.record.project_name)):
+                        if held.record.local_bundle is not None:
+                            used.update(Path(held.record.local_bundle.code_dir).parts)
+            if page.next_offset is None:
+                return used
+            offset = page.next_offset
+
+
+def _age_s(folder: Path) -> float:
+    try:
+        return time.time() - folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
