@@ -1,0 +1,27 @@
+"""① Opening what may be anything: a pipe that would hang, a link to elsewhere, a folder."""
+
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+__all__ = ["NotAFile", "open_file"]
+
+
+class NotAFile(OSError):
+    """A folder, pipe, socket or device."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(0, "not a file", str(path))
+
+
+def open_file(path: Path, *, follow_link: bool) -> BufferedReader:
+    """Open a regular file for reading, never waiting for anyone. Raises OSError; NotAFile when it is something else.
+
+    Without `follow_link` a symbolic link is an error. What is looked at is what was opened: a name may change hands.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_link else os.O_NOFOLLOW))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise NotAFile(path)
+    return os.fdopen(descriptor, "rb")

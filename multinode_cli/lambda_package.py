@@ -1,0 +1,142 @@
+"""The control plane's package for AWS Lambda: one zip, the same bytes on every machine and on every run.
+
+``python -m multinode_cli.lambda_package --output FILE`` (`make lambda`) writes it. What makes it the same:
+
+- dependencies are pinned to the bytes of their wheels, and unpacked from these, not from whatever pip installs;
+- names are sorted, times and modes fixed, nothing is compiled (.pyc) and nothing compressed: zlib's output varies with
+  its version.
+
+boto3 is not in it. Lambda's own is there already, and compiled, while one of ours would be compiled anew at each cold
+start, since Lambda's code folder cannot be written to; and the adapters use nothing of it that is newer than 2023.
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from multinode_cli.failures import ControlPlaneFailure
+
+__all__ = ["ARCHITECTURE", "PYTHON_VERSION", "build", "main"]
+
+PYTHON_VERSION = "3.13"
+ARCHITECTURE = "arm64"
+PLATFORM = "manylinux2014_aarch64"
+LOCK = """\
+aws-lambda-powertools==3.37.0 --hash=sha256:92df3f790851a30cfb5ed45ff8e11f2de9b74e60aed0169d2a6b6da2362b45fb
+jmespath==1.1.0 --hash=sha256:a5663118de4908c91729bea0acadca56526eb2698e83de10cd116ae0f4e97c64
+typing_extensions==4.16.0 --hash=sha256:481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8
+"""
+"""What the handlers import beyond the standard library and boto3, with all that it needs itself."""
+PACKAGES = ("multinode_control_plane", "multinode_protocol")
+LOCAL_ONLY = ("adapters/local/", "local_server/", "wiring/local.py")
+"""What of the control plane runs on a user's own machine alone."""
+KEPT_SUFFIXES = (".py", ".typed")
+MTIME = (1980, 1, 1, 0, 0, 0)
+"""The zip format's first moment."""
+FILE_MODE = 0o100644
+UNIX = 3
+
+
+def build(output: Path) -> str:
+    """Write the package to `output`, which appears whole or not at all; return the SHA-256 of its bytes, in hex.
+
+    Fetches the dependencies with pip. Raises ControlPlaneFailure.
+    """
+    files = {**_dependencies(), **_own_files()}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
+    unfinished = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _write(file, files)
+        unfinished.chmod(0o644)
+        unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return hashlib.sha256(output.read_bytes()).hexdigest()
+
+
+def _write(file: IO[bytes], files: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as package:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, MTIME)
+            entry.create_system = UNIX
+            entry.external_attr = FILE_MODE << 16
+            package.writestr(entry, files[name])
+
+
+def _own_files() -> dict[str, bytes]:
+    """Return the control plane's own files by their place in the package, and the metadata that tells its version."""
+    files = {
+        f"{package}/{relative}": path.read_bytes()
+        for package in PACKAGES
+        for path, relative in _sources(package)
+        if not relative.startswith(LOCAL_ONLY)
+    }
+    version = importlib.metadata.version("multinode")
+    metadata = f"Metadata-Version: 2.1\nName: multinode\nVersion: {version}\n"
+    files[f"multinode-{version}.dist-info/METADATA"] = metadata.encode()
+    return files
+
+
+def _sources(package: str) -> Iterator[tuple[Path, str]]:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ControlPlaneFailure(f"The package {package} is not installed: install multinode again.")
+    root = Path(spec.submodule_search_locations[0])
+    for path in root.rglob("*"):
+        if path.suffix in KEPT_SUFFIXES and path.is_file():
+            yield path, path.relative_to(root).as_posix()
+
+
+def _dependencies() -> dict[str, bytes]:
+    """Return the files of the pinned wheels by their place in the package. Raises ControlPlaneFailure."""
+    with tempfile.TemporaryDirectory(prefix="multinode-lambda-") as folder:
+        lock, wheels = Path(folder, "requirements.txt"), Path(folder, "wheels")
+        lock.write_text(LOCK)
+        target = ("--platform", PLATFORM, "--implementation", "cp", "--python-version", PYTHON_VERSION)
+        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet")
+        options = ("--no-deps", "--require-hashes", "--only-binary=:all:", "--dest", str(wheels))
+        done = subprocess.run(
+            [*pip, *options, *target, "--requirement", str(lock)], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            last_lines = "\n".join(done.stderr.strip().splitlines()[-8:])
+            raise ControlPlaneFailure(f"pip could not fetch what the Lambda package needs:\n{last_lines}")
+        return {name: content for wheel in sorted(wheels.iterdir()) for name, content in _unpacked(wheel)}
+
+
+def _unpacked(wheel: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the importable files of a wheel, and its licence."""
+    with zipfile.ZipFile(wheel) as archive:
+        for entry in archive.infolist():
+            top = PurePosixPath(entry.filename).parts[0]
+            importable = not top.endswith((".dist-info", ".data"))
+            licence = top.endswith(".dist-info") and "license" in entry.filename.lower()
+            if not entry.is_dir() and (importable or licence):
+                yield entry.filename, archive.read(entry)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m multinode_cli.lambda_package", description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="where to write the zip")
+    output: Path = parser.parse_args().output
+    try:
+        digest = build(output)
+    except ControlPlaneFailure as failure:
+        failure.show()
+        sys.exit(failure.exit_code)
+    sys.stdout.write(f"{output}: {output.stat().st_size:,} bytes, sha256 {digest}\n")
+
+
+if __name__ == "__main__":
+    main()

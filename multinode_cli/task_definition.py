@@ -1,0 +1,67 @@
+"""① The ECS task definition of a version: pure, from image and deployment to `RegisterTaskDefinition`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["CONTAINER_NAME", "STOP_TIMEOUT_S", "task_definition"]
+
+CONTAINER_NAME = "worker"
+STOP_TIMEOUT_S = 120
+"""The most that Fargate allows: the worker's grace must fit in."""
+ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
+SMALLEST = {"cpu": "256", "memory": "512"}
+"""Each launch sets its function's own size."""
+LOG_BUFFER = "25m"
+"""Lines are dropped, not the worker stalled, should CloudWatch be away for longer than this holds."""
+
+
+def task_definition(
+    deployment: Mapping[str, str],
+    *,
+    project_name: str,
+    image: str,
+    architecture: str,
+    secrets: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the arguments of `RegisterTaskDefinition`.
+
+    `deployment` is the JSON of the deployment's parameter; `image` goes by digest; `architecture` is Docker's name;
+    `secrets` gives an environment variable -> the name of the SSM parameter that holds its value.
+    """
+    return {
+        "family": f"{deployment['task_family_prefix']}{project_name}",
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        **SMALLEST,
+        "executionRoleArn": deployment["execution_role_arn"],
+        "taskRoleArn": deployment["task_role_arn"],
+        "runtimePlatform": {
+            "cpuArchitecture": ARCHITECTURES[architecture],
+            "operatingSystemFamily": "LINUX",
+        },
+        "containerDefinitions": [
+            {
+                "name": CONTAINER_NAME,
+                "image": image,
+                "essential": True,
+                "stopTimeout": STOP_TIMEOUT_S,
+                # The worker is not process 1: what user code leaves behind is reaped.
+                "linuxParameters": {"initProcessEnabled": True},
+                "secrets": [{"name": name, "valueFrom": secrets[name]} for name in sorted(secrets)],
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {
+                        "awslogs-group": deployment["log_group"],
+                        "awslogs-region": deployment["region"],
+                        "awslogs-stream-prefix": CONTAINER_NAME,
+                        "mode": "non-blocking",
+                        "max-buffer-size": LOG_BUFFER,
+                    },
+                },
+            }
+        ],
+        "tags": [
+            {"key": "multinode:deployment", "value": deployment["name"]},
+            {"key": "multinode:project", "value": project_name},
+        ],
+    }

@@ -1,0 +1,75 @@
+"""① Arguments, progress and results as they travel, made readable without ever unpickling. Pure.
+
+A text is plain JSON, or the envelope ``{"__multinode__": "cloudpickle", "data", "repr", "python", "packages"}`` around
+a value that JSON cannot carry exactly, or (from a program of another make) anything else.
+"""
+
+import json
+from typing import Any, TypeGuard
+
+__all__ = ["as_json", "as_text", "call_text"]
+
+MARK = "__multinode__"
+
+
+def as_json(text: str | None) -> object:
+    """Return what a ``--json`` field shows: the decoded value, an envelope without its ``data``, else the text."""
+    if text is None:
+        return None
+    try:
+        value = _decoded(text)
+    except ValueError:
+        return text
+    return {key: part for key, part in value.items() if key != "data"} if _is_envelope(value) else value
+
+
+def as_text(text: str | None) -> str:
+    """Return a value for people: JSON on one line; of an envelope, the ``repr`` of the value."""
+    if text is None:
+        return ""
+    try:
+        value = _decoded(text)
+    except ValueError:
+        return text
+    return _representation(value) if _is_envelope(value) else _written(value)
+
+
+def call_text(function_name: str, text: str) -> str:
+    """Return an input as the call it stands for: ``solve(8, rounds=5)``."""
+    try:
+        value = _decoded(text)
+    except ValueError:
+        return f"{function_name}({text})"
+    args: list[object]
+    match value:
+        case _ if _is_envelope(value):
+            return f"{function_name}({_representation(value)})"
+        case [list(args), dict(kwargs)]:
+            pass
+        case dict(kwargs):
+            args = []
+        case _:
+            return f"{function_name}({_written(value)})"
+    parts = [_written(argument) for argument in args] + [f"{name}={_written(part)}" for name, part in kwargs.items()]
+    return f"{function_name}({', '.join(parts)})"
+
+
+def _decoded(text: str) -> object:
+    """Return the JSON value of `text`. Raises ValueError when it is none."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_envelope(value: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and value.get(MARK) == "cloudpickle"
+
+
+def _representation(envelope: dict[str, Any]) -> str:
+    shown = envelope.get("repr")
+    return shown if isinstance(shown, str) else "<a Python object>"

@@ -1,0 +1,208 @@
+"""① Waiting for invocations through long requests, outages and Ctrl-C.
+
+Each watched invocation has a daemon thread that asks the control plane and puts what it learns into one queue; the
+main thread takes from the queue, so that Ctrl-C is noticed at once.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+from multinode_cli.api import Api, ControlPlaneAway
+from multinode_cli.failures import ControlPlaneFailure
+from multinode_cli.shapes import is_final
+from multinode_cli.terminal import Terminal
+from multinode_cli.text import duration
+from multinode_protocol.messages import InvocationInfo, LogLine
+
+__all__ = ["Broke", "Changed", "LogsEnded", "Patience", "Watch", "Wrote"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+WAIT_S = 20
+PATIENCE_S = 180.0
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 5.0
+HASTY_S = 0.2
+"""An answer without news that comes sooner was not waited for: the next question is put off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The invocation as it is now: the first answer, and each that differs from the one before."""
+
+    invocation: InvocationInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """New log lines, oldest first."""
+
+    lines: list[LogLine]
+
+
+@dataclass(frozen=True, slots=True)
+class LogsEnded:
+    """The invocation has ended and all of its lines were given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """Watching is over: the error is to be raised."""
+
+    error: Exception
+
+
+Event = Changed | Wrote | LogsEnded | Broke
+
+
+class Patience:
+    """Repeats a request through an outage, saying so once, and gives up after `patience_s` seconds without an answer.
+
+    `come_back` ends the message of giving up: how to go on later.
+    """
+
+    def __init__(
+        self,
+        terminal: Terminal,
+        *,
+        come_back: str,
+        patience_s: float = PATIENCE_S,
+        sleep: Callable[[float], object] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._terminal = terminal
+        self._come_back = come_back
+        self._patience_s = patience_s
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._away_since: float | None = None
+
+    def call(self, request: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the answer to `request`, which must be repeatable.
+
+        Raises: ControlPlaneFailure when the outage lasts too long.
+        """
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                answer = request(*args, **kwargs)
+            except ControlPlaneAway as away:
+                if self._lost(away) >= self._patience_s:
+                    raise ControlPlaneFailure(
+                        f"{away.message}\nNo answer for {duration(self._patience_s)}. {self._come_back}"
+                    ) from away
+                self._sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            else:
+                self._found()
+                return answer
+
+    def _lost(self, away: ControlPlaneAway) -> float:
+        """Return for how long there has been no answer to anyone; say it when that begins."""
+        with self._lock:
+            now = self._monotonic()
+            if self._away_since is None:
+                self._away_since = now
+                self._terminal.warning(f"{away.message}\nTrying again for {duration(self._patience_s)} …")
+            return now - self._away_since
+
+    def _found(self) -> None:
+        with self._lock:
+            if self._away_since is not None:
+                self._away_since = None
+                self._terminal.message("The control plane answers again")
+
+
+class Watch:
+    """What happens to some invocations, as a queue of events."""
+
+    def __init__(
+        self, api: Api, patience: Patience, *, wait_s: int = WAIT_S, sleep: Callable[[float], object] = time.sleep
+    ) -> None:
+        self._api = api
+        self._patience = patience
+        self._wait_s = wait_s
+        self._sleep = sleep
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def next_event(self, timeout_s: float | None = None) -> Event | None:
+        """Return the next event; None when there was none for `timeout_s`."""
+        try:
+            return self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def invocation(self, invocation_id: str, *, until_finished: bool = False) -> None:
+        """Begin to watch an invocation until it is final. `until_finished`: nothing in between is of interest."""
+
+        def ask() -> None:
+            revision: str | None = None
+            while True:
+                asked_at = time.monotonic()
+                invocation = self._patience.call(
+                    self._api.invocation,
+                    invocation_id,
+                    wait_s=self._wait_s if revision else 0,
+                    since=None if until_finished else revision,
+                    until_finished=until_finished and revision is not None,
+                )
+                news = invocation["revision"] != revision
+                revision = invocation["revision"]
+                if news:
+                    self._events.put(Changed(invocation))
+                if is_final(invocation):
+                    return
+                self._pace(asked_at, news=news)
+
+        self._begin(ask, f"watch {invocation_id}")
+
+    def logs(
+        self,
+        invocation_id: str,
+        *,
+        offset: str | None = None,
+        execution_id: str | None = None,
+        since_ms: int | None = None,
+    ) -> None:
+        """Begin to read log lines from `offset` on, until the invocation has ended and all of them were read."""
+
+        def ask() -> None:
+            following = offset
+            while True:
+                asked_at = time.monotonic()
+                page = self._patience.call(
+                    self._api.logs,
+                    invocation_id,
+                    offset=following,
+                    execution_id=execution_id,
+                    since_ms=since_ms,
+                    wait_s=self._wait_s,
+                )
+                following = page["next_offset"]
+                if page["lines"]:
+                    self._events.put(Wrote(page["lines"]))
+                if page["complete"]:
+                    self._events.put(LogsEnded())
+                    return
+                self._pace(asked_at, news=bool(page["lines"]))
+
+        self._begin(ask, f"logs of {invocation_id}")
+
+    def _pace(self, asked_at: float, *, news: bool) -> None:
+        if not news and time.monotonic() - asked_at < HASTY_S:
+            self._sleep(FIRST_PAUSE_S)
+
+    def _begin(self, ask: Callable[[], None], name: str) -> None:
+        def run() -> None:
+            try:
+                ask()
+            except Exception as error:
+                self._events.put(Broke(error))
+
+        threading.Thread(target=run, name=name, daemon=True).start()
