@@ -1,0 +1,83 @@
+# `make help` lists the targets. The environment lies in .venv and is set up again only when what it is made of changes.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3 || command -v python3.13 || command -v python3.12 || command -v python3.11)
+VENV := .venv
+BIN := $(VENV)/bin
+CONTROL_PLANE := lambda_src/multinode_control_plane
+TESTS ?= tests
+
+# Targets that belong to one part of the product are defined beside it.
+include $(wildcard terraform/*.mk lambda_src/*.mk tests/*/*.mk)
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+# --- the environment ----------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Multinode needs Python 3.11 or later; '$(PYTHON)' is not. Name one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' || { \
+	  echo "'$(PYTHON)' lacks the module venv or ensurepip (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
+
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/.user: pyproject.toml setup.py | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.developer: pyproject.toml setup.py examples/tsp/requirements.txt | $(BIN)/python
+	$(INSTALL) --editable '.[dev]' --requirement examples/tsp/requirements.txt
+	@touch $(VENV)/.user $@
+
+.PHONY: venv
+venv: $(VENV)/.developer  ## set up .venv for development
+
+# --- see it work --------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(VENV)/.user  ## deploy examples/tsp to a local control plane, follow it to the optimum, draw the route
+	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
+
+# --- check it -----------------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: $(VENV)/.developer check-terraform  ## format, lint, types, import rules, Terraform, fast tests: under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@for example in examples/*/; do \
+	  MYPYPATH=runtime:$$example $(BIN)/mypy --strict --config-file= --cache-dir=.mypy_cache/$$example $$example*.py; done
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not slow and not network" $(TESTS)
+
+.PHONY: check-terraform
+check-terraform:
+ifeq ($(wildcard terraform/*.tf),)
+else ifeq ($(shell command -v terraform),)
+	@echo "terraform is not on the PATH: its checks are left out"
+else
+	terraform fmt -check -recursive terraform
+	terraform -chdir=terraform init -backend=false -input=false -no-color > $(VENV)/terraform-init.log
+	terraform -chdir=terraform validate -no-color
+endif
+
+.PHONY: test
+test: $(VENV)/.developer  ## all tests with coverage; what this machine lacks is skipped with the reason
+	@rm -f .coverage .coverage.*
+	$(BIN)/pytest --cov --cov-config=pyproject.toml --cov-report= $(TESTS)
+
+.PHONY: coverage
+coverage: $(VENV)/.developer  ## after `make test`: branch coverage of core, services and handlers is at least 95%
+	@$(BIN)/python -m tests.house.coverage_gate --at-least 95 $(addprefix $(CONTROL_PLANE)/,core services handlers)
+
+.PHONY: clean
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
