@@ -1,0 +1,64 @@
+"""Where tests find AWS: moto in this process, or DynamoDB Local as one of its own."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import botocore.session
+from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
+
+from tests.aws.dynamodb_local import shared_dynamodb_local
+
+__all__ = ["dynamodb_local_environment", "moto_environment", "streams_client"]
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    # Moto knows the plain host names only.
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+}
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set the AWS variables, and hide every other one of the developer's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    with patch.dict(os.environ, {**kept, **CREDENTIALS, **variables}, clear=True):
+        yield
+
+
+@contextmanager
+def moto_environment(**variables: str) -> Iterator[None]:
+    """Answer every AWS client of this process by moto, one request at a time: its tables are no place for races.
+
+    With an AWS_ENDPOINT_URL_<SERVICE> among `variables`, that service is where it says.
+    """
+    turn = threading.RLock()
+    answer = BotocoreStubber.__call__
+
+    def one_at_a_time(stubber: BotocoreStubber, *arguments: Any, **options: Any) -> Any:
+        with turn:
+            return answer(stubber, *arguments, **options)
+
+    with _environment(**variables), mock_aws(), patch.object(BotocoreStubber, "__call__", one_at_a_time):
+        yield
+
+
+@contextmanager
+def dynamodb_local_environment() -> Iterator[None]:
+    """Point the DynamoDB clients of this process at DynamoDB Local, through the variables that AWS defines for it."""
+    url = shared_dynamodb_local()
+    with _environment(AWS_ENDPOINT_URL_DYNAMODB=url, AWS_ENDPOINT_URL_DYNAMODB_STREAMS=url):
+        yield
+
+
+def streams_client() -> Any:
+    """Return a DynamoDB Streams client: the adapters need none, since Lambda reads the stream for them."""
+    return botocore.session.get_session().create_client("dynamodbstreams")

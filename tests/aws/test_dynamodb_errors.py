@@ -1,0 +1,168 @@
+"""What DynamoDB's errors mean to a commit: which are decided again, which tried again, which passed on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
+from botocore.stub import Stubber
+
+from multinode_control_plane.adapters.aws.clients import Clients
+from multinode_control_plane.adapters.aws.dynamodb import DynamoStore
+from multinode_control_plane.adapters.aws.dynamodb_attempts import Failure, failure_of
+from multinode_control_plane.core.keys import input_key, invocation_key
+from multinode_control_plane.ports import ABSENT, Check, Conflict, Put, StoreUnavailable
+from tests.aws.conftest import TABLE
+from tests.aws.samples import INVOCATION_ID, invocation
+
+WRITES = [Check(invocation_key(INVOCATION_ID), 1), Check(input_key(INVOCATION_ID), ABSENT)]
+
+
+def error(code: str, status: int = 400, **response: Any) -> ClientError:
+    metadata = {"HTTPStatusCode": status}
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata, **response}, "X")  # type: ignore[arg-type]
+
+
+def cancelled(*codes: str) -> ClientError:
+    return error("TransactionCanceledException", CancellationReasons=[{"Code": code} for code in codes])
+
+
+@pytest.mark.parametrize(
+    ("raised", "meaning"),
+    [
+        (error("ConditionalCheckFailedException"), Failure.CONDITION),
+        (cancelled("None", "ConditionalCheckFailed"), Failure.CONDITION),
+        # What else went wrong does not matter: the decision was made on something that is no longer so.
+        (cancelled("ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"), Failure.CONDITION),
+        (cancelled("TransactionConflict", "None"), Failure.CONTENDED),
+        (cancelled("TransactionConflict", "ThrottlingError"), Failure.CONTENDED),
+        (error("TransactionConflictException"), Failure.CONTENDED),
+        (error("TransactionInProgressException"), Failure.CONTENDED),
+        (cancelled("ProvisionedThroughputExceeded"), Failure.THROTTLED),
+        (cancelled("ThrottlingError", "None"), Failure.THROTTLED),
+        (error("ThrottlingException"), Failure.THROTTLED),
+        (error("ProvisionedThroughputExceededException"), Failure.THROTTLED),
+        (error("RequestLimitExceeded"), Failure.THROTTLED),
+        (error("InternalServerError", 500), Failure.LOST),
+        (error("ServiceUnavailable", 503), Failure.LOST),
+        (error("SomethingNew", 502), Failure.LOST),
+        (ReadTimeoutError(endpoint_url="u"), Failure.LOST),
+        (EndpointConnectionError(endpoint_url="u"), Failure.LOST),
+        (ResponseParserError("half an answer"), Failure.LOST),
+        (cancelled("ValidationError"), Failure.BROKEN),
+        (cancelled("ItemCollectionSizeLimitExceeded"), Failure.BROKEN),
+        (cancelled("TransactionConflict", "ValidationError"), Failure.BROKEN),
+        (cancelled(), Failure.BROKEN),
+        (error("ValidationException"), Failure.BROKEN),
+        (error("AccessDeniedException"), Failure.BROKEN),
+        (error("ResourceNotFoundException"), Failure.BROKEN),
+        (error("IdempotentParameterMismatchException"), Failure.BROKEN),
+        (NoCredentialsError(), Failure.BROKEN),
+    ],
+    ids=repr,
+)
+def test_each_error_is_read_for_what_it_says_of_the_write(raised: Exception, meaning: Failure) -> None:
+    assert failure_of(raised) is meaning
+
+
+@pytest.fixture
+def stub(clients: Clients) -> Iterator[Stubber]:
+    with Stubber(clients.dynamodb) as stubbed:
+        yield stubbed
+        stubbed.assert_no_pending_responses()
+
+
+@pytest.fixture
+def store(clients: Clients, pauses: list[float]) -> DynamoStore:
+    return DynamoStore(clients, TABLE, sleep=pauses.append)
+
+
+def refuse(stub: Stubber, code: str, times: int = 1, *reasons: str) -> None:
+    fields = {"CancellationReasons": [{"Code": reason} for reason in reasons]} if reasons else None
+    for _ in range(times):
+        stub.add_client_error("transact_write_items", code, modeled_fields=fields)
+
+
+def test_a_transaction_in_the_way_of_another_is_tried_again(store: DynamoStore, stub: Stubber) -> None:
+    refuse(stub, "TransactionCanceledException", 2, "TransactionConflict", "None")
+    stub.add_response("transact_write_items", {})
+    store.commit(WRITES)
+    stub.assert_no_pending_responses()
+    with pytest.raises(Conflict):
+        refuse(stub, "TransactionCanceledException", 1, "None", "ConditionalCheckFailed")
+        store.commit(WRITES)
+
+
+def test_a_transaction_that_stays_in_the_way_is_a_conflict(
+    store: DynamoStore, stub: Stubber, pauses: list[float]
+) -> None:
+    refuse(stub, "TransactionCanceledException", 6, "TransactionConflict", "None")
+    with pytest.raises(Conflict, match="busy"):
+        store.commit(WRITES)
+    assert len(pauses) == 5
+
+
+def test_a_throttled_transaction_is_tried_again_and_then_the_store_is_away(store: DynamoStore, stub: Stubber) -> None:
+    refuse(stub, "ThrottlingException", 6)
+    with pytest.raises(StoreUnavailable, match="ThrottlingException"):
+        store.commit(WRITES)
+
+
+def test_a_conflict_after_an_unclear_try_is_not_certain(store: DynamoStore, stub: Stubber) -> None:
+    stub.add_client_error("transact_write_items", "InternalServerError", http_status_code=500)
+    refuse(stub, "TransactionInProgressException", 5)
+    with pytest.raises(StoreUnavailable):
+        store.commit(WRITES)
+
+
+def test_a_conflict_names_the_records_that_were_not_as_expected(store: DynamoStore, stub: Stubber) -> None:
+    refuse(stub, "TransactionCanceledException", 1, "None", "ConditionalCheckFailed")
+    with pytest.raises(Conflict, match=f"^not as expected: INV#{INVOCATION_ID} INPUT$"):
+        store.commit(WRITES)
+
+
+def test_an_error_that_is_our_own_fault_is_passed_on_at_once(
+    store: DynamoStore, stub: Stubber, pauses: list[float]
+) -> None:
+    refuse(stub, "ValidationException")
+    with pytest.raises(ClientError, match="ValidationException"):
+        store.commit(WRITES)
+    assert pauses == []
+
+
+def test_a_single_write_that_loses_to_a_transaction_is_tried_again(store: DynamoStore, stub: Stubber) -> None:
+    stub.add_client_error("put_item", "TransactionConflictException")
+    stub.add_response("put_item", {})
+    assert store.commit([Put(invocation(), 1)]) is None  # type: ignore[func-returns-value]
+
+
+def test_keys_that_a_batch_left_unread_are_asked_for_again(
+    store: DynamoStore, stub: Stubber, pauses: list[float]
+) -> None:
+    from multinode_control_plane.core.keys import ALL, Index
+
+    keys = [{"partition": {"S": f"PROJECT#{name}"}, "sort": {"S": "PROJECT"}} for name in "ab"]
+    entries = [{**key, "projects_value": {"S": "ALL"}, "projects_sort": {"S": "x"}} for key in keys]
+    items = [
+        {
+            **key,
+            "version": {"N": "1"},
+            "body": {"S": f'{{"type":"Project","project_name":"{name}","created_at":0}}'},
+        }
+        for key, name in zip(keys, "ab", strict=True)
+    ]
+    stub.add_response("query", {"Items": entries})
+    stub.add_response(
+        "batch_get_item",
+        {"Responses": {TABLE: [items[1]]}, "UnprocessedKeys": {TABLE: {"Keys": [keys[0]]}}},
+        {"RequestItems": {TABLE: {"Keys": keys, "ConsistentRead": True}}},
+    )
+    stub.add_response(
+        "batch_get_item",
+        {"Responses": {TABLE: [items[0]]}, "UnprocessedKeys": {}},
+        {"RequestItems": {TABLE: {"Keys": [keys[0]], "ConsistentRead": True}}},
+    )
+    page = store.list(Index.PROJECTS, ALL, limit=5)
+    assert [stored.record.project_name for stored in page.items] == ["a", "b"]  # type: ignore[union-attr]
+    assert len(pauses) == 1

@@ -1,0 +1,131 @@
+"""What the whole suite shares: `@pytest.mark.requires(...)`, and an environment without the developer's own Multinode.
+
+A test names what it needs beyond Python, as in ``@pytest.mark.requires("docker", "terraform")``; the marker `network`
+stands for ``requires("registry")``. What is missing skips the test and says how to get it. MULTINODE_TESTS_REQUIRE
+turns that into a failure: a list of names (``docker,java``), or ``all``: then nothing may be skipped but what no
+installation could change (`linux`, `unprivileged`), a plain `pytest.skip` included.
+"""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+REQUIRE = "MULTINODE_TESTS_REQUIRE"
+OWN_VARIABLES = "MULTINODE_"
+
+
+def on_path(program: str) -> Callable[[], bool]:
+    return lambda: shutil.which(program) is not None
+
+
+def succeeds(*command: str) -> Callable[[], bool]:
+    def probe() -> bool:
+        try:
+            return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+
+    return probe
+
+
+def registry_answers() -> bool:
+    """Return whether pip can fetch a small package: the only way to ask that names no host."""
+    with tempfile.TemporaryDirectory() as folder:
+        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+        return succeeds(*pip, "download", "--quiet", "--no-deps", "--retries", "1", "--dest", folder, "cloudpickle")()
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """`present` is asked once per run; `otherwise` says what is missing and how to get it."""
+
+    present: Callable[[], bool]
+    otherwise: str
+    obtainable: bool = True
+    """False: a property of the machine or the user, which no installation changes."""
+
+
+REQUIREMENTS = {
+    "docker": Requirement(succeeds("docker", "info"), "no Docker Engine answers: start one (`docker info` must work)"),
+    "terraform": Requirement(on_path("terraform"), "terraform is not on the PATH: install Terraform 1.11 or later"),
+    "java": Requirement(on_path("java"), "java is not on the PATH: install a Java runtime, 17 or later"),
+    "registry": Requirement(registry_answers, "pip cannot fetch packages: check the network and pip's configuration"),
+    "linux": Requirement(lambda: sys.platform == "linux", "this system is not Linux", obtainable=False),
+    "unprivileged": Requirement(lambda: os.geteuid() != 0, "root ignores file modes", obtainable=False),
+}
+
+MAY_BE_SKIPPED = pytest.StashKey[bool]()
+
+
+@functools.cache
+def is_present(name: str) -> bool:
+    return REQUIREMENTS[name].present()
+
+
+def required() -> frozenset[str]:
+    return frozenset(name for name in os.environ.get(REQUIRE, "").split(",") if name)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    names = ", ".join(REQUIREMENTS)
+    config.addinivalue_line("markers", f"requires(*names): what the test needs beyond Python; one or more of {names}")
+    if unknown := required() - REQUIREMENTS.keys() - {"all"}:
+        raise pytest.UsageError(f"{REQUIRE} names {', '.join(sorted(unknown))}; known are all, {names}")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    names = [name for marker in item.iter_markers("requires") for name in marker.args]
+    if item.get_closest_marker("network"):
+        names.append("registry")
+    for name in names:
+        if is_present(name):
+            continue
+        requirement = REQUIREMENTS[name]
+        if requirement.obtainable and required() & {name, "all"}:
+            pytest.fail(f"{requirement.otherwise} ({REQUIRE} asks for it)", pytrace=False)
+        item.stash[MAY_BE_SKIPPED] = not requirement.obtainable
+        pytest.skip(requirement.otherwise)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    expected = hasattr(report, "wasxfail") or item.stash.get(MAY_BE_SKIPPED, False)
+    if report.skipped and not expected:
+        fail_instead(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if report.skipped:
+        fail_instead(report)
+    return report
+
+
+def fail_instead(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where all is required."""
+    if "all" in required():
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason}: but {REQUIRE}=all lets nothing be skipped; name what is missing by `requires`"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point Multinode at empty folders: no test may read or change the developer's profile or local deployment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(OWN_VARIABLES) and name != REQUIRE]:
+            patch.delenv(name)
+        home = tmp_path_factory.mktemp("multinode")
+        patch.setenv("MULTINODE_CONFIG_DIR", str(home / "config"))
+        patch.setenv("MULTINODE_DATA_DIR", str(home / "data"))
+        yield

@@ -1,0 +1,54 @@
+"""What tests of the local backend share."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
+from multinode_control_plane.adapters.local.database import Database
+from multinode_control_plane.adapters.local.process_tree import kill_all
+from multinode_control_plane.adapters.local.workers import WorkerFolders
+from tests.local.server import LocalServer
+
+Eventually = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> DataDirectory:
+    return prepare(tmp_path / "data")
+
+
+@pytest.fixture
+def database(directory: DataDirectory) -> Iterator[Database]:
+    with closing(Database(directory.state)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Wait for a condition that other threads or processes bring about; fail when they do not within a minute."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about within a minute"
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LocalServer]:
+    """A running local server, which a test may kill and start again; in the end nothing of it is left."""
+    server = LocalServer(tmp_path / "server")
+    server.start()
+    try:
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.kill()
+        for folder in WorkerFolders(server.directory.workers).all():
+            kill_all(folder.record.token, folder.process)

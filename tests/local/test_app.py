@@ -1,0 +1,277 @@
+"""The ASGI application with a stand-in for the handler: what reaches it, and who waits for whom."""
+
+import asyncio
+import base64
+import json
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.local_server.app import DRAIN_BYTES, LocalApp, RequestContext
+from multinode_control_plane.local_server.events import HttpRequest, event_of, response_of
+from multinode_protocol.failures import ErrorCode
+from multinode_protocol.limits import MAX_BODY_BYTES
+
+Event = dict[str, Any]
+
+
+@dataclass
+class Answer:
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def ask(
+    app: LocalApp,
+    method: str = "GET",
+    target: str = "/",
+    headers: Sequence[tuple[str, str]] = (("host", "127.0.0.1:8484"),),
+    body: Sequence[bytes] = (b"",),
+    *,
+    cut_off: bool = False,
+) -> Answer:
+    """Send one request, its body in the given pieces; with `cut_off` the client goes away in the middle."""
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers],
+        "client": ("127.0.0.1", 50000),
+    }
+    pieces: list[dict[str, object]] = [
+        {"type": "http.request", "body": piece, "more_body": cut_off or index < len(body) - 1}
+        for index, piece in enumerate(body)
+    ]
+    if cut_off:
+        pieces.append({"type": "http.disconnect"})
+    answer = Answer()
+
+    async def receive() -> dict[str, object]:
+        return pieces.pop(0)
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            answer.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        else:
+            answer.body += message["body"]
+
+    await app(scope, receive, send)
+    return answer
+
+
+def once(handler: Callable[[Event, object], Event], **request: Any) -> Answer:
+    app = LocalApp(handler)
+    try:
+        return asyncio.run(ask(app, **request))
+    finally:
+        app.close()
+
+
+def echo(event: Event, context: object) -> Event:
+    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(event)}
+
+
+def never(event: Event, context: object) -> Event:
+    raise AssertionError("the handler was not to be called")
+
+
+def test_a_request_becomes_the_event_that_api_gateway_would_make_of_it() -> None:
+    event = once(
+        echo,
+        method="POST",
+        target="/projects/a%2Fb?x=1&x=2&y=%20z&empty=",
+        headers=[("Host", "localhost"), ("X-Twice", "a"), ("x-twice", "b"), ("User-Agent", "test")],
+        body=[b'{"a":', b"1}"],
+    ).json
+    assert event["version"] == "2.0"
+    assert event["rawPath"] == "/projects/a%2Fb"
+    assert event["rawQueryString"] == "x=1&x=2&y=%20z&empty="
+    assert event["queryStringParameters"] == {"x": "1,2", "y": " z", "empty": ""}
+    assert event["headers"] == {"host": "localhost", "x-twice": "a,b", "user-agent": "test"}
+    assert (event["body"], event["isBase64Encoded"]) == ('{"a":1}', False)
+    http = event["requestContext"]["http"]
+    assert (http["method"], http["path"], http["sourceIp"]) == ("POST", "/projects/a%2Fb", "127.0.0.1")
+
+
+def test_a_request_without_query_and_body_has_neither_in_its_event() -> None:
+    event = once(echo).json
+    assert not {"queryStringParameters", "body"} & set(event)
+
+
+def test_a_body_that_is_no_text_is_passed_on_as_base64() -> None:
+    event = once(echo, method="POST", body=[b"\xff\x00"]).json
+    assert (base64.b64decode(event["body"]), event["isBase64Encoded"]) == (b"\xff\x00", True)
+
+
+def test_the_request_id_is_the_same_in_event_context_and_answer() -> None:
+    seen: list[object] = []
+
+    def handler(event: Event, context: object) -> Event:
+        assert isinstance(context, RequestContext)
+        seen.extend([event["requestContext"]["requestId"], context.aws_request_id])
+        return {"statusCode": 200, "body": ""}
+
+    answer = once(handler)
+    assert seen == [answer.headers["x-request-id"]] * 2
+
+
+def test_status_headers_cookies_and_binary_bodies_are_passed_back() -> None:
+    result = {
+        "statusCode": 201,
+        "headers": {"Content-Type": "text/plain", "X-Number": 7},
+        "cookies": ["a=1"],
+        "body": base64.b64encode(b"\xff").decode(),
+        "isBase64Encoded": True,
+    }
+    response = response_of(result, "r1")
+    assert (response.status, response.body) == (201, b"\xff")
+    assert response.headers == (
+        ("content-type", "text/plain"),
+        ("x-number", "7"),
+        ("set-cookie", "a=1"),
+        ("x-request-id", "r1"),
+    )
+
+
+def test_the_answer_to_head_has_no_body_but_its_length() -> None:
+    answer = once(lambda event, context: {"statusCode": 200, "body": "12345"}, method="HEAD")
+    assert (answer.body, answer.headers["content-length"]) == (b"", "5")
+
+
+@pytest.mark.parametrize("size", [MAX_BODY_BYTES + 1, 10_000_000, DRAIN_BYTES + 10])
+def test_a_body_that_is_too_large_is_read_to_its_end_or_enough_of_it_and_refused(size: int) -> None:
+    piece = b"x" * 65_536
+    answer = once(never, method="POST", body=[piece] * (size // len(piece)) + [b"x" * (size % len(piece))])
+    assert (answer.status, answer.json["code"], answer.headers["connection"]) == (413, "RequestIsTooLarge", "close")
+
+
+def test_the_largest_body_is_passed_on() -> None:
+    event = once(echo, method="POST", body=[b"x" * (MAX_BODY_BYTES - 1), b"x"]).json
+    assert len(event["body"]) == MAX_BODY_BYTES
+
+
+def test_a_client_that_goes_away_in_the_middle_of_its_body_reaches_no_handler() -> None:
+    assert once(never, method="POST", body=[b"x"], cut_off=True).status == 400
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8484", "localhost", "LOCALHOST:1", "[::1]", "[::1]:8484"])
+def test_names_of_this_machine_are_let_in(host: str) -> None:
+    assert once(echo, headers=[("host", host)]).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8484",
+        "127.0.0.1.evil.example",
+        "localhost.",
+        "127.0.0.1:x",
+        "",
+        ":8484",
+        "[::2]:1",
+    ],
+)
+def test_a_web_page_that_points_a_name_of_its_own_here_is_refused(host: str) -> None:
+    answer = once(never, headers=[("host", host)])
+    assert (answer.status, answer.json["code"]) == (400, "RequestIsMalformed")
+
+
+def test_a_fault_of_the_handler_is_a_500_with_the_requests_id_and_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    def handler(event: Event, context: object) -> Event:
+        raise RuntimeError("secret detail")
+
+    answer = once(handler)
+    assert (answer.status, answer.json["code"]) == (500, "InternalError")
+    assert answer.json["request_id"] == answer.headers["x-request-id"]
+    assert b"secret" not in answer.body
+    assert any(answer.json["request_id"] in message for message in caplog.messages)
+
+
+def test_a_refusal_of_ours_and_one_of_the_handlers_look_the_same() -> None:
+    ours = once(never, headers=[("host", "evil.example")]).json
+    assert set(ours) == {"detail", "code"}
+    assert ours["detail"].startswith(Refused(ErrorCode.REQUEST_IS_MALFORMED).message)
+
+
+class Hall:
+    """A handler whose waiting requests stay until they are let go; it counts those inside."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.lock = threading.Lock()
+        self.open = threading.Event()
+
+    def handler(self, event: Event, context: object) -> Event:
+        parameters = event.get("queryStringParameters", {})
+        if "wait_s" in parameters:
+            with self.lock:
+                self.inside += 1
+            assert self.open.wait(60)
+        return {"statusCode": 200, "body": json.dumps(parameters)}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come about within a minute")
+
+
+def run(app: LocalApp, scenario: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await scenario()
+
+    try:
+        asyncio.run(main())
+    finally:
+        app.close()
+
+
+def test_two_hundred_waiting_requests_do_not_keep_another_from_being_answered() -> None:
+    hall = Hall()
+    app = LocalApp(hall.handler)
+
+    async def scenario() -> None:
+        waiting = [asyncio.create_task(ask(app, target=f"/{number}?wait_s=20")) for number in range(200)]
+        await until(lambda: hall.inside == 200)
+        assert (await ask(app, target="/quick")).status == 200
+        hall.open.set()
+        assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
+
+    run(app, scenario)
+
+
+def test_without_a_thread_to_wait_in_a_request_is_answered_after_a_pause_as_if_it_did_not_wait() -> None:
+    hall = Hall()
+    app = LocalApp(hall.handler, waiting_threads=1)
+
+    async def scenario() -> None:
+        first = asyncio.create_task(ask(app, target="/?wait_s=20"))
+        await until(lambda: hall.inside == 1)
+        second = await ask(app, target="/?since=a%20b&wait_s=20")
+        assert second.json == {"since": "a b"}
+        hall.open.set()
+        assert (await first).json == {"wait_s": "20"}
+        assert (await ask(app, target="/?wait_s=20")).json == {"wait_s": "20"}
+
+    run(app, scenario)
+
+
+def test_event_of_an_http_request_without_a_host_is_still_whole() -> None:
+    event = event_of(HttpRequest("GET", "/", "", [], b"", ""), "r1")
+    assert event["headers"] == {}
+    assert once(echo, headers=[]).status == 200

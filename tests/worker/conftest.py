@@ -1,0 +1,110 @@
+"""Real worker processes against a control plane of the tests' own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.worker.control_plane import EXECUTION, ControlPlane
+
+DEADLINE_S = 60
+PREAMBLE = """
+from multinode import Multinode
+mn = Multinode()
+"""
+
+
+@dataclass
+class Worker:
+    """One supervisor process, its project folder and its logs."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    log: Path
+
+    def wait(self) -> int:
+        """Return the worker's exit code."""
+        return self.process.wait(DEADLINE_S)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+    def printed(self, stream: str = "stdout") -> list[str]:
+        return [line["m"] for line in self.lines if line["s"] == stream]
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Return what `condition` returns once that is true."""
+        give_up_at = time.monotonic() + DEADLINE_S
+        while not (value := condition()):
+            assert time.monotonic() < give_up_at, f"waited {DEADLINE_S} s; logs: {self.log.read_text()}"
+            time.sleep(0.01)
+        return value
+
+    def until_printed(self, text: str) -> None:
+        self.until(lambda: text in self.printed())
+
+
+@pytest.fixture
+def control_plane() -> Iterator[ControlPlane]:
+    control_plane = ControlPlane()
+    control_plane.open()
+    yield control_plane
+    control_plane.close()
+
+
+@pytest.fixture
+def launch(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Start a worker on a function `work` of a `main.py` with the given source; keywords are further environment."""
+    workers: list[Worker] = []
+
+    def launch(
+        source: str,
+        *,
+        function: str = "work",
+        preamble: str = PREAMBLE,
+        pass_fds: Sequence[int] = (),
+        **environ: str,
+    ) -> Worker:
+        folder = tmp_path / f"project{len(workers)}"
+        folder.mkdir()
+        (folder / "main.py").write_text(preamble + textwrap.dedent(source), encoding="utf-8")
+        log = tmp_path / f"log{len(workers)}"
+        variables = {
+            "MULTINODE_API_URL": control_plane.url,
+            "MULTINODE_API_KEY": "mnx_token",
+            "MULTINODE_PROJECT_NAME": "demo",
+            "MULTINODE_VERSION_ID": "ver-1",
+            "MULTINODE_FUNCTION_NAME": function,
+            "MULTINODE_INVOCATION_ID": "inv-1",
+            "MULTINODE_EXECUTION_ID": EXECUTION,
+            "MULTINODE_CODE_DIR": str(folder),
+            "MULTINODE_LOG_FORMAT": "json",
+            **environ,
+        }
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "multinode.worker"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                env={**os.environ, **variables},
+                pass_fds=pass_fds,
+                start_new_session=True,
+            )
+        workers.append(Worker(process, folder, log))
+        return workers[-1]
+
+    yield launch
+    for worker in workers:
+        if worker.process.poll() is None:
+            worker.process.send_signal(signal.SIGKILL)
+        worker.process.wait()

@@ -1,0 +1,393 @@
+"""Code that fails or dies, and what the report calls it; supervisors that are killed, and what they leave behind."""
+
+import fcntl
+import os
+import signal
+import time
+
+import pytest
+
+from tests.worker.processes import alive
+
+pytestmark = pytest.mark.slow
+
+
+def failure(launch, control_plane, source, **environ):
+    """Return what a worker reports on `source`."""
+    worker = launch(source, **environ)
+    assert worker.wait() == 0
+    assert control_plane.finished["outcome"] == "FAILED"
+    return control_plane.finished
+
+
+def test_an_exception_is_reported_with_its_class_bases_and_the_users_own_traceback(launch, control_plane):
+    report = failure(
+        launch,
+        control_plane,
+        """
+        class Broken(ValueError): pass
+        def deeper(): raise Broken("it broke")
+        @mn.function()
+        def work():
+            try:
+                1 / 0
+            except ZeroDivisionError as error:
+                raise RuntimeError("outer") from error
+        @mn.function()
+        def other(): deeper()
+        """,
+        function="other",
+    )
+    assert report == {
+        "outcome": "FAILED",
+        "error_message": "Broken: it broke",
+        "error_type": "main.Broken",
+        "error_bases": [
+            "Broken", "main.Broken", "ValueError", "builtins.ValueError", "Exception", "builtins.Exception",
+            "BaseException", "builtins.BaseException",
+        ],
+        "error_traceback": (
+            "Traceback (most recent call last):\n"
+            '  File "main.py", line 14, in other\n'
+            "    def other(): deeper()\n"
+            "                 ^^^^^^^^\n"
+            '  File "main.py", line 6, in deeper\n'
+            '    def deeper(): raise Broken("it broke")\n'
+            "                  ^^^^^^^^^^^^^^^^^^^^^^^^\n"
+            "main.Broken: it broke\n"
+        ),
+        "retryable": True,
+        "infrastructure": False,
+    }  # fmt: skip
+
+
+def test_causes_are_part_of_the_traceback_which_is_also_in_the_logs(launch, control_plane):
+    worker = launch(
+        """
+        @mn.function()
+        def work():
+            try:
+                {}["key"]
+            except KeyError as error:
+                raise RuntimeError("outer") from error
+        """
+    )
+    assert worker.wait() == 0
+    shown = control_plane.finished["error_traceback"]
+    assert "KeyError: 'key'" in shown
+    assert "The above exception was the direct cause of the following exception" in shown
+    assert shown.endswith("RuntimeError: outer\n")
+    assert worker.printed("stderr") == shown.splitlines()
+
+
+def test_a_non_retryable_error_says_so(launch, control_plane):
+    report = failure(
+        launch,
+        control_plane,
+        """
+        from multinode.errors import NonRetryableError
+        class Wrong(NonRetryableError): pass
+        @mn.function()
+        def work(): raise Wrong("input")
+        """,
+    )
+    assert (report["error_message"], report["retryable"]) == ("Wrong: input", False)
+
+
+@pytest.mark.parametrize(
+    ("raising", "message"),
+    [
+        ("sys.exit(3)", "SystemExit: the code called sys.exit(3)"),
+        ("sys.exit()", "SystemExit: the code called sys.exit()"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise StopIteration(1)", "StopIteration: 1"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("return open", None),
+        ("return lambda: sys", None),
+        ("assert False", "AssertionError"),
+    ],
+)
+def test_whatever_leaves_the_function_is_reported_as_what_it_is(launch, control_plane, raising, message):
+    worker = launch(f"import sys\n@mn.function()\ndef work():\n    {raising}")
+    assert worker.wait() == 0
+    assert control_plane.finished.get("error_message") == message
+
+
+def test_an_exception_whose_text_cannot_be_shown_is_still_named(launch, control_plane):
+    report = failure(
+        launch,
+        control_plane,
+        """
+        class Mute(Exception):
+            def __str__(self): raise OSError
+        @mn.function()
+        def work(): raise Mute
+        """,
+    )
+    assert report["error_message"] == "Mute: (its text cannot be shown: __str__ raised OSError)"
+    assert "in work" in report["error_traceback"]
+
+
+def test_error_texts_without_end_are_cut(launch, control_plane):
+    report = failure(launch, control_plane, "@mn.function()\ndef work(): raise ValueError('x' * 10_000_000 + 'end')")
+    assert len(report["error_message"]) == 16_384
+    assert report["error_message"].startswith("ValueError: xxx")
+    assert report["error_message"].endswith("xxxend")
+    assert len(report["error_traceback"]) <= 16_384
+
+
+def test_endless_recursion_is_an_error_like_others(launch, control_plane):
+    report = failure(launch, control_plane, "def again(): again()\n@mn.function()\ndef work(): again()")
+    assert report["error_type"] == "RecursionError"
+
+
+def test_a_memory_error_is_an_error_like_others(launch, control_plane):
+    report = failure(
+        launch,
+        control_plane,
+        """
+        import resource
+        @mn.function()
+        def work():
+            resource.setrlimit(resource.RLIMIT_AS, (1_000_000_000, 1_000_000_000))
+            kept = []
+            while True: kept.append(bytearray(10_000_000))
+        """,
+    )
+    assert report["error_type"] == "MemoryError"
+    assert report["infrastructure"] is False
+
+
+def test_a_result_over_the_limit_fails_with_both_sizes(launch, control_plane):
+    report = failure(launch, control_plane, "@mn.function()\ndef work(): return 'x' * 250_000")
+    assert report["error_type"] == "multinode.errors.FunctionOutputSizeLimitExceeded"
+    assert "250,002 bytes" in report["error_message"]  # with the two quotation marks
+    assert "250,000" in report["error_message"]
+
+
+def test_a_result_at_the_limit_is_a_result(launch, control_plane):
+    worker = launch("@mn.function()\ndef work(): return 'x' * 249_998")
+    assert worker.wait() == 0
+    assert len(control_plane.finished["final_output"]) == 250_000
+
+
+def test_a_yielded_value_over_the_limit_raises_at_its_yield(launch, control_plane):
+    report = failure(launch, control_plane, "@mn.function()\ndef work():\n    yield 1\n    yield 'x' * 250_000")
+    assert report["error_type"] == "multinode.errors.FunctionOutputSizeLimitExceeded"
+    assert "yield 'x' * 250_000" in report["error_traceback"]
+    assert control_plane.updates == [1]
+
+
+def test_a_yielded_value_that_cannot_be_pickled_may_be_caught_at_its_yield(launch, control_plane):
+    worker = launch(
+        """
+        import threading
+        from multinode.errors import PayloadError
+        @mn.function()
+        def work():
+            try:
+                yield threading.Lock()
+            except PayloadError:
+                yield "caught"
+        """
+    )
+    assert worker.wait() == 0
+    assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": '"caught"'}
+
+
+def test_a_result_that_cannot_be_pickled_fails_and_says_what_it_was(launch, control_plane):
+    report = failure(launch, control_plane, "import threading\n@mn.function()\ndef work(): return threading.Lock()")
+    assert report["error_type"] == "multinode.errors.PayloadError"
+    assert "lock" in report["error_message"]
+
+
+def test_input_that_is_no_call_fails_without_calling(launch, control_plane):
+    control_plane.input = "[1,2,3]"
+    worker = launch("@mn.function()\ndef work(): print('called')")
+    assert worker.wait() == 0
+    assert control_plane.finished["error_type"] == "multinode.errors.PayloadError"
+    assert worker.printed() == []
+
+
+def test_arguments_that_do_not_fit_fail_with_pythons_own_words(launch, control_plane):
+    control_plane.input = '{"y":1}'
+    report = failure(launch, control_plane, "@mn.function()\ndef work(x): pass")
+    assert report["error_message"] == "TypeError: work() got an unexpected keyword argument 'y'"
+
+
+def test_a_function_that_main_does_not_have_is_named_beside_those_it_has(launch, control_plane):
+    report = failure(launch, control_plane, "@mn.function()\ndef work(x): pass", function="wrok")
+    assert report["error_message"] == (
+        "FunctionIsMissing: main.py has no function 'wrok' decorated with `function` of a Multinode object;"
+        " it has: work. Deploy the project again"
+    )
+    assert report["retryable"] is False
+
+
+def test_a_main_that_raises_on_import_fails_with_the_users_traceback(launch, control_plane):
+    report = failure(launch, control_plane, "1 / 0", preamble="")
+    assert report["error_traceback"] == (
+        "Traceback (most recent call last):\n"
+        '  File "main.py", line 1, in <module>\n'
+        "    1 / 0\n"
+        "    ~~^~~\n"
+        "ZeroDivisionError: division by zero\n"
+    )
+
+
+def test_a_project_without_main_fails(launch, control_plane, tmp_path):
+    (tmp_path / "empty").mkdir()
+    report = failure(launch, control_plane, "", MULTINODE_CODE_DIR=str(tmp_path / "empty"))
+    assert report["error_message"].startswith("MainIsMissing: there is no main.py in")
+
+
+def test_os_exit_is_reported_with_its_code(launch, control_plane):
+    report = failure(launch, control_plane, "import os\n@mn.function()\ndef work(): os._exit(7)")
+    assert report["error_type"] == "ProcessExited"
+    assert "exit code 7" in report["error_message"]
+    assert report["infrastructure"] is False
+
+
+def test_a_crash_is_reported_by_its_signal_with_the_python_stack_in_the_logs(launch, control_plane):
+    worker = launch("import ctypes\n@mn.function()\ndef work(): ctypes.string_at(0)")
+    assert worker.wait() == 0
+    assert control_plane.finished["error_message"] == (
+        "ProcessKilled: the function's process was ended by SIGSEGV (Segmentation fault)"
+    )
+    assert control_plane.finished["infrastructure"] is False
+    assert any('main.py", line 6 in work' in line for line in worker.printed("stderr"))
+
+
+def test_a_kill_from_outside_is_the_infrastructures_fault(launch, control_plane):
+    report = failure(
+        launch,
+        control_plane,
+        "import os, signal\n@mn.function()\ndef work():\n    yield 'last'\n    os.kill(os.getpid(), signal.SIGKILL)",
+    )
+    assert report["error_type"] in ("ProcessKilled", "OutOfMemory")  # depends on what the kernel lets us read
+    assert "SIGKILL" in report["error_message"]
+    assert report["infrastructure"] is True
+    assert control_plane.updates == ["last"]
+
+
+def test_code_that_closes_every_file_descriptor_fails(launch, control_plane):
+    report = failure(launch, control_plane, "import os\n@mn.function()\ndef work(): os.closerange(0, 100)")
+    assert report["error_type"] == "ProcessExited"
+
+
+def test_code_that_writes_into_the_workers_pipe_fails(launch, control_plane):
+    report = failure(
+        launch,
+        control_plane,
+        """
+        import os, time
+        @mn.function()
+        def work():
+            for fd in range(3, 20):
+                try: os.write(fd, b"garbage that is no frame")
+                except OSError: pass
+            time.sleep(3600)
+        """,
+    )
+    assert report["error_type"] == "ProcessLost"
+
+
+def test_nothing_that_the_code_started_outlives_the_execution(launch, control_plane):
+    worker = launch(
+        """
+        import subprocess
+        @mn.function()
+        def work():
+            plain = subprocess.Popen(["sleep", "3600"])
+            daemon = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+            return [plain.pid, daemon.pid]
+        """
+    )
+    assert worker.wait() == 0
+    plain, daemon = map(int, control_plane.finished["final_output"][1:-1].split(","))
+    assert (alive(plain), alive(daemon)) == (False, False)
+
+
+def test_a_bounded_fork_bomb_is_reported_and_all_of_it_killed(launch, control_plane):
+    worker = launch(
+        """
+        import os, time
+        @mn.function()
+        def work():
+            for generation in range(6):
+                if os.fork() == 0 and generation % 2:
+                    os.setsid()
+            if os.getpid() != first:
+                print(os.getpid(), flush=True)
+                time.sleep(3600)
+            time.sleep(2)
+        first = os.getpid()
+        """
+    )
+    assert worker.wait() == 0
+    assert control_plane.finished["outcome"] == "SUCCEEDED"
+    pids = [int(line) for line in worker.printed()]
+    assert len(pids) == 2**6 - 1
+    assert [pid for pid in pids if alive(pid)] == []
+
+
+@pytest.mark.parametrize("to_group", [False, True])
+def test_nothing_survives_a_killed_supervisor(launch, control_plane, to_group):
+    worker = launch(
+        """
+        import os, subprocess, time
+        @mn.function()
+        def work():
+            plain = subprocess.Popen(["sleep", "3600"])
+            daemon = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+            print(os.getpid(), plain.pid, daemon.pid)
+            time.sleep(3600)
+        """
+    )
+    worker.until(worker.printed)
+    pids = [int(pid) for pid in worker.printed()[0].split()]
+    assert all(alive(pid) for pid in pids)
+    (os.killpg if to_group else os.kill)(worker.process.pid, signal.SIGKILL)
+    assert worker.wait() == -signal.SIGKILL
+    worker.until(lambda: not any(alive(pid) for pid in pids))
+    assert control_plane.finished is None
+
+
+def test_a_lock_that_the_supervisor_was_given_is_let_go_only_when_all_is_dead(launch, tmp_path):
+    with (tmp_path / "alive").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        worker = launch(
+            """
+            import os, subprocess, time
+            @mn.function()
+            def work():
+                print(os.getpid(), subprocess.Popen(["sleep", "3600"]).pid)
+                time.sleep(3600)
+            """,
+            pass_fds=[lock.fileno()],
+        )
+    worker.until(worker.printed)
+    with (tmp_path / "alive").open("w") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        worker.process.kill()
+        fcntl.flock(lock, fcntl.LOCK_EX)  # waits until nobody holds it
+    assert [pid for pid in map(int, worker.printed()[0].split()) if alive(pid)] == []
+
+
+def test_a_supervisor_that_is_stopped_and_goes_on_reports_as_if_nothing_had_been(launch, control_plane):
+    worker = launch("import time\n@mn.function()\ndef work():\n    print('running')\n    time.sleep(1)\n    return 1")
+    worker.until_printed("running")
+    worker.process.send_signal(signal.SIGSTOP)
+    time.sleep(1.5)  # the function ends meanwhile
+    worker.process.send_signal(signal.SIGCONT)
+    assert worker.wait() == 0
+    assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "1"}
+
+
+def test_an_environment_that_cannot_run_the_child_is_reported(launch, control_plane, tmp_path):
+    (tmp_path / "cloudpickle.py").write_text("raise ImportError('broken environment')")
+    worker = launch("@mn.function()\ndef work(): pass", PYTHONPATH=str(tmp_path))
+    assert worker.wait() == 0
+    assert "exit code 1" in control_plane.finished["error_message"]
+    assert "ImportError: broken environment" in worker.printed("stderr")

@@ -1,0 +1,254 @@
+"""What answers mean to the worker, and how long it goes on asking."""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from multinode.config import Connection
+from multinode.worker.identity import Identity
+from multinode.worker.progress import Progress, ProgressReporter
+from multinode.worker.reporting import Away, ControlPlane, NotOurs, Rejected, keep_trying, pauses
+from multinode_protocol.failures import FAILURES
+from multinode_protocol.status import AbortReason
+from tests.worker.control_plane import EXECUTION, refused
+
+
+@pytest.fixture
+def client(control_plane):
+    identity = Identity("demo", "ver-1", "work", "inv-1", EXECUTION, Path("/code"))
+    return ControlPlane(identity, Connection(control_plane.url, "mnx_token", "environment"))
+
+
+@pytest.mark.parametrize("code", list(FAILURES))
+def test_each_code_is_passing_or_the_end_or_about_the_request(client, control_plane, code):
+    failure = FAILURES[code]
+    control_plane.before["update"] = lambda _: refused(code.value, failure.message, failure.status)
+    not_ours = failure.status == 409 or code.value in {
+        "ApiKeyIsInvalid",
+        "ProjectDoesNotExist",
+        "VersionDoesNotExist",
+        "FunctionDoesNotExist",
+        "InvocationDoesNotExist",
+        "ExecutionDoesNotExist",
+    }
+    passing = code.value in {"ControlPlaneIsBusy", "InternalError", "LimitIsReached"}
+    with pytest.raises(NotOurs if not_ours else Away if passing else Rejected, match=failure.message.split(" ")[0]):
+        client.update("1", 1)
+    assert control_plane.count("update") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"), [(403, Away), (404, Away), (409, Away), (502, Away), (400, Rejected), (413, Rejected)]
+)
+def test_an_answer_without_a_code_of_ours_comes_from_something_between(client, control_plane, status, meaning):
+    control_plane.before["finish"] = lambda _: (status, {"message": "from a proxy"})
+    with pytest.raises(meaning):
+        client.finish({"outcome": "SUCCEEDED", "final_output": "1"})
+    assert control_plane.finished is None
+
+
+def test_no_answer_is_away(client, control_plane):
+    control_plane.close()
+    with pytest.raises(Away):
+        client.start("nonce", None)
+    assert control_plane.nonce is None
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("CANCELLED", AbortReason.CANCELLED),
+        ("TIMED_OUT", AbortReason.TIMED_OUT),
+        (None, None),
+        ("SOMETHING_NEW", None),
+    ],
+)
+def test_the_reason_of_a_stop_is_read_from_the_execution(client, control_plane, said, meant):
+    control_plane.stop_reason = said
+    assert client.stop_reason() is meant
+
+
+def test_pauses_double_to_three_seconds_and_after_ten_minutes_to_thirty():
+    waits = list(islice(pauses(lambda: 1.0), 300))
+    assert waits[:7] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 3.0]
+    late = waits.index(6.0)
+    # 0.1 + 0.2 + 0.4 + 0.8 + 1.6 = 3.1; 199 pauses of three seconds more are 600.1, the first sum past ten minutes
+    assert late == 5 + 199
+    assert waits[late:] == [6.0, 12.0, 24.0] + [30.0] * (300 - late - 3)
+
+
+def test_half_of_each_pause_is_random():
+    assert list(islice(pauses(lambda: 0.0), 2)) == [0.05, 0.1]
+
+
+class Clock:
+    """Time that passes by sleeping only."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def trying(outcomes, *, patience_s=60.0, give_up=lambda: False):
+    """Return what keep_trying makes of a call with these outcomes, the last for ever, and what it said."""
+    clock, said, left = Clock(), [], list(outcomes)
+
+    def call():
+        outcome = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    result = keep_trying(
+        call,
+        patience_s=patience_s,
+        monotonic=lambda: clock.now,
+        sleep=clock.sleep,
+        say=said.append,
+        give_up=give_up,
+    )
+    return result, said, clock.now
+
+
+def test_a_call_that_works_says_nothing_and_waits_for_nothing():
+    assert trying([5]) == (5, [], 0.0)
+
+
+def test_a_control_plane_that_is_away_is_remarked_on_once_and_again_when_it_is_back():
+    result, said, _ = trying([Away("it is away"), Away("still"), 5])
+    assert result == 5
+    assert said == ["it is away; trying again until it answers", "the control plane answers again"]
+
+
+def test_patience_ends():
+    with pytest.raises(Away, match="gone"):
+        trying([Away("gone")], patience_s=60.0)
+
+
+def test_giving_up_ends_it_after_the_attempt_under_way():
+    with pytest.raises(Away, match="gone"):
+        trying([Away("gone")], give_up=lambda: True)
+
+
+@pytest.mark.parametrize("refusal", [NotOurs("no"), Rejected("no")])
+def test_a_refusal_is_not_repeated(refusal):
+    with pytest.raises(type(refusal)):
+        trying([refusal, 5])
+
+
+# ── progress ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Listener:
+    """A control plane that does what it is told at each call, and writes down what it was sent."""
+
+    def __init__(self, *outcomes):
+        self.outcomes = list(outcomes)
+        self.updates = []
+
+    def update(self, text, sequence):
+        self.updates.append((text, sequence))
+        self._do()
+
+    def stop_reason(self):
+        self._do()
+        return AbortReason.CANCELLED
+
+    def _do(self):
+        outcome = self.outcomes.pop(0) if self.outcomes else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        if callable(outcome):
+            outcome()
+
+
+def reporter(listener):
+    said = []
+    return ProgressReporter(listener, changed=lambda: None, say=said.append, min_interval_s=0), said
+
+
+def test_of_several_values_the_newest_is_sent_with_its_number():
+    listener = Listener()
+    reporting, _ = reporter(listener)
+    listener.outcomes = [reporting.stop]
+    for text in ("1", "2", "3"):
+        reporting.put(text)
+    reporting.run()
+    assert listener.updates == [("3", 3)]
+    assert reporting.unsent is None
+
+
+def test_a_value_that_came_during_the_request_is_still_to_be_sent():
+    listener = Listener()
+    reporting, _ = reporter(listener)
+    listener.outcomes = [lambda: (reporting.put("2"), reporting.stop())]
+    reporting.put("1")
+    reporting.run()
+    assert listener.updates == [("1", 1)]
+    assert reporting.unsent == Progress("2", 2)
+
+
+def test_a_value_that_did_not_arrive_is_sent_again_or_a_newer_one_in_its_place():
+    listener = Listener()
+    reporting, said = reporter(listener)
+
+    def lose():
+        reporting.put("2")
+        raise Away("gone")
+
+    listener.outcomes = [lose, Away("still"), reporting.stop]
+    reporting.put("1")
+    reporting.run()
+    assert listener.updates == [("1", 1), ("2", 2), ("2", 2)]
+    assert said == ["gone; the function goes on, and the report follows", "the control plane answers again"]
+
+
+def test_a_value_that_is_refused_is_dropped_with_a_remark():
+    listener = Listener()
+    reporting, said = reporter(listener)
+    listener.outcomes = [lambda: _stop_and_refuse(reporting)]
+    reporting.put("1")
+    reporting.run()
+    assert reporting.unsent is None
+    assert said == ["the control plane did not take the progress value number 1: too large"]
+
+
+def _stop_and_refuse(reporting):
+    reporting.stop()
+    raise Rejected("too large")
+
+
+def test_a_question_goes_before_progress():
+    listener = Listener()
+    reporting, _ = reporter(listener)
+    listener.outcomes = [reporting.stop]
+    reporting.put("1")
+    reporting.ask()
+    reporting.run()
+    assert reporting.answer == (AbortReason.CANCELLED,)
+    assert listener.updates == []
+
+
+def test_a_question_does_not_wait_for_the_pause_between_updates_which_goes_on():
+    listener = Listener()
+    reporting = ProgressReporter(listener, changed=lambda: reporting.stop(), say=str, min_interval_s=3600)
+    listener.outcomes = [reporting.ask]
+    reporting.put("1")
+    reporting.start()
+    reporting.join(30)
+    reporting.put("2")
+    assert reporting.answer == (AbortReason.CANCELLED,)
+    assert reporting.close(30) == Progress("2", 2)
+    assert listener.updates == [("1", 1)]
+
+
+def test_the_thread_ends_when_the_execution_is_not_ours():
+    changes = []
+    reporting = ProgressReporter(Listener(NotOurs("ended")), changed=lambda: changes.append(1), say=str)
+    reporting.put("1")
+    reporting.run()
+    assert reporting.not_ours == "ended"
+    assert changes == [1]
