@@ -9,7 +9,7 @@ from multinode_control_plane.core.effects import Admit, Announce, Launch, effect
 from multinode_control_plane.core.endings import ContainerExit
 from multinode_control_plane.core.records import Invocation, Project, QueueName, RetryPolicy, WorkerDetails
 from multinode_control_plane.ports import Change, ExitKind, Put
-from multinode_control_plane.services import task_events
+from multinode_control_plane.services import executions, task_events
 from multinode_control_plane.services.drain import drain
 from multinode_control_plane.services.reactor import react
 from multinode_protocol.status import InvocationStatus, WorkerStatus
@@ -234,6 +234,36 @@ def test_an_event_tells_of_a_container_whose_launch_got_no_answer() -> None:
     task_events.container_running(world.context, created, execution, older, 2)
     task_events.container_running(world.context, created, execution, older, 4)
     assert world.get(created).executions[0] == known
+
+
+def test_nothing_acts_on_what_a_worker_says_of_its_own_container() -> None:
+    world = World()
+    created = world.create()
+    react(world.reactor, world.store.changes.pop(0))
+    world.store.changes.clear()  # the launch is never made known
+    execution = world.execution_id(created)
+    lie = "arn:aws:ecs:somebody-elses-task"
+    executions.start(world.context, created, execution, worker_nonce="n", worker_identifier=lie)
+    world.react()
+    world.cancel(created)
+    world.react()
+    assert world.compute.stops == []  # the platform knows of no container: nobody else's is stopped
+    assert world.get(created).terminated
+
+
+def test_a_container_that_only_its_worker_told_of_is_looked_for_by_the_sweep() -> None:
+    world = World()
+    created = world.create()
+    react(world.reactor, world.store.changes.pop(0))
+    world.store.changes.clear()  # the launch is never made known
+    execution = world.execution_id(created)
+    executions.start(world.context, created, execution, worker_nonce="n", worker_identifier="a-lie")
+    world.react()
+    world.advance(61)
+    world.sweep()
+    worker = world.get(created).executions[0].worker
+    assert worker is not None
+    assert (worker.identifier, worker.logs_identifier) == (f"{execution}-1", f"{execution}-1.jsonl")
 
 
 def test_events_of_what_does_not_exist_any_more_are_taken_without_an_error() -> None:

@@ -81,8 +81,12 @@ def _wanted(invocation: Invocation, now: datetime) -> tuple[Effect, ...]:
 
 def needs_launch(execution: Execution) -> bool:
     """Return True while its container is not known: the launch is still to be made, or its answer was lost."""
-    unknown = execution.worker is None or not execution.worker.logs_identifier
-    return execution.open and unknown and not execution.reported and execution.termination_signal_at is None
+    return (
+        execution.open
+        and execution.container is None
+        and not execution.reported
+        and execution.termination_signal_at is None
+    )
 
 
 def _slot_given_back(old: Invocation | None, new: Invocation) -> bool:

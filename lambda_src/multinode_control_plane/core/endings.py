@@ -9,7 +9,6 @@ from multinode_control_plane.core.lifecycle import (
     end_with,
     fail_launch,
     launch_deadline,
-    learns,
     queue_deadline,
     request_stop,
     retry_or_fail,
@@ -55,7 +54,7 @@ def container_running(
     execution = invocation.execution(execution_id)
     if execution is None or not execution.open or task_version < execution.task_version:
         return invocation
-    if not learns(execution, worker):
+    if execution.container is not None:
         return invocation
     pending = execution.worker_status is WorkerStatus.PENDING
     return update_current(
@@ -92,7 +91,7 @@ def container_ended(
     gone: dict[str, object] = {
         "worker_status": WorkerStatus.TERMINATED,
         "terminated_at": now,
-        "worker": worker if worker is not None and learns(execution, worker) else execution.worker,
+        "worker": execution.container or worker or execution.worker,
         "task_version": task_version,
         "launch_after": None,
     }
@@ -119,7 +118,7 @@ def container_ended(
 
 def _foreign(execution: Execution, worker: WorkerDetails | None) -> bool:
     """Return True for a container that is not the one this execution runs in."""
-    known = execution.worker
+    known = execution.container
     return worker is not None and known is not None and worker.identifier != known.identifier
 
 

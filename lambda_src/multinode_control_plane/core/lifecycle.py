@@ -36,7 +36,6 @@ __all__ = [
     "launch_deadline",
     "launch_refused",
     "launched",
-    "learns",
     "queue_again",
     "queue_deadline",
     "request_stop",
@@ -106,16 +105,10 @@ def admit(invocation: Invocation, execution_id: str, now: datetime) -> Invocatio
 def launched(invocation: Invocation, execution_id: str, worker: WorkerDetails, now: datetime) -> Invocation:
     """Return the invocation with the container known; the worker's own start call may have come first."""
     execution = invocation.execution(execution_id)
-    if execution is None or not execution.open or not learns(execution, worker):
+    if execution is None or not execution.open or execution.container is not None:
         return invocation
     status = WorkerStatus.PROVISIONING if execution.worker_status is WorkerStatus.PENDING else execution.worker_status
     return update_current(invocation, now, worker=worker, worker_status=status, launched_at=now, launch_after=None)
-
-
-def learns(execution: Execution, worker: WorkerDetails) -> bool:
-    """Return True when `worker` tells more than is known of the execution's container, and contradicts nothing."""
-    known = execution.worker
-    return known is None or (known.identifier == worker.identifier and not known.logs_identifier)
 
 
 def launch_refused(
@@ -288,7 +281,8 @@ def _execution_due_at(invocation: Invocation, now: datetime) -> datetime | None:
         return now + seconds(REPAIR_AFTER_S)
     deadline = run_deadline(invocation)
     if deadline is not None:
-        return deadline + seconds(BACKSTOP_S)
+        backstop = deadline + seconds(BACKSTOP_S)
+        return backstop if current.container is not None else min(backstop, now + seconds(REPAIR_AFTER_S))
     if current.launched_at is not None:
         return launch_deadline(current)
     repair_at = now + seconds(REPAIR_AFTER_S)

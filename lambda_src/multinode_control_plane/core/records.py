@@ -172,6 +172,11 @@ class Execution:
         return self.worker_status is not WorkerStatus.TERMINATED
 
     @property
+    def container(self) -> WorkerDetails | None:
+        """The container as the platform told of it. What a worker says of itself is shown, but nothing acts on it."""
+        return self.worker if self.worker is not None and self.worker.logs_identifier else None
+
+    @property
     def reported(self) -> bool:
         """True once its worker has told how the code ended."""
         return self.finished_at is not None

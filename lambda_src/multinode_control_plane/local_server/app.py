@@ -51,12 +51,18 @@ class LocalApp:
     keep others from being answered."""
 
     def __init__(
-        self, handler: Handler, *, quick_threads: int = QUICK_THREADS, waiting_threads: int = WAITING_THREADS
+        self,
+        handler: Handler,
+        *,
+        quick_threads: int = QUICK_THREADS,
+        waiting_threads: int = WAITING_THREADS,
+        crowded_pause_s: float = CROWDED_PAUSE_S,
     ) -> None:
         self._handler = handler
         self._quick = ThreadPoolExecutor(quick_threads, thread_name_prefix="api")
         self._waiting = ThreadPoolExecutor(waiting_threads, thread_name_prefix="api-wait")
         self._most_waiting = waiting_threads
+        self._crowded_pause_s = crowded_pause_s
         self._now_waiting = 0
 
     def close(self) -> None:
@@ -88,7 +94,7 @@ class LocalApp:
         if not _wants_to_wait(request):
             return await loop.run_in_executor(self._quick, self._handle, request, request_id)
         if self._now_waiting >= self._most_waiting:
-            await asyncio.sleep(CROWDED_PAUSE_S)
+            await asyncio.sleep(self._crowded_pause_s)
             return await loop.run_in_executor(self._quick, self._handle, _without_wait(request), request_id)
         self._now_waiting += 1
         try:

@@ -27,7 +27,7 @@ def start(
 ) -> Invocation:
     """Return the invocation with its code started: the worker may run it. The same nonce is answered again.
 
-    `worker_identifier`: the container as the worker itself knows it; repairs a launch whose answer was lost.
+    `worker_identifier`: the container as the worker itself knows it: shown until the platform tells of it.
     Raises Refused: INVOCATION_, EXECUTION_DOES_NOT_EXIST, EXECUTION_HAS_ALREADY_STARTED, _IS_ALREADY_TERMINATED (also
     when this invocation or one above it is being cancelled or has ended, or has waited too long).
     """
@@ -47,7 +47,7 @@ def start(
 
 
 def _worker(identifier: str) -> WorkerDetails:
-    """Return the container by its identifier alone; the reactor's own answer adds the place of its logs."""
+    """Return the container by what it says of itself: without the place of its logs, so nothing acts on it."""
     return WorkerDetails("AWS_ECS" if identifier.startswith("arn:") else "TEST", identifier, "")
 
 

@@ -195,8 +195,9 @@ def _stop(reactor: Reactor, invocation_id: str, execution_id: str) -> None:
     invocation, execution = found
     states = _containers(reactor.compute, execution)
     alive = [state.worker for state in states if state.exit is None]
-    if execution.worker is not None and not states and not gone_for_good(execution, reactor.context.clock.now()):
-        alive = [execution.worker]
+    known = execution.container
+    if known is not None and not states and not gone_for_good(execution, reactor.context.clock.now()):
+        alive = [known]
     for worker in alive:
         reactor.compute.stop(worker, _grace_left_s(reactor.context, invocation, execution))
     if not alive:
@@ -220,8 +221,8 @@ def gone_for_good(execution: Execution, now: datetime) -> bool:
 
 
 def _containers(compute: Compute, execution: Execution) -> list[ContainerState]:
-    if execution.worker is not None:
-        return list(compute.describe([execution.worker]))
+    if execution.container is not None:
+        return list(compute.describe([execution.container]))
     return list(compute.find(execution.execution_id))
 
 

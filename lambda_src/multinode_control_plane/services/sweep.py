@@ -124,7 +124,10 @@ def _reconcile(context: Context, compute: Compute, tally: _Tally) -> None:
 
 
 def _settle_gone(context: Context, compute: Compute, invocations: list[Invocation], tally: _Tally) -> int:
-    workers = [e.worker for i in invocations if (e := i.open_execution) is not None and e.worker is not None]
+    open_now = [invocation.open_execution for invocation in invocations]
+    workers = [
+        execution.container for execution in open_now if execution is not None and execution.container is not None
+    ]
     if not workers:
         return 0
     states = {state.execution_id: state for state in compute.describe(workers)}
@@ -136,7 +139,7 @@ def _settle_gone(context: Context, compute: Compute, invocations: list[Invocatio
 
 def _settle_one(context: Context, invocation: Invocation, states: dict[str, ContainerState]) -> bool:
     execution = invocation.open_execution
-    if execution is None or execution.worker is None:
+    if execution is None or execution.container is None:
         return False
     state = states.get(execution.execution_id)
     if state is None and gone_for_good(execution, context.clock.now()):
@@ -146,7 +149,7 @@ def _settle_one(context: Context, invocation: Invocation, states: dict[str, Cont
     else:
         return False
     task_events.container_ended(
-        context, invocation.invocation_id, execution.execution_id, ended, worker=execution.worker
+        context, invocation.invocation_id, execution.execution_id, ended, worker=execution.container
     )
     return True
 

@@ -19,10 +19,13 @@ from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.dynamodb_attempts import Attempts, cancellation_reasons
 from multinode_control_plane.adapters.aws.dynamodb_items import (
     KEY_ATTRIBUTES,
+    is_unsorted,
     item_of,
     key_item,
     operation_of,
+    position_of,
     read_offset,
+    sort_in,
     start_key,
     stored_of,
     text_of,
@@ -124,6 +127,8 @@ class DynamoStore:
         newest_first: bool = False,
         before: str | None = None,
     ) -> Page[Record]:
+        if is_unsorted(index, value):
+            return self._list_sorted(index, value, limit, offset, newest_first=newest_first, before=before)
         condition, values = f"#{index}_value = :value", {":value": {"S": value}}
         if before is not None:
             condition += f" AND #{index}_sort < :before"
@@ -136,14 +141,41 @@ class DynamoStore:
             ExpressionAttributeValues=values,
             ScanIndexForward=not newest_first,
             Limit=limit + 1,
-            **({} if offset is None else {"ExclusiveStartKey": _start(offset, index, value, before)}),
+            **(
+                {}
+                if offset is None
+                else {"ExclusiveStartKey": start_key(index, value, _offset(offset, index, value, before))}
+            ),
         )
         page: list[Item] = []
         for entry in entries:
             if len(page) == limit:
-                return Page(self._records(page), write_offset(index, value, page[-1]))
+                return Page(self._records(page), write_offset(index, value, position_of(index, page[-1])))
             page.append(entry)
         return Page(self._records(page), None)
+
+    def _list_sorted(
+        self, index: Index, value: str, limit: int, offset: str | None, *, newest_first: bool, before: str | None
+    ) -> Page[Record]:
+        """Return a page of a list whose order lies in its records: see `dynamodb_items`."""
+        past = None if offset is None else tuple(_offset(offset, index, value, before))
+        entries = self._items(
+            IndexName=str(index),
+            KeyConditionExpression=f"#{index}_value = :value",
+            ExpressionAttributeNames=_names(f"{index}_value"),
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
+        rows: list[tuple[tuple[str, ...], Stored[Record]]] = []
+        for stored in self._records(list(entries)):
+            sort, key = sort_in(stored.record, index, value), key_of(stored.record)
+            if sort is not None and (before is None or sort < before):
+                rows.append(((sort, key.partition, key.sort), stored))
+        rows.sort(key=lambda row: row[0], reverse=newest_first)
+        if past is not None:
+            rows = [row for row in rows if (row[0] < past if newest_first else row[0] > past)]
+        page = rows[:limit]
+        more = len(rows) > limit
+        return Page([stored for _, stored in page], write_offset(index, value, page[-1][0]) if more else None)
 
     def _items(self, **query: Any) -> "Iterator[Item]":
         """Yield what a query finds, page by page; a page may be empty without being the last."""
@@ -284,11 +316,12 @@ def _refuse(error: ClientError, keys: Sequence[Key[Record]]) -> Any:
     raise Conflict(f"not as expected: {', '.join(failed) or 'a condition of the transaction'}") from error
 
 
-def _start(offset: str, index: Index, value: str, before: str | None) -> Any:
+def _offset(offset: str, index: Index, value: str, before: str | None) -> Sequence[str]:
+    """Return the position that an offset stands for. Raises ValueError when it is of another listing."""
     position = read_offset(offset, index, value)
     if before is not None and position[0] >= before:
         raise ValueError("the offset is of another listing")
-    return start_key(index, value, position)
+    return position
 
 
 def _names(*attributes: str) -> dict[str, str]:

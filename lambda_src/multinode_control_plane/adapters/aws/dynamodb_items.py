@@ -8,6 +8,10 @@ text_<field>          some          a long text field: as JSON, where a quote is
 operation             most items    the commit that wrote it last: how a repeated write recognises itself
 <index>_value, _sort  listed items  hash and range key of the global secondary index of that name (keys only)
 expires_at            some          when DynamoDB's TTL may remove it, in seconds since the epoch
+
+An invocation that holds a slot keeps one place in `by_due`, whatever its due time: each change of the key of an index
+costs two writes more, twice as much in a transaction. Their list is short, since each of them has a container, so the
+store reads all of it and sorts it by the records themselves.
 """
 
 import base64
@@ -19,7 +23,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from multinode_control_plane.core.codec import decode, encode
-from multinode_control_plane.core.keys import Index, Key, index_entries, key_of
+from multinode_control_plane.core.keys import DUE_OPEN, Index, Key, index_entries, key_of
 from multinode_control_plane.core.records import Invocation, Record
 from multinode_control_plane.ports import Stored
 
@@ -32,10 +36,13 @@ __all__ = [
     "KEY_ATTRIBUTES",
     "body_of",
     "expires_at",
+    "is_unsorted",
     "item_of",
     "key_item",
     "operation_of",
+    "position_of",
     "read_offset",
+    "sort_in",
     "start_key",
     "stored_of",
     "text_of",
@@ -67,10 +74,22 @@ def item_of(record: Record, *, version: int, operation: str, retention: timedelt
     item["operation"] = {"S": operation}
     for entry in index_entries(record):
         item[f"{entry.index}_value"] = {"S": entry.value}
-        item[f"{entry.index}_sort"] = {"S": entry.sort}
+        item[f"{entry.index}_sort"] = {
+            "S": item["partition"]["S"] if is_unsorted(entry.index, entry.value) else entry.sort
+        }
     if (expiry := expires_at(record, retention)) is not None:
         item["expires_at"] = {"N": str(expiry)}
     return item
+
+
+def is_unsorted(index: Index, value: str) -> bool:
+    """Return True for the list whose order is found in the records."""
+    return index is Index.BY_DUE and value == DUE_OPEN
+
+
+def sort_in(record: Record, index: Index, value: str) -> str | None:
+    """Return the record's sort key in a list as the record itself has it; None when it is not in it any more."""
+    return next((e.sort for e in index_entries(record) if e.index is index and e.value == value), None)
 
 
 def expires_at(record: Record, retention: timedelta | None) -> int | None:
@@ -123,9 +142,13 @@ def text_of(item: "Mapping[str, AttributeValueTypeDef]", attribute: str) -> str:
     return item.get(attribute, {}).get("S", "")
 
 
-def write_offset(index: Index, value: str, entry: "Mapping[str, AttributeValueTypeDef]") -> str:
-    """Return the offset after `entry`, the last item of a page of the listing of `index` and `value`."""
-    position = [text_of(entry, f"{index}_sort"), text_of(entry, "partition"), text_of(entry, "sort")]
+def position_of(index: Index, entry: "Mapping[str, AttributeValueTypeDef]") -> Sequence[str]:
+    """Return the place of an entry in an index: its sort key there, then the item's own keys."""
+    return [text_of(entry, f"{index}_sort"), text_of(entry, "partition"), text_of(entry, "sort")]
+
+
+def write_offset(index: Index, value: str, position: Sequence[str]) -> str:
+    """Return the offset after `position`, that of the last item of a page of the listing of `index` and `value`."""
     text = json.dumps([_tag(index, value, position), *position], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 

@@ -22,11 +22,17 @@ class Alarm:
     """Calls ``sweep(reconcile)``, which returns when something is due next (None: nothing is), until it is stopped."""
 
     def __init__(
-        self, sweep: Callable[[bool], datetime | None], clock: Clock, *, reconcile_every_s: float = RECONCILE_EVERY_S
+        self,
+        sweep: Callable[[bool], datetime | None],
+        clock: Clock,
+        *,
+        reconcile_every_s: float = RECONCILE_EVERY_S,
+        first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._sweep = sweep
         self._clock = clock
         self._reconcile_every_s = reconcile_every_s
+        self._first_pause_s = first_pause_s
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
         self._wake = threading.Condition()
         self._stopping = False
@@ -59,7 +65,7 @@ class Alarm:
 
     def _run(self) -> None:
         reconcile_at = time.monotonic()
-        pause_s = FIRST_PAUSE_S
+        pause_s = self._first_pause_s
         while not self._stopping:
             reconcile = time.monotonic() >= reconcile_at
             if reconcile:
@@ -78,7 +84,7 @@ class Alarm:
             # What stays due although it was swept must not keep this thread busy.
             overdue = due is not None and due <= self._clock.now()
             self._wait(reconcile_at, least_s=pause_s if overdue else 0.0)
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S) if overdue else FIRST_PAUSE_S
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S) if overdue else self._first_pause_s
 
     def _wait(self, reconcile_at: float, *, least_s: float) -> None:
         begun = time.monotonic()

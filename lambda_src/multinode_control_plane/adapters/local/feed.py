@@ -37,11 +37,13 @@ class Feed:
         *,
         threads: int = THREADS,
         first_pause_s: float = FIRST_PAUSE_S,
+        store_pause_s: float = STORE_PAUSE_S,
         max_tries: int = MAX_TRIES,
     ) -> None:
         self._outbox = outbox
         self._react = react
         self._first_pause_s = first_pause_s
+        self._store_pause_s = store_pause_s
         self._max_tries = max_tries
         self._threads = [
             threading.Thread(target=self._work, name=f"feed-{number}", daemon=True) for number in range(threads)
@@ -106,7 +108,7 @@ class Feed:
         except StoreUnavailable as error:
             if not self._stopping:
                 logger.warning("the change feed cannot be read, trying again: %s", error)
-                self._wake.wait(1.0)
+                self._wake.wait(self._store_pause_s)
             return
         self._unread = len(rows) == BATCH
         for seq, invocation_id in rows:
@@ -132,7 +134,7 @@ class Feed:
         except StoreUnavailable as error:
             if not self._stopping:
                 logger.warning("change %d of %s has to wait for the store: %s", seq, invocation_id, error)
-            return STORE_PAUSE_S
+            return self._store_pause_s
         except Exception as error:
             return self._failed(invocation_id, seq, error)
         return None
