@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONTROL_PLANE := lambda_src/multinode_control_plane
 TESTS ?= tests
+SEEDS ?= 1000
 
 # Targets that belong to one part of the product are defined beside it.
 include $(wildcard terraform/*.mk lambda_src/*.mk tests/*/*.mk)
@@ -60,13 +61,10 @@ check: $(VENV)/.developer check-terraform  ## format, lint, types, import rules,
 
 .PHONY: check-terraform
 check-terraform:
-ifeq ($(wildcard terraform/*.tf),)
-else ifeq ($(shell command -v terraform),)
+ifeq ($(shell command -v terraform),)
 	@echo "terraform is not on the PATH: its checks are left out"
 else
-	terraform fmt -check -recursive terraform
-	terraform -chdir=terraform init -backend=false -input=false -no-color > $(VENV)/terraform-init.log
-	terraform -chdir=terraform validate -no-color
+	$(BIN)/python scripts/terraform_offline.py check
 endif
 
 .PHONY: test
@@ -77,6 +75,10 @@ test: $(VENV)/.developer  ## all tests with coverage; what this machine lacks is
 .PHONY: coverage
 coverage: $(VENV)/.developer  ## after `make test`: branch coverage of core, services and handlers is at least 95%
 	@$(BIN)/python -m tests.house.coverage_gate --at-least 95 $(addprefix $(CONTROL_PLANE)/,core services handlers)
+
+.PHONY: simulate
+simulate: $(VENV)/.developer  ## random histories with faults at every port call; more of them: SEEDS=10000
+	MULTINODE_SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest -q --timeout=0 tests/simulation/test_simulation.py
 
 .PHONY: clean
 clean:  ## remove what the other targets made

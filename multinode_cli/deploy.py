@@ -129,7 +129,7 @@ def check_project_name(name: str) -> None:
     """Raise UsageFailure unless `name` can be a project's."""
     if re.fullmatch(PROJECT_NAME_PATTERN, name) and len(name) <= MAX_PROJECT_NAME_CHARS:
         return
-    likely = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:MAX_PROJECT_NAME_CHARS]
+    likely = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-_")[:MAX_PROJECT_NAME_CHARS]
     message = (
         f"{one_line(name, 80)!r} cannot be a project's name: 1 to {MAX_PROJECT_NAME_CHARS} letters, digits, - and _, "
         "the first a letter or digit, are allowed."

@@ -30,12 +30,13 @@ __all__ = [
     "RUNTIME_PACKAGES",
     "Environment",
     "copy_distribution",
+    "copy_runtime",
     "environment_key",
     "package_folder",
     "prepare",
 ]
 
-LAYOUT = "1"
+LAYOUT = "2"
 """Counts changes of what is put into an environment: an older one is not used again."""
 RUNTIME_PACKAGES = ("multinode", "multinode_protocol")
 FALLBACK_DISTRIBUTIONS = ("cloudpickle", "urllib3")
@@ -97,7 +98,7 @@ def environment_key(requirements: Requirements | None, code_sha256: str, install
         parts += [requirements.text, "constraints", requirements.constraints]
         if requirements.names_files:
             parts.append(code_sha256)
-    parts += [f"{name}={importlib.metadata.version(name)}" for name in FALLBACK_DISTRIBUTIONS]
+    parts += [f"{name}={importlib.metadata.version(name)}" for name in ("multinode", *FALLBACK_DISTRIBUTIONS)]
     for part in parts:
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     for package in RUNTIME_PACKAGES:
@@ -132,13 +133,22 @@ def _locked(path: Path, terminal: Terminal) -> Iterator[None]:
 
 def _add_runtime(folder: Path) -> None:
     """Copy the runtime and what it imports beside the virtual environment, and put both on its ``sys.path``."""
-    for package in RUNTIME_PACKAGES:
-        shutil.copytree(package_folder(package), folder / "multinode_runtime" / package, ignore=LEFT_OUT_OF_COPIES)
+    copy_runtime(folder / "multinode_runtime")
     for name in FALLBACK_DISTRIBUTIONS:
         copy_distribution(name, folder / "multinode_fallback")
     site_packages = next((folder / "venv" / "lib").glob("python*/site-packages"))
     (site_packages / "multinode_runtime.pth").write_text(RUNTIME_PTH, encoding="utf-8")
     (site_packages / "zzz_multinode_fallback.pth").write_text(FALLBACK_PTH, encoding="utf-8")
+
+
+def copy_runtime(destination: Path) -> None:
+    """Copy SDK and worker of the running CLI, with metadata by which the worker can tell its version."""
+    for package in RUNTIME_PACKAGES:
+        shutil.copytree(package_folder(package), destination / package, ignore=LEFT_OUT_OF_COPIES)
+    version = importlib.metadata.version("multinode")
+    metadata = destination / f"multinode-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: multinode\nVersion: {version}\n", encoding="utf-8")
 
 
 def copy_distribution(name: str, destination: Path) -> None:

@@ -19,27 +19,51 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from multinode_cli.failures import ControlPlaneFailure, UsageFailure
+from multinode_cli.failures import CliFailure, ControlPlaneFailure, UsageFailure
 from multinode_cli.terminal import Terminal
 from multinode_cli.text import clean, one_line
 
-__all__ = ["Docker", "Image", "Registry"]
+__all__ = ["Docker", "Findings", "Image", "Registry"]
 
 LAST_LINES = 25
 REPORT = "/tmp/multinode-functions.json"  # noqa: S108 - inside the container
 DISCOVERY_TIMEOUT_S = 300
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
-_HINTS = (
-    (r"no space left on device", "The disk of the Docker engine is full: free some with `docker system prune`."),
+_ERROR_LINE = re.compile(r"(error|denied|unauthorized|failed to \w+)\b", re.IGNORECASE)
+_NOT_SHOWN = re.compile(r"DEPRECATED: The legacy builder|Install the buildx component|https://docs\.docker\.com/go/buildx")
+_ENVIRONMENT_HINTS = (
+    (r"no space left on device", "The disk of the Docker engine is full: free some with `docker system prune`"),
     (
-        r"manifest unknown|pull access denied|repository does not exist|manifest for .* not found|failed to resolve",
-        "The base image was not found: check its name (--base-image).",
+        r"cannot connect to the docker daemon|error during connect|is the docker daemon running",
+        "The Docker engine went away: start it, then run the same command again",
     ),
     (
-        r"(no such host|i/o timeout|connection refused|network is unreachable)",
-        "The engine could not reach the network.",
+        r"no such host|i/o timeout|TLS handshake timeout|connection refused|network is unreachable|temporary failure in name",
+        "The Docker engine could not reach the network: check it, then run the same command again",
+    ),
+    (
+        r"denied|unauthorized|no basic auth credentials|403 Forbidden",
+        "The registry does not allow it: whoever deploys needs ecr:InitiateLayerUpload, UploadLayerPart, "
+        "CompleteLayerUpload, BatchCheckLayerAvailability and PutImage on the deployment's repository",
     ),
 )
+"""Of what is not the project's fault. The first that fits is shown."""
+_PROJECT_HINTS = (
+    (
+        r"manifest unknown|pull access denied|repository does not exist|manifest for .* not found|failed to resolve",
+        "The base image was not found: check its name (--base-image)",
+    ),
+    (r"invalid reference format", "That is not the name of an image: check --base-image"),
+    (
+        r"python3\S*: (executable file )?not found|no such file or directory: python3",
+        "The base image has no python3: choose one that has, such as python:3.11-slim (--base-image)",
+    ),
+    (
+        r"ensurepip is not (available|installed)|No module named '?(ensurepip|venv)",
+        "The base image's Python lacks the module venv: name python3-venv in packages.txt",
+    ),
+)
+_PULL_OF_BASE = re.compile(r"pull access denied|repository does not exist", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +72,15 @@ class Image:
 
     image_id: str
     architecture: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What importing ``main.py`` in the image came to. `report` is None when the import ended the whole process."""
+
+    report: dict[str, Any] | None
+    exit_code: int
+    printed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +109,32 @@ class Docker:
                 "Desktop (https://docs.docker.com/engine/install/), then run the same command again"
             )
         docker = cls(program, terminal)
-        answer = docker._capture(["version", "--format", "{{.Server.Version}}"])
+        docker.version()
+        return docker
+
+    def version(self) -> str:
+        """Return the engine's version. Raises ControlPlaneFailure when it does not answer."""
+        answer = self._capture(["version", "--format", "{{.Server.Version}}"])
         if answer.returncode != 0:
             raise ControlPlaneFailure(
                 f"Docker does not answer: {_last_line(answer.stderr)}. Start it (for example Docker Desktop, or "
                 "`sudo systemctl start docker`), then run the same command again"
             )
-        return docker
+        return one_line(answer.stdout.decode("utf-8", "replace"), 40)
 
     # --- building ---
 
-    def build(self, context: Path, *, platform: str | None = None) -> Image:
-        """Build the Dockerfile of `context`. Raises UsageFailure with the builder's last lines."""
+    def build(self, context: Path) -> Image:
+        """Build the Dockerfile of `context`. Raises UsageFailure, ControlPlaneFailure when it is not the project's fault.
+
+        The same context gives the same image, from the engine's cache.
+        """
         id_file = context.parent / f"{context.name}.image-id"
-        command = ["build", "--iidfile", str(id_file), *(["--platform", platform] if platform else []), str(context)]
-        code, lines = self._run(command, "Building the image")
-        if code != 0:
-            raise UsageFailure(_failure("the image could not be built", lines))
+        # One manifest per image: what BuildKit would add about the build has no tag to be deleted by.
+        environ = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        code, lines = self._run(["build", "--iidfile", str(id_file), str(context)], "Building the image", environ)
+        if code != 0 or not id_file.is_file():
+            raise self._failure(f"the image could not be built (exit code {code})", lines, UsageFailure)
         image_id = id_file.read_text(encoding="ascii").strip()
         return Image(image_id, self._inspect(image_id)["Architecture"])
 
@@ -105,15 +147,16 @@ class Docker:
 
     # --- looking into it ---
 
-    def discover(self, image: Image, variables: Mapping[str, str]) -> dict[str, Any] | None:
-        """Return what ``multinode.worker.discover`` reports of the code in the image; None when it reported nothing.
+    def discover(self, image: Image, variables: Mapping[str, str]) -> Findings:
+        """Return what ``multinode.worker.discover`` finds in the image's code.
 
-        `variables` are given to the container alone, which is removed afterwards.
+        `variables` are given to the container alone, which is removed afterwards. Raises UsageFailure when it takes too
+        long, ControlPlaneFailure when there is no container.
         """
         names = [word for name in variables for word in ("--env", name)]
         command = ["-P", "-m", "multinode.worker.discover", "--code-dir", "/multinode/code", "--output", REPORT]
         created = self._capture(
-            ["create", *names, "--entrypoint", "/multinode/venv/bin/python", image.image_id, *command],
+            ["create", "--init", *names, "--entrypoint", "/multinode/venv/bin/python", image.image_id, *command],
             {**os.environ, **variables},
         )
         if created.returncode != 0:
@@ -121,8 +164,8 @@ class Docker:
         container = created.stdout.decode().strip()
         try:
             with self._terminal.live(lambda: "Importing main.py inside the image"):
-                self._capture(["start", "--attach", container], timeout_s=DISCOVERY_TIMEOUT_S)
-            return self._report(container)
+                ran = self._capture(["start", "--attach", container], timeout_s=DISCOVERY_TIMEOUT_S)
+            return Findings(self._report(container), ran.returncode, clean((ran.stdout + ran.stderr).decode("utf-8", "replace")))
         except subprocess.TimeoutExpired as error:
             raise UsageFailure(f"importing main.py took longer than {DISCOVERY_TIMEOUT_S} s and was stopped") from error
         finally:
@@ -142,7 +185,8 @@ class Docker:
     def push(self, image: Image, reference: str, registry: Registry) -> str:
         """Push the image under `reference` (``repository:tag``) and return its digest, as the registry gave it.
 
-        Raises ControlPlaneFailure when the push ended without a digest, whatever its exit code.
+        Raises ControlPlaneFailure when the push said anything of an error or ended without a digest, whatever its exit
+        code.
         """
         tagged = self._capture(["tag", image.image_id, reference])
         if tagged.returncode != 0:
@@ -150,19 +194,25 @@ class Docker:
         with self._logged_in(registry) as (options, environ):
             code, lines = self._run([*options, "push", reference], "Pushing the image", environ)
         digests = _DIGEST.findall("\n".join(lines))
-        if code != 0 or not digests:
-            raise ControlPlaneFailure(_failure("the image could not be pushed", lines))
+        if code != 0 or not digests or any(_ERROR_LINE.match(line) for line in lines):
+            raise self._failure(f"the image could not be pushed (exit code {code})", lines, ControlPlaneFailure)
         return str(digests[-1])
 
     @contextmanager
     def _logged_in(self, registry: Registry) -> Iterator[tuple[list[str], dict[str, str]]]:
-        """Yield the options and variables under which `docker` may push; the password is gone afterwards."""
-        endpoint = self._capture(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+        """Yield the options and variables under which `docker` may push; the password is gone afterwards.
+
+        The user's own contexts are still known, so that it is the same engine.
+        """
         environ = dict(os.environ)
-        if "DOCKER_HOST" not in environ and endpoint.returncode == 0:
-            environ["DOCKER_HOST"] = endpoint.stdout.decode().strip()
-        environ.pop("DOCKER_CONTEXT", None)
+        if "DOCKER_HOST" not in environ:
+            context = self._capture(["context", "show"])
+            if context.returncode == 0:
+                environ["DOCKER_CONTEXT"] = context.stdout.decode().strip()
         with tempfile.TemporaryDirectory(prefix="multinode-docker-") as folder:
+            own = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+            if (own / "contexts").is_dir():
+                Path(folder, "contexts").symlink_to((own / "contexts").absolute())
             options = ["--config", folder]
             login = [self._program, *options, "login", "--username", registry.user, "--password-stdin", registry.host]
             answer = subprocess.run(
@@ -188,9 +238,7 @@ class Docker:
             timeout=timeout_s,
         )
 
-    def _run(
-        self, arguments: Sequence[str], title: str, environ: Mapping[str, str] | None = None
-    ) -> tuple[int, list[str]]:
+    def _run(self, arguments: Sequence[str], title: str, environ: Mapping[str, str]) -> tuple[int, list[str]]:
         """Run `docker`, showing its output as it comes; return its exit code and last lines."""
         last: deque[str] = deque(maxlen=LAST_LINES)
         now = title
@@ -210,23 +258,34 @@ class Docker:
             try:
                 for line in process.stdout or ():
                     text = clean(line).rstrip()
-                    if text.strip():
-                        last.append(text)
-                        now = f"{title}  {one_line(text)}"
-                        if not self._terminal.animated:
-                            self._terminal.message(f"  {text}")
+                    if not text.strip() or _NOT_SHOWN.search(text):
+                        continue
+                    last.append(text)
+                    now = f"{title}  {one_line(text)}"
+                    if not self._terminal.animated:
+                        self._terminal.message(f"  {text}")
             except BaseException:
                 process.terminate()
                 raise
         return process.returncode, list(last)
 
+    def _failure(self, what: str, lines: Sequence[str], kind: type[CliFailure]) -> CliFailure:
+        """Return the failure of a `docker` that said `lines`; they are in the message unless they have been passed on."""
+        said = "" if not self._terminal.animated else ":" + "".join(f"\n  {line}" for line in lines)
+        text = "\n".join(lines)
+        hints = _PROJECT_HINTS if kind is UsageFailure else ()
+        if kind is UsageFailure and (_PULL_OF_BASE.search(text) or not _first(_ENVIRONMENT_HINTS, text)):
+            hint = _first(hints, text)
+        else:
+            hint, kind = _first(_ENVIRONMENT_HINTS, text), ControlPlaneFailure
+        advice = f"\n{hint}" if hint else ""
+        return kind(f"{what}{said}{advice}" if said or advice else f"{what}; its last lines say why")
+
+
+def _first(hints: Sequence[tuple[str, str]], text: str) -> str | None:
+    return next((hint for pattern, hint in hints if re.search(pattern, text, re.IGNORECASE)), None)
+
 
 def _last_line(output: bytes) -> str:
     lines = [line for line in clean(output.decode("utf-8", "replace")).splitlines() if line.strip()]
     return one_line(lines[-1]) if lines else "it says nothing"
-
-
-def _failure(what: str, lines: Sequence[str]) -> str:
-    text = "\n".join(lines)
-    hints = "".join(f"\n{hint}" for pattern, hint in _HINTS if re.search(pattern, text, re.IGNORECASE))
-    return what + ":" + "".join(f"\n  {line}" for line in lines) + hints

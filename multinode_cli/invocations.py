@@ -81,19 +81,18 @@ def wait(ids: tuple[str, ...], named_ids: tuple[str, ...], follows: bool, as_jso
         raise UsageFailure("--follow shows one invocation; give one id, or leave --follow out")
     api = connect()
     lookup = Lookup(api, arguments_typed())
-    for invocation_id in wanted:
-        lookup.invocation(invocation_id, Scope(**scope))
+    found = [lookup.invocation(invocation_id, Scope(**scope)) for invocation_id in wanted]
     patient = Api(api.connection, retry_for_s=0)
     if follows:
         ended = follow(patient, wanted[0], terminal, as_json=as_json)
         end_with(ended, terminal, as_json=as_json, followed=True)
-    elif len(wanted) == 1:
-        ended = wait_for(patient, wanted[0], terminal)
+    elif len(found) == 1:
+        ended = found[0] if is_final(found[0]) else wait_for(patient, wanted[0], terminal)
         if as_json:
             terminal.json(invocation_object(ended))
         end_with(ended, terminal, as_json=as_json)
     else:
-        _wait_for_all(patient, wanted, terminal, as_json=as_json)
+        _wait_for_all(patient, found, terminal, as_json=as_json)
 
 
 def wait_for(api: Api, invocation_id: str, terminal: Terminal) -> InvocationInfo:
@@ -121,24 +120,32 @@ def wait_for(api: Api, invocation_id: str, terminal: Terminal) -> InvocationInfo
     return latest
 
 
-def _wait_for_all(api: Api, ids: Sequence[str], terminal: Terminal, *, as_json: bool) -> None:
+def _wait_for_all(api: Api, found: Sequence[InvocationInfo], terminal: Terminal, *, as_json: bool) -> None:
     """Print a line for each invocation as it ends. Raises FunctionFailure when not all succeeded."""
-    again = "multinode wait " + " ".join(ids)
+    again = "multinode wait " + " ".join(invocation["invocation_id"] for invocation in found)
     watch = Watch(api, Patience(terminal, come_back=f"They go on; come back with:\n  {again}"))
-    waiting, ended = list(ids), 0
     failed: list[str] = []
+    ended = 0
+
+    def end(invocation: InvocationInfo) -> None:
+        nonlocal ended
+        ended += 1
+        _print_end(invocation, terminal, as_json=as_json)
+        if invocation["status"] != InvocationStatus.SUCCEEDED:
+            failed.append(invocation["invocation_id"])
+
+    for invocation in filter(is_final, found):
+        end(invocation)
+    waiting = [invocation["invocation_id"] for invocation in found if not is_final(invocation)]
     try:
         for invocation_id in waiting[:WAITED_AT_ONCE]:
             watch.invocation(invocation_id, until_finished=True)
         del waiting[:WAITED_AT_ONCE]
-        with terminal.live(lambda: f"{ended} of {len(ids)} have ended"):
-            while ended < len(ids):
+        with terminal.live(lambda: f"{ended} of {len(found)} have ended"):
+            while ended < len(found):
                 match watch.next_event():
                     case Changed(invocation) if is_final(invocation):
-                        ended += 1
-                        _print_end(invocation, terminal, as_json=as_json)
-                        if invocation["status"] != InvocationStatus.SUCCEEDED:
-                            failed.append(invocation["invocation_id"])
+                        end(invocation)
                         if waiting:
                             watch.invocation(waiting.pop(0), until_finished=True)
                     case Broke(error):
@@ -147,7 +154,7 @@ def _wait_for_all(api: Api, ids: Sequence[str], terminal: Terminal, *, as_json: 
         terminal.message(f"\nDetached: they go on.\n  come back:  {again}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     if failed:
-        raise FunctionFailure(f"{len(failed)} of {len(ids)} did not succeed: {', '.join(failed)}")
+        raise FunctionFailure(f"{len(failed)} of {len(found)} did not succeed: {', '.join(failed)}")
 
 
 def _print_end(invocation: InvocationInfo, terminal: Terminal, *, as_json: bool) -> None:

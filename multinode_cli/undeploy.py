@@ -98,8 +98,12 @@ def _count_of(api: Api, project_name: str, version_id: str, function_name: str) 
     return count, True
 
 
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _confirm(name: str, terminal: Terminal) -> None:
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not _can_ask():
         raise UsageFailure(f"nobody can be asked here; to delete project {name}, add --yes")
     if not click.confirm(f"Delete project {name}?", err=True):
         terminal.message("Nothing was deleted")

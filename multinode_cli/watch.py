@@ -71,13 +71,13 @@ class Patience:
         terminal: Terminal,
         *,
         come_back: str,
-        patience_s: float = PATIENCE_S,
+        patience_s: float | None = None,
         sleep: Callable[[float], object] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._terminal = terminal
         self._come_back = come_back
-        self._patience_s = patience_s
+        self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._sleep = sleep
         self._monotonic = monotonic
         self._lock = threading.Lock()

@@ -1,8 +1,9 @@
 # ④ Where containers run, and ⑤ what they may do: the cluster, the image repository, the task roles, the workers' logs.
 
 locals {
-  # The CLI registers one task definition per version under this prefix, which ends what RunTask may run.
-  task_family_prefix   = "${local.prefix}-"
+  # The CLI registers one task definition per version under this prefix, which bounds what RunTask may run. It ends with an
+  # underscore, which no deployment's name has: project b-x of deployment a is never taken for project x of deployment a-b.
+  task_family_prefix   = "${local.prefix}_"
   task_definitions_arn = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:task-definition/${local.task_family_prefix}*:*"
   tasks_arn            = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${aws_ecs_cluster.workers.name}/*"
   worker_logs_arn      = "${aws_cloudwatch_log_group.workers.arn}:*" # its streams

@@ -72,8 +72,13 @@ resource "aws_ssm_parameter" "deployment" {
     event_bus          = var.event_bus_name
     parameter_prefix   = local.parameter_prefix
     api_key_parameter  = local.api_key_parameter
-    trigger            = local.trigger
-    schedules          = local.schedules
+    network = { # where `multinode doctor` looks whether a worker gets out
+      vpc_id           = local.vpc_id
+      subnet_ids       = local.subnet_ids
+      assign_public_ip = var.assign_public_ip
+    }
+    trigger   = local.trigger
+    schedules = local.schedules
   })
 
   # Made last: whoever finds it finds a deployment that works.

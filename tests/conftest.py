@@ -3,7 +3,7 @@
 A test names what it needs beyond Python, as in ``@pytest.mark.requires("docker", "terraform")``; the marker `network`
 stands for ``requires("registry")``. What is missing skips the test and says how to get it. MULTINODE_TESTS_REQUIRE
 turns that into a failure: a list of names (``docker,java``), or ``all``: then nothing may be skipped but what no
-installation could change (`linux`, `unprivileged`), a plain `pytest.skip` included.
+installation could change (`linux`, `control_groups`, `unprivileged`), a plain `pytest.skip` included.
 """
 
 import functools
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import pytest
 
 REQUIRE = "MULTINODE_TESTS_REQUIRE"
-OWN_VARIABLES = "MULTINODE_"
+OF_MULTINODE, OF_THE_TESTS = "MULTINODE_", "MULTINODE_TESTS_"
 
 
 def on_path(program: str) -> Callable[[], bool]:
@@ -58,6 +58,11 @@ REQUIREMENTS = {
     "java": Requirement(on_path("java"), "java is not on the PATH: install a Java runtime, 17 or later"),
     "registry": Requirement(registry_answers, "pip cannot fetch packages: check the network and pip's configuration"),
     "linux": Requirement(lambda: sys.platform == "linux", "this system is not Linux", obtainable=False),
+    "control_groups": Requirement(
+        lambda: os.access("/sys/fs/cgroup/memory", os.W_OK),
+        "this user may make no control groups of version 1 for memory",
+        obtainable=False,
+    ),
     "unprivileged": Requirement(lambda: os.geteuid() != 0, "root ignores file modes", obtainable=False),
 }
 
@@ -123,8 +128,9 @@ def fail_instead(report: pytest.TestReport | pytest.CollectReport) -> None:
 def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Point Multinode at empty folders: no test may read or change the developer's profile or local deployment."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(OWN_VARIABLES) and name != REQUIRE]:
-            patch.delenv(name)
+        for name in list(os.environ):
+            if name.startswith(OF_MULTINODE) and not name.startswith(OF_THE_TESTS):
+                patch.delenv(name)
         home = tmp_path_factory.mktemp("multinode")
         patch.setenv("MULTINODE_CONFIG_DIR", str(home / "config"))
         patch.setenv("MULTINODE_DATA_DIR", str(home / "data"))

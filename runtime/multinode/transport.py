@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from multinode.config import Connection
-from multinode.errors import API_ERRORS, ApiError, ControlPlaneUnreachableError, ParameterValidationError
+from multinode.errors import (
+    API_ERRORS,
+    ApiError,
+    ControlPlaneUnreachableError,
+    LimitIsReached,
+    ParameterValidationError,
+)
 from multinode_protocol.failures import code_of
 
 if TYPE_CHECKING:
@@ -162,7 +168,8 @@ class Transport:
                 raise self._unreachable("its answer is not a JSON object, so it is not a Multinode control plane")
             return document
         refusal = self._refusal(response.status, document, f"{method} {path}")
-        if response.status in RETRIED_STATUSES:
+        # A limit of the deployment stays reached; API Gateway's own 429 is a matter of pace.
+        if response.status in RETRIED_STATUSES and not isinstance(refusal, LimitIsReached):
             return _Trouble(refusal, _retry_after_s(response.headers.get("Retry-After")))
         raise refusal
 

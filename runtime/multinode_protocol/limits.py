@@ -6,7 +6,9 @@ __all__ = [
     "MAX_BODY_BYTES",
     "MAX_CONCURRENCY",
     "MAX_CPU",
+    "MAX_CRON_CHARS",
     "MAX_ERROR_CHARS",
+    "MAX_EVERY_S",
     "MAX_FUNCTIONS",
     "MAX_FUNCTION_NAME_CHARS",
     "MAX_GRACE_S",
@@ -19,8 +21,10 @@ __all__ = [
     "MAX_RETRIES",
     "MAX_RETRY_DELAY_S",
     "MAX_TIMEOUT_S",
+    "MAX_TIMEZONE_CHARS",
     "MAX_WAIT_S",
     "MIN_CPU",
+    "MIN_EVERY_S",
     "MIN_MEMORY_GBS",
     "PROJECT_NAME_PATTERN",
 ]
@@ -47,6 +51,12 @@ MAX_RETRY_DELAY_S = 86_400.0
 MAX_BACKOFF = 100.0
 MAX_FUNCTIONS = 200
 """Functions of one version."""
+
+MIN_EVERY_S = 60
+"""The shortest interval of a schedule: EventBridge Scheduler is exact to the minute."""
+MAX_EVERY_S = 365 * 86_400
+MAX_CRON_CHARS = 200
+MAX_TIMEZONE_CHARS = 64
 
 MAX_PAYLOAD_BYTES = 250_000
 """The longest input, progress value or result, in bytes of UTF-8."""

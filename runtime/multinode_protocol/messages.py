@@ -28,6 +28,7 @@ __all__ = [
     "ProjectInfo",
     "ProjectsList",
     "ResourceSpec",
+    "ScheduleSpec",
     "StartBody",
     "RetrySpec",
     "UpdateBody",
@@ -58,6 +59,8 @@ class DeploymentInfo(TypedDict):
     deployment_name: NotRequired[str]
     """On AWS: by what name `deploy` finds cluster, repository and roles."""
     region: NotRequired[str]
+    account_id: NotRequired[str]
+    """On AWS: where it is, so that a deploy with another account's credentials is noticed before it begins."""
 
 
 class ProjectInfo(TypedDict):
@@ -96,6 +99,17 @@ class ExecutionSpec(TypedDict):
     retry: NotRequired[RetrySpec | None]
 
 
+class ScheduleSpec(TypedDict):
+    """When a function runs by itself, without arguments: exactly one of `cron` and `every_seconds` is given."""
+
+    cron: NotRequired[str | None]
+    """Five fields; see `multinode_protocol.cron`."""
+    timezone: NotRequired[str | None]
+    """IANA name; None: UTC."""
+    every_seconds: NotRequired[int | None]
+    """Whole minutes, counted from the epoch."""
+
+
 class PreparedFunctionDetails(TypedDict):
     type: str
     identifier: str
@@ -112,6 +126,7 @@ class FunctionSpec(TypedDict):
     """First line of the function's docstring."""
     signature: NotRequired[list[str] | None]
     """See `multinode.function.signature_text`: lets a caller without the code check its arguments."""
+    schedule: NotRequired[ScheduleSpec | None]
 
 
 class LocalBundle(TypedDict):
@@ -140,6 +155,7 @@ class FunctionInfo(TypedDict):
     prepared_function_details: PreparedFunctionDetails | None
     description: NotRequired[str | None]
     signature: NotRequired[list[str] | None]
+    schedule: NotRequired[ScheduleSpec | None]
 
 
 class VersionInfo(TypedDict):

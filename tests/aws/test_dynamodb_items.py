@@ -8,7 +8,18 @@ import pytest
 
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.dynamodb import DynamoStore
-from multinode_control_plane.core.keys import child_key, input_key, invocation_key, key_of, output_key
+from multinode_control_plane.core.keys import (
+    DUE_OPEN,
+    Index,
+    child_key,
+    due_sort,
+    function_index_value,
+    input_key,
+    invocation_key,
+    key_of,
+    output_key,
+    outputs_prefix,
+)
 from multinode_control_plane.core.records import ChildLink, Invocation, Output, Payload
 from multinode_control_plane.ports import ABSENT, Delete, Put, Stored
 from multinode_protocol.limits import MAX_ERROR_CHARS, MAX_PAYLOAD_BYTES
@@ -151,3 +162,116 @@ def test_the_largest_output_with_its_whole_error_stays_under_the_item_limit(
     store = DynamoStore(local_clients, TABLE)
     store.commit([Put(largest, ABSENT)])
     assert store.get(output_key(INVOCATION_ID, EXECUTION_ID)) == Stored(largest, 1)
+
+
+def running(number: int, due_in_s: int) -> Invocation:
+    """Return an invocation that holds a slot and is due so many seconds after NOW."""
+    return invocation(
+        invocation_id=f"inv-{number}",
+        executions=(execution(),),
+        waiting_in=None,
+        due_at=NOW + timedelta(seconds=due_in_s),
+    )
+
+
+def open_ids(store: DynamoStore, **options: Any) -> list[str]:
+    page = store.list(Index.BY_DUE, DUE_OPEN, **{"limit": 10, **options})
+    return [stored.record.invocation_id for stored in page.items if isinstance(stored.record, Invocation)]
+
+
+def test_a_new_due_time_of_what_holds_a_slot_costs_no_write_of_the_index(
+    moto_store: DynamoStore, clients: Clients
+) -> None:
+    moto_store.commit([Put(running(1, 60), ABSENT)])
+    before = item(clients, running(1, 60))
+    moto_store.commit([Put(running(1, 900), 1)])
+    after = item(clients, running(1, 900))
+    assert (before["by_due_value"], before["by_due_sort"]) == ({"S": "OPEN"}, {"S": "INV#inv-1"})
+    assert (after["by_due_value"], after["by_due_sort"]) == (before["by_due_value"], before["by_due_sort"])
+
+
+def test_what_holds_a_slot_is_listed_by_the_due_times_in_the_records(moto_store: DynamoStore) -> None:
+    moto_store.commit([Put(running(number, 100 - 10 * number), ABSENT) for number in range(5)])
+    assert open_ids(moto_store) == ["inv-4", "inv-3", "inv-2", "inv-1", "inv-0"]
+    assert open_ids(moto_store, newest_first=True) == ["inv-0", "inv-1", "inv-2", "inv-3", "inv-4"]
+    # inv-3 is due 70 s after NOW; the bound is exclusive.
+    bound = due_sort(int(NOW.timestamp() * 1000) + 80_000)
+    assert open_ids(moto_store, before=bound) == ["inv-4", "inv-3"]
+    moto_store.commit([Put(running(4, 1000), 1)])
+    assert open_ids(moto_store) == ["inv-3", "inv-2", "inv-1", "inv-0", "inv-4"]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_pages_of_what_holds_a_slot_give_each_once(moto_store: DynamoStore, newest_first: bool) -> None:
+    moto_store.commit([Put(running(number, 60), ABSENT) for number in range(7)])
+    found: list[str] = []
+    offset: str | None = None
+    while True:
+        page = moto_store.list(Index.BY_DUE, DUE_OPEN, limit=3, offset=offset, newest_first=newest_first)
+        found += [stored.record.invocation_id for stored in page.items if isinstance(stored.record, Invocation)]
+        if (offset := page.next_offset) is None:
+            break
+    assert found == sorted((f"inv-{number}" for number in range(7)), reverse=newest_first)
+
+
+def test_what_has_given_its_slot_back_is_in_the_list_no_more(moto_store: DynamoStore) -> None:
+    moto_store.commit([Put(running(1, 60), ABSENT)])
+    moto_store.commit([Put(ended(invocation_id="inv-1"), 1)])
+    assert open_ids(moto_store) == []
+
+
+def test_a_lagging_entry_of_what_holds_no_slot_any_more_is_passed_over(
+    moto_store: DynamoStore, clients: Clients
+) -> None:
+    moto_store.commit([Put(ended(invocation_id="inv-1"), ABSENT)])
+    clients.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"partition": {"S": "INV#inv-1"}, "sort": {"S": "INVOCATION"}},
+        UpdateExpression="SET by_due_value = :open, by_due_sort = :sort",
+        ExpressionAttributeValues={":open": {"S": "OPEN"}, ":sort": {"S": "INV#inv-1"}},
+    )
+    assert open_ids(moto_store) == []
+
+
+@pytest.mark.parametrize("index", [Index.BY_DUE, Index.BY_FUNCTION])
+def test_an_offset_of_a_listing_with_another_bound_is_refused(moto_store: DynamoStore, index: Index) -> None:
+    moto_store.commit([Put(running(number, 60), ABSENT) for number in range(3)])
+    value = DUE_OPEN if index is Index.BY_DUE else function_index_value(invocation().function_key)
+    offset = moto_store.list(index, value, limit=1).next_offset
+    with pytest.raises(ValueError, match="another listing"):
+        moto_store.list(index, value, limit=1, offset=offset, before="0")
+
+
+def test_an_empty_commit_is_none(moto_store: DynamoStore, clients: Clients) -> None:
+    moto_store.commit([])
+    assert clients.dynamodb.scan(TableName=TABLE)["Count"] == 0
+
+
+@pytest.mark.parametrize(("after", "newest_first"), [("Z", False), ("A", True)])
+def test_nothing_lies_past_the_end_of_a_prefix(moto_store: DynamoStore, after: str, newest_first: bool) -> None:
+    moto_store.commit([Put(Output(INVOCATION_ID, EXECUTION_ID, 1, "7"), ABSENT)])
+    found = moto_store.query(outputs_prefix(INVOCATION_ID), after=after, newest_first=newest_first)
+    assert list(found) == []
+
+
+@pytest.mark.parametrize(("after", "newest_first"), [("A", False), ("Z", True)])
+def test_everything_lies_past_what_comes_before_a_prefix(
+    moto_store: DynamoStore, after: str, newest_first: bool
+) -> None:
+    output = Output(INVOCATION_ID, EXECUTION_ID, 1, "7")
+    moto_store.commit([Put(output, ABSENT)])
+    found = moto_store.query(outputs_prefix(INVOCATION_ID), after=after, newest_first=newest_first)
+    assert list(found) == [Stored(output, 1)]
+
+
+@pytest.mark.parametrize("body", ["", "{", "[1]", "7", "null"])
+def test_an_item_whose_body_is_no_json_object_is_named(moto_store: DynamoStore, clients: Clients, body: str) -> None:
+    moto_store.commit([Put(invocation(), ABSENT)])
+    clients.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"partition": {"S": f"INV#{INVOCATION_ID}"}, "sort": {"S": "INVOCATION"}},
+        UpdateExpression="SET body = :body",
+        ExpressionAttributeValues={":body": {"S": body}},
+    )
+    with pytest.raises(ValueError, match=f"INV#{INVOCATION_ID} INVOCATION"):
+        moto_store.get(invocation_key(INVOCATION_ID))

@@ -1,5 +1,6 @@
-"""The handlers together, as AWS calls them: an invocation from its start to its end, each event brought once or twice."""
+"""The handlers together, as AWS calls them: from the start of an invocation to its end, each event once or twice."""
 
+import importlib.metadata
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,8 @@ from multinode_control_plane.ports import Delete
 from multinode_control_plane.services import invocations
 from multinode_protocol.status import InvocationStatus, Outcome
 from tests.aws.walk import CLUSTER, Walk, walking
+
+pytestmark = pytest.mark.slow
 
 INV = "inv-0192f3a5b6c07a1b8c2d3e4f50617283"
 
@@ -45,6 +48,39 @@ def test_an_invocation_runs_from_start_to_end(walk: Walk) -> None:
     assert walk.slots() == {}
     assert len(walk.tasks()) == 1
     assert statuses(walk) == ["PENDING", "RUNNING", "SUCCEEDED"]
+
+
+def test_the_api_serves_users_and_workers_over_the_same_adapters(walk: Walk) -> None:
+    assert walk.call("GET", "/deployment") == (
+        200,
+        {
+            "backend": "ecs",
+            "api_version": 1,
+            "multinode_version": importlib.metadata.version("multinode"),
+            "deployment_name": "walk",
+            "region": "eu-west-1",
+            "account_id": "123456789012",
+        },
+    )
+    functions = "/projects/shop/versions/latest/functions/price/invocations"
+    status, started = walk.call("POST", functions, {"input": "[[7],{}]", "invocation_id": INV})
+    assert (status, started["status"]) == (200, "PENDING")
+    walk.settle()
+    (task,) = walk.tasks()
+    variables = task["overrides"]["containerOverrides"][0]["environment"]
+    (token,) = [pair["value"] for pair in variables if pair["name"] == "MULTINODE_API_KEY"]
+    execution = f"/projects/shop/versions/ver-1/functions/price/invocations/{INV}/executions/{task['startedBy']}"
+    assert walk.call("PUT", f"{execution}/start", {"worker_nonce": "n"}, key=token)[0] == 200
+    finished = {"outcome": "SUCCEEDED", "final_output": "42"}
+    assert walk.call("PUT", f"{execution}/finish", finished, key=token)[0] == 200
+    assert walk.call("GET", "/projects", key=token)[0] == 403
+    walk.ended(task["startedBy"])
+    walk.settle()
+    status, done = walk.call("GET", f"/invocations/{INV}?wait_s=20&until=finished")
+    assert (status, done["status"], done["result"], done["terminated"]) == (200, "SUCCEEDED", "42", True)
+    assert walk.call("PUT", f"{execution}/finish", finished, key=token)[0] == 403
+    status, logs = walk.call("GET", f"/invocations/{INV}/logs")
+    assert (status, logs["lines"]) == (200, [])
 
 
 def test_a_container_that_dies_is_replaced_and_a_second_death_is_the_end(walk: Walk) -> None:
@@ -84,7 +120,7 @@ def test_a_failed_parent_takes_its_subtasks_along_and_their_containers_are_stopp
     walk.finish(INV, FinishReport(Outcome.FAILED, error_message="ValueError: no", retryable=False))
     walk.ended(parent_execution, code=0)
     walk.settle()
-    assert walk.get(child).status is InvocationStatus.CANCELLING
+    assert walk.get(child).cancellation_requested_at is not None
     (task,) = [task for task in walk.tasks() if task["startedBy"] == child_execution]
     assert (task["desiredStatus"], task["stoppedReason"]) == ("STOPPED", "multinode: stopped by the control plane")
     walk.task_event(child_execution, lastStatus="STOPPED", stopCode="UserInitiated", stoppedReason="multinode: x")
@@ -136,8 +172,9 @@ def test_a_container_that_nobody_knows_is_stopped_by_the_sweep(walk: Walk) -> No
 def test_what_is_left_of_an_invocation_goes_when_it_has_expired(walk: Walk) -> None:
     walk.start(INV)
     walk.settle()
-    walk.ended(walk.run(INV))
-    walk.ended(walk.run(INV)) if walk.get(INV).open_execution else None
+    execution_id = walk.run(INV)
+    walk.finish(INV)
+    walk.ended(execution_id)
     stored = walk.context.store.get(invocation_key(INV))
     assert stored is not None
     walk.context.store.commit([Delete(invocation_key(INV), stored.version)])

@@ -24,7 +24,7 @@ from multinode_control_plane.core.records import (
     Version,
 )
 from multinode_control_plane.core.reports import FinishReport
-from multinode_control_plane.handlers import changes, sweep, task_events
+from multinode_control_plane.handlers import api, changes, sweep, task_events
 from multinode_control_plane.ports import ABSENT, Put
 from multinode_control_plane.services import executions, invocations
 from multinode_control_plane.wiring import aws
@@ -38,6 +38,7 @@ __all__ = ["FUNCTION", "Walk", "walking"]
 TABLE, CLUSTER, BUS, GROUP = "multinode-walk", "multinode-walk", "walk-events", "/multinode/walk/workers"
 FAMILY = "multinode-walk-shop"
 FUNCTION = FunctionKey("shop", "ver-1", "price")
+API_KEY = "mn_00000001_" + "k" * 43
 SUCCESS = FinishReport(Outcome.SUCCEEDED, final_output="42")
 
 
@@ -72,6 +73,7 @@ class Walk:
         self.context.store.commit([Put(Project("shop", self.version.created_at), ABSENT), Put(self.version, ABSENT)])
 
     def _make_parameters_and_cluster(self) -> None:
+        self.clients.ssm.put_parameter(Name="/walk/api_key", Value=API_KEY, Type="SecureString")
         self.clients.ssm.put_parameter(Name="/walk/token_secret", Value="s" * 43, Type="SecureString")
         self.clients.events.create_event_bus(Name=BUS)
         self.clients.logs.create_log_group(logGroupName=GROUP)
@@ -104,6 +106,20 @@ class Walk:
     def finish(self, invocation_id: str, report: FinishReport = SUCCESS) -> None:
         execution = self.get(invocation_id).executions[-1]
         executions.finish(self.context, invocation_id, execution.execution_id, report)
+
+    def call(self, method: str, path: str, body: object = None, *, key: str = API_KEY) -> tuple[int, Any]:
+        """Return status and body of an API call, as API Gateway hands it to the handler."""
+        event: dict[str, Any] = {
+            "version": "2.0",
+            "rawPath": path.partition("?")[0],
+            "queryStringParameters": dict(pair.split("=") for pair in path.partition("?")[2].split("&") if pair),
+            "headers": {"authorization": f"Bearer {key}"},
+            "requestContext": {"http": {"method": method}, "requestId": "r", "stage": "$default"},
+            "body": None if body is None else json.dumps(body),
+            "isBase64Encoded": False,
+        }
+        answer: Any = api.handler(event, LambdaContext())
+        return answer["statusCode"], json.loads(answer["body"])
 
     # --- what AWS does ---
 
@@ -171,7 +187,7 @@ def walking(*, twice: bool = False) -> Iterator[Walk]:
         settings = {
             "MULTINODE_DEPLOYMENT": "walk",
             "MULTINODE_TABLE": TABLE,
-            "MULTINODE_CLUSTER": CLUSTER,
+            "MULTINODE_CLUSTER": f"arn:aws:ecs:eu-west-1:123456789012:cluster/{CLUSTER}",
             "MULTINODE_SUBNETS": network.describe_subnets()["Subnets"][0]["SubnetId"],
             "MULTINODE_SECURITY_GROUPS": network.describe_security_groups()["SecurityGroups"][0]["GroupId"],
             "MULTINODE_ASSIGN_PUBLIC_IP": "ENABLED",
@@ -184,7 +200,7 @@ def walking(*, twice: bool = False) -> Iterator[Walk]:
             "MULTINODE_RETENTION_DAYS": "30",
             "MULTINODE_REPOSITORY_URL": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/multinode-walk",
         }
-        made = (aws.deployment, changes._consumer, task_events._consumer, sweep._sweep)
+        made = (aws.deployment, api._on_aws, changes._consumer, task_events._consumer, sweep._sweep)
         with patch.dict("os.environ", settings):
             try:
                 for cached in made:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from multinode_cli import api
 from multinode_cli.main import run
 from tests.cli.fake_control_plane import KEY, FakeControlPlane, serving
 
@@ -36,6 +37,8 @@ def config_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def multinode(config_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Multinode:
     """Run one command line: ``multinode("get", id, stdin="…")``."""
+
+    monkeypatch.setattr(api, "LOOPBACK_RETRY_FOR_S", 0.3)
 
     def call(*arguments: str, stdin: str = "") -> Outcome:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))

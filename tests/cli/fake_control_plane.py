@@ -94,6 +94,8 @@ class FakeControlPlane:
     deleted_after: int = 2
     """How often a project under deletion still answers."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
+    _asked: set[str] = field(default_factory=set)
+    """What somebody is waiting for who has been told all that happened before: ``invocation``, ``logs``."""
 
     def add_project(self, name: str, *functions: dict[str, Any], versions: int = 1, **changes: Any) -> None:
         self.projects[name] = {"project_name": name, "creation_time": CREATED, "deletion_request_time": None} | changes
@@ -151,6 +153,7 @@ class FakeControlPlane:
             if changes.get("status") in {"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"}:
                 invocation["terminated"] = True
                 invocation["finish_time_ms"] = CREATED * 1000 + 2500
+            self._asked.discard("invocation")
             self._changed.notify_all()
 
     def write(self, identifier: str, message: str, attempt: int = 1, stream: str = "stdout", ms: int = 0) -> None:
@@ -164,7 +167,19 @@ class FakeControlPlane:
                 "message": message,
             }
             self.lines.setdefault(identifier, []).append(line)
+            self._asked.discard("logs")
             self._changed.notify_all()
+
+    def until_asked(self, *whats: str) -> None:
+        """Wait until somebody waits for each of `whats`, having been told all that has happened so far."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._asked.issuperset(whats), timeout=60)
+
+    def until_requested(self) -> None:
+        """Wait for one more request."""
+        with self._changed:
+            count = len(self.requests)
+            assert self._changed.wait_for(lambda: len(self.requests) > count, timeout=60)
 
     # --- routes ---
 
@@ -274,11 +289,17 @@ class FakeControlPlane:
         invocation = self._invocation(identifier)
         wait_s = min(float(query.get("wait_s", 0)), LONGEST_WAIT_S)
         with self._changed:
+            if wait_s and invocation["revision"] == query.get("since", invocation["revision"]):
+                self._now_asked("invocation")
             if "since" in query:
                 self._changed.wait_for(lambda: self.away or invocation["revision"] != query["since"], wait_s)
             elif query.get("until") == "finished":
                 self._changed.wait_for(lambda: self.away or invocation["terminated"], wait_s)
             return copy.deepcopy(invocation)
+
+    def _now_asked(self, what: str) -> None:
+        self._asked.add(what)
+        self._changed.notify_all()
 
     def _cancel(self, identifier: str) -> dict[str, Any]:
         invocation = self._invocation(identifier)
@@ -291,6 +312,8 @@ class FakeControlPlane:
         invocation = self._invocation(identifier)
         start = int(query.get("offset", 0))
         with self._changed:
+            if "wait_s" in query and len(self.lines.get(identifier, [])) <= start:
+                self._now_asked("logs")
             self._changed.wait_for(
                 lambda: self.away or len(self.lines.get(identifier, [])) > start or invocation["terminated"],
                 min(float(query.get("wait_s", 0)), LONGEST_WAIT_S),
@@ -316,7 +339,9 @@ class FakeControlPlane:
     def serve_one(self, handler: BaseHTTPRequestHandler) -> None:
         address = urlsplit(handler.path)
         content = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-        self.requests.append((handler.command, address.path))
+        with self._changed:
+            self.requests.append((handler.command, address.path))
+            self._changed.notify_all()
         if self.away:
             handler.close_connection = True
             return
@@ -346,6 +371,7 @@ class FakeControlPlane:
         """Drop every connection from now on, waiting ones included."""
         with self._changed:
             self.away = True
+            self._asked.clear()
             self._changed.notify_all()
 
     def come_back(self) -> None:
@@ -358,6 +384,7 @@ def serving(plane: FakeControlPlane) -> Iterator[FakeControlPlane]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and body in one packet: two of them wait for each other's acknowledgement
 
         def handle_any(self) -> None:
             try:

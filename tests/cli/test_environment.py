@@ -218,3 +218,26 @@ def test_uv_is_used_where_it_is_on_the_path(tmp_path: Path, uv: Path, monkeypatc
 def test_without_uv_pip_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert Installer.found(silent()).name == "pip"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_installer_too(tmp_path: Path):
+    """The program holds a pipe open for as long as it lives."""
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    program = tmp_path / "uv"
+    steps = ("import time", f"pipe = open({str(alive)!r}, 'w')", "print('x', flush=True)", "time.sleep(600)")
+    program.write_text("\n".join((f"#!{sys.executable}", *steps, "")))
+    program.chmod(0o755)
+
+    class Interrupted(io.StringIO):
+        def write(self, text: str) -> int:
+            raise KeyboardInterrupt
+
+    reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
+    installer = Installer(Terminal(None, Interrupted(), PLAIN, PLAIN, animated=False), str(program))
+    with pytest.raises(KeyboardInterrupt):
+        installer.install(tmp_path / "python", requires("numpy\n"), tmp_path, tmp_path)
+    os.set_blocking(reader, True)
+    assert os.read(reader, 1) == b""
+    os.close(reader)

@@ -9,8 +9,6 @@ import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
 from multinode_control_plane.adapters.local.database import Database
-from multinode_control_plane.adapters.local.process_tree import kill_all
-from multinode_control_plane.adapters.local.workers import WorkerFolders
 from tests.local.server import LocalServer
 
 Eventually = Callable[[Callable[[], object]], None]
@@ -50,5 +48,4 @@ def server(tmp_path: Path) -> Iterator[LocalServer]:
     finally:
         if server.process is not None and server.process.poll() is None:
             server.kill()
-        for folder in WorkerFolders(server.directory.workers).all():
-            kill_all(folder.record.token, folder.process)
+        server.clear_away()

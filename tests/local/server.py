@@ -10,11 +10,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
 from multinode_control_plane.adapters.local.keychain import LocalKeychain
+from multinode_control_plane.adapters.local.process_tree import kill_all
+from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerFolders
 
 __all__ = ["PROJECT", "LocalServer", "spec", "until"]
 
@@ -30,6 +33,10 @@ def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {DEADLINE_S:.0f} s"
         time.sleep(0.05)
+
+
+def _killed(folder: WorkerFolder) -> bool:
+    return kill_all(folder.record.token, folder.process) and not folder.alive()
 
 
 def spec(name: str, *, max_concurrency: int = 10, **execution: object) -> Json:
@@ -84,6 +91,11 @@ class LocalServer:
         assert self.process is not None
         self.process.send_signal(number)
         return self.process.wait(60)
+
+    def clear_away(self) -> None:
+        """Kill whatever the workers of a server that is gone still run; one may just be starting."""
+        for folder in WorkerFolders(self.directory.workers).all():
+            until(partial(_killed, folder), f"the end of {folder.record.token}")
 
     # --- requests ---
 

@@ -36,7 +36,7 @@ class Sweeps:
 
 @contextmanager
 def ringing(sweeps: Sweeps, *, reconcile_every_s: float = NEVER_S) -> Iterator[Alarm]:
-    alarm = Alarm(sweeps.sweep, SystemClock(), reconcile_every_s=reconcile_every_s)
+    alarm = Alarm(sweeps.sweep, SystemClock(), reconcile_every_s=reconcile_every_s, first_pause_s=0.01)
     alarm.start()
     try:
         yield alarm
@@ -125,8 +125,8 @@ def test_what_stays_due_is_swept_ever_more_rarely(eventually: Eventually, monkey
     monkeypatch.setattr(Alarm, "_wait", noting)
     with ringing(sweeps):
         eventually(lambda: len(pauses) == 6)
-    # 0.05 s, doubled each time; the sixth sweep found nothing due.
-    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 0.0]
+    # Doubled each time; the sixth sweep found nothing due.
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.16, 0.0]
 
 
 def test_writes_without_a_due_time_ring_nothing() -> None:

@@ -257,7 +257,7 @@ def test_two_hundred_waiting_requests_do_not_keep_another_from_being_answered() 
 
 def test_without_a_thread_to_wait_in_a_request_is_answered_after_a_pause_as_if_it_did_not_wait() -> None:
     hall = Hall()
-    app = LocalApp(hall.handler, waiting_threads=1)
+    app = LocalApp(hall.handler, waiting_threads=1, crowded_pause_s=0.01)
 
     async def scenario() -> None:
         first = asyncio.create_task(ask(app, target="/?wait_s=20"))

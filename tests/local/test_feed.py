@@ -40,7 +40,7 @@ class Reactions:
 
 @contextmanager
 def running(database: Database, reactions: Reactions, *, max_tries: int = 4) -> Iterator[SqliteStore]:
-    feed = Feed(Outbox(database), reactions.react, first_pause_s=0.01, max_tries=max_tries)
+    feed = Feed(Outbox(database), reactions.react, first_pause_s=0.01, store_pause_s=0.01, max_tries=max_tries)
     store = SqliteStore(database)
     store.subscribe(lambda writes: feed.committed())
     feed.start()

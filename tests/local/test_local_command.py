@@ -83,6 +83,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     yield machine
     if (pid := running_pid(machine.directory)) is not None:
         os.kill(pid, signal.SIGKILL)
+        until(lambda: running_pid(machine.directory) is None, "the end of the server")
+    if machine.data_dir.exists():
+        LocalServer(machine.data_dir).clear_away()
 
 
 def test_start_status_stop(machine: Machine) -> None:

@@ -220,9 +220,10 @@ def test_a_stop_answers_those_who_wait_instead_of_waiting_for_them(server: Local
         answers.append(server.get(f"/invocations/{invocation_id}?wait_s=20&since={revision}")["revision"])
 
     threads = [threading.Thread(target=wait) for _ in range(30)]
+    before = threads_of(server)
     for thread in threads:
         thread.start()
-    until(lambda: threads_of(server) >= 30, "thirty requests that wait")
+    until(lambda: threads_of(server) >= before + 30, "thirty requests that wait, each in a thread")
     assert server.stop() == 0
     for thread in threads:
         thread.join()
@@ -231,7 +232,7 @@ def test_a_stop_answers_those_who_wait_instead_of_waiting_for_them(server: Local
 
 def threads_of(server: LocalServer) -> int:
     assert server.process is not None
-    return len(list(Path(f"/proc/{server.process.pid}/task").iterdir())) - 20
+    return len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
 
 
 def test_the_end_of_the_server_by_a_signal_is_orderly(server: LocalServer) -> None:

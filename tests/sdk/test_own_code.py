@@ -97,6 +97,11 @@ def python(code: str, *arguments: object, folder: Path, text: str = "") -> str:
     return ran.stdout
 
 
+def holds(code: str, *arguments: object, folder: Path, text: str = "") -> bool:
+    """Return True if `code`, with the assertions in it, runs to its end."""
+    return python(f"{code}\nprint('the end')", *arguments, folder=folder, text=text).endswith("the end\n")
+
+
 def written(project: Path, name: str) -> str:
     """Return what a worker of the project makes of one of its values."""
     return python(WRITE, project, name, folder=project.parent)
@@ -113,17 +118,17 @@ def written(project: Path, name: str) -> str:
     ],
 )
 def test_a_caller_needs_no_copy_of_the_project(project: Path, tmp_path: Path, name: str, check: str) -> None:
-    python(f"{READ}\nassert {check}", folder=tmp_path, text=written(project, name))
+    assert holds(f"{READ}\nassert {check}", folder=tmp_path, text=written(project, name))
 
 
 def test_a_caller_with_the_same_source_gets_its_own_classes(project: Path, tmp_path: Path) -> None:
     reader = f"import sys; sys.path.insert(0, sys.argv[1]); import shapes\n{READ}"
     point = f"{reader}\nassert value == shapes.Point(3) and isinstance(value, shapes.Point)"
-    python(point, project, folder=tmp_path, text=written(project, "point"))
+    assert holds(point, project, folder=tmp_path, text=written(project, "point"))
     red = f"{reader}\nassert value is shapes.Color.RED"
-    python(red, project, folder=tmp_path, text=written(project, "red"))
+    assert holds(red, project, folder=tmp_path, text=written(project, "red"))
     double = f"{reader}\nassert value is shapes.double"
-    python(double, project, folder=tmp_path, text=written(project, "double"))
+    assert holds(double, project, folder=tmp_path, text=written(project, "double"))
 
 
 def test_a_caller_with_another_source_gets_the_writers_classes(project: Path, tmp_path: Path) -> None:
@@ -131,11 +136,11 @@ def test_a_caller_with_another_source_gets_the_writers_classes(project: Path, tm
     (project / "shapes.py").write_text(SHAPES.replace("return 2 * x", "return 3 * x"))
     reader = f"import sys; sys.path.insert(0, sys.argv[1]); import shapes\n{READ}"
     check = f"{reader}\nassert value.doubled() == 6 and not isinstance(value, shapes.Point)"
-    python(check, project, folder=tmp_path, text=text)
+    assert holds(check, project, folder=tmp_path, text=text)
 
 
 def test_another_worker_imports_what_it_had_not_imported_yet(project: Path, tmp_path: Path) -> None:
-    python(LATE, project, folder=tmp_path, text=written(project, "point"))
+    assert holds(LATE, project, folder=tmp_path, text=written(project, "point"))
 
 
 def test_the_main_file_run_as_a_script_is_the_workers_main(project: Path, tmp_path: Path) -> None:
@@ -155,23 +160,24 @@ def test_the_main_file_run_as_a_script_is_the_workers_main(project: Path, tmp_pa
 def test_code_that_cannot_travel_goes_by_name_and_says_so_where_it_is_missing(project: Path, tmp_path: Path) -> None:
     text = written(project, "locked")
     with_code = f"import sys; sys.path.insert(0, sys.argv[1])\n{READ}\nassert value.lock() is not None"
-    python(with_code, project, folder=tmp_path, text=text)
+    assert holds(with_code, project, folder=tmp_path, text=text)
     without = "import sys\nfrom multinode.payload import decode_value\nfrom multinode.errors import PayloadError\n"
     without += "try: decode_value(sys.stdin.read())\nexcept PayloadError as error: print(error)"
     assert "No module named 'shapes'" in python(without, folder=tmp_path, text=text)
 
 
-def test_a_module_that_cannot_travel_goes_by_name(project: Path, tmp_path: Path) -> None:
-    with_code = f"import sys; sys.path.insert(0, sys.argv[1])\n{READ}\nassert value.double(1) == 2"
-    python(with_code, project, folder=tmp_path, text=written(project, "module"))
+def test_a_module_travels_with_what_of_it_can(project: Path, tmp_path: Path) -> None:
+    check = f"{READ}\nassert value.double(1) == 2 and value.Point(3).doubled() == 6\n"
+    check += "assert not hasattr(value, 'LOCK') and not hasattr(value, 'Locked')"
+    assert holds(check, folder=tmp_path, text=written(project, "module"))
 
 
-def test_a_module_that_can_travel_is_rebuilt(project: Path, tmp_path: Path) -> None:
+def test_a_module_that_travels_is_not_taken_for_an_imported_one(project: Path, tmp_path: Path) -> None:
     (project / "shapes.py").write_text(
         "def double(x):\n    return 2 * x\nPoint = Locked = lambda *x: None\nclass Color: RED = 1\n"
     )
     check = f"{READ}\nassert value.__name__ == 'shapes' and value.double(4) == 8 and 'shapes' not in sys.modules"
-    python(check, folder=tmp_path, text=written(project, "module"))
+    assert holds(check, folder=tmp_path, text=written(project, "module"))
 
 
 def test_a_callers_own_modules_reach_the_worker_by_value(tmp_path: Path) -> None:
@@ -187,7 +193,7 @@ def test_a_callers_own_modules_reach_the_worker_by_value(tmp_path: Path) -> None
     elsewhere.mkdir()
     check = "import sys\nfrom multinode.payload import decode_arguments\n"
     check += "assert decode_arguments(sys.stdin.read())[0][0].hello() == 'hi'"
-    python(check, folder=elsewhere, text=ran.stdout)
+    assert holds(check, folder=elsewhere, text=ran.stdout)
 
 
 def test_installed_packages_below_the_project_are_not_its_own(project: Path, tmp_path: Path) -> None:

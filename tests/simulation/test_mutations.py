@@ -88,7 +88,7 @@ def a_launch_failure_counts_as_final(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_cancelled_tree_keeps_its_children(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(reactor, "_cancel_child", lambda *args: None)
+    patch.setattr(reactor, "cancelled", lambda child, cause, now: child)
 
 
 def a_final_status_can_change(patch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from multinode_control_plane.core.effects import Admit, Announce, Launch, effects
 from multinode_control_plane.core.endings import ContainerExit
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.keys import Index, invocation_key, project_key
 from multinode_control_plane.core.records import Invocation, Project, QueueName, RetryPolicy, WorkerDetails
-from multinode_control_plane.ports import Change, ExitKind, Put
+from multinode_control_plane.ports import Change, Conflict, ContainerState, ExitKind, Page, Put
 from multinode_control_plane.services import executions, task_events
 from multinode_control_plane.services.drain import drain
 from multinode_control_plane.services.reactor import react
@@ -374,3 +376,99 @@ def test_a_drain_of_thousands_takes_several_calls(monkeypatch: pytest.MonkeyPatc
     # 5 cancels: two calls, and one that finds none open and removes 3; the next removes 2 and the project.
     assert calls == 3
     assert world.store.items == {}
+
+
+def test_a_queue_of_hundreds_is_cancelled_page_by_page() -> None:
+    world = World((function_spec(max_concurrency=1),))
+    created = [world.create() for _ in range(250)]
+    world.store.changes.clear()
+    delete_project(world)
+    assert drain(world.context, world.compute, world.logs, "p") is False
+    assert {world.get(i).status for i in created} == {InvocationStatus.CANCELLED}
+    assert drain(world.context, world.compute, world.logs, "p") is True
+
+
+def test_an_index_that_lags_proposes_what_is_gone_or_not_over_and_drain_copes() -> None:
+    world = World()
+    gone = world.create()
+    world.cancel(gone)
+    running = world.started()
+    listed = world.store.list
+    stale = [world.store.get(invocation_key(i)) for i in (gone, running)]
+    delete_project(world)
+    del world.store.items[f"INV#{gone}", "INVOCATION"]
+
+    def lagging(index, value, **options):  # type: ignore[no-untyped-def]
+        return Page(stale, None) if index is Index.BY_FUNCTION else listed(index, value, **options)
+
+    world.store.list = lagging  # type: ignore[method-assign]
+    assert drain(world.context, world.compute, world.logs, "p") is False
+    world.container_ends(running, ExitKind.STOPPED, "stopped", 143)
+    assert drain(world.context, world.compute, world.logs, "p") is True
+
+
+def test_an_index_may_propose_what_is_no_invocation_or_no_more_there() -> None:
+    world = World()
+    created = world.create()
+    world.react()
+    stale = world.store.get(invocation_key(created))
+    world.cancel(created)
+    world.react()
+    world.container_ends(created, ExitKind.STOPPED, "stopped", 143)
+    project = world.store.get(project_key("p"))
+    del world.store.items[f"INV#{created}", "INVOCATION"]
+    world.store.list = lambda *args, **options: Page([stale, project], None)  # type: ignore[method-assign]
+    world.compute.running = lambda: []  # type: ignore[method-assign]
+    report = world.sweep(reconcile=True)
+    assert (report.due, report.settled) == (0, 0)
+
+
+def test_reconciliation_leaves_alone_what_it_cannot_judge() -> None:
+    world = World()
+    waiting = world.create()
+    react(world.reactor, world.store.changes.pop(0))  # admitted, not launched
+    created = world.started()
+    unknown = ContainerState(WorkerDetails("TEST", "x", "y"), "exe-x", None, None)
+    world.compute.running = lambda: [unknown]  # type: ignore[method-assign]
+    report = world.sweep(reconcile=True)
+    assert (report.settled, report.orphans, world.compute.stops) == (0, 0, [])
+    assert {world.get(i).status for i in (waiting, created)} == {InvocationStatus.PENDING, InvocationStatus.RUNNING}
+
+
+def test_a_stop_of_a_container_that_is_not_visible_yet_is_sent_all_the_same() -> None:
+    world = World()
+    created = world.started()
+    world.compute.describe = lambda workers: []  # type: ignore[method-assign]
+    world.cancel(created)
+    world.react()
+    assert world.compute.stops == [world.token(created)]
+    assert not world.get(created).terminated
+
+
+def test_effects_that_come_too_late_do_nothing() -> None:
+    world = World()
+    created = world.create()
+    react(world.reactor, world.store.changes.pop(0))
+    admitted = world.store.changes.pop(0)
+    world.cancel(created)
+    cancelled = world.store.changes.pop(0)
+    world.react()
+    react(world.reactor, cancelled)
+    react(world.reactor, admitted)  # the launch is no longer called for
+    assert world.compute.containers == {}
+    react(world.reactor, cancelled)  # nor is a stop of what has ended
+    assert world.get(created).terminated
+
+
+def test_an_event_for_an_invocation_of_another_kind_of_trouble_is_raised() -> None:
+    world = World()
+    created = world.started()
+
+    def away(writes):  # type: ignore[no-untyped-def]
+        raise Conflict("always")
+
+    world.store.commit = away  # type: ignore[method-assign]
+    with pytest.raises(Refused):
+        task_events.container_ended(
+            world.context, created, world.execution_id(created), ContainerExit(ExitKind.EXITED, "exited", 0)
+        )

@@ -64,7 +64,10 @@ def control_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def launch(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """Start a worker on a function `work` of a `main.py` with the given source; keywords are further environment."""
+    """Start a worker on a function `work` of a `main.py` with the given source; keywords are further environment.
+
+    `through`: a command that the worker's own is appended to, and that ends by becoming it.
+    """
     workers: list[Worker] = []
 
     def launch(
@@ -73,6 +76,7 @@ def launch(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[...
         function: str = "work",
         preamble: str = PREAMBLE,
         pass_fds: Sequence[int] = (),
+        through: Sequence[str] = (),
         **environ: str,
     ) -> Worker:
         folder = tmp_path / f"project{len(workers)}"
@@ -93,7 +97,7 @@ def launch(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[...
         }
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "multinode.worker"],
+                [*through, sys.executable, "-P", "-m", "multinode.worker"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 env={**os.environ, **variables},

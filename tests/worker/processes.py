@@ -1,8 +1,13 @@
-"""Looking at processes from outside."""
+"""Looking at processes, and at what they leave, from outside."""
 
 from pathlib import Path
 
-__all__ = ["alive"]
+__all__ = ["alive", "without_marks"]
+
+
+def without_marks(traceback: str) -> str:
+    """Return a traceback less the lines of ``^`` and ``~``, which differ between versions of Python."""
+    return "".join(line for line in traceback.splitlines(keepends=True) if line.strip(" \n^~"))
 
 
 def alive(pid: int) -> bool:

@@ -5,6 +5,8 @@ import os
 import resource
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from multinode.worker.logs import MAX_LINE_BYTES, PARTIAL_LINE_S, LineSplitter, LogPump, LogWriter
 
@@ -78,6 +80,14 @@ def test_half_a_character_at_the_end_is_replaced():
     assert splitter.flush() == ["gr"]
     assert splitter.flush() == ["\ufffd"]
     assert splitter.flush() == []
+
+
+@given(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"])), st.integers(1, 9))
+def test_short_lines_are_those_of_the_text_whatever_the_chunks(text, size):
+    splitter = LineSplitter()
+    data = text.encode()
+    lines = [line for start in range(0, len(data), size) for line in splitter.feed(data[start : start + size], 0.0)]
+    assert [*lines, *splitter.flush()] == [*text.split("\n")[:-1], *filter(None, text.split("\n")[-1:])]
 
 
 def test_the_splitter_keeps_no_more_than_a_line():

@@ -225,6 +225,23 @@ def test_code_that_blocks_in_c_is_killed_after_the_grace(launch, control_plane):
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
 
 
+def test_code_that_closed_the_workers_pipes_is_killed_after_the_grace(launch, control_plane):
+    worker = launch(
+        """
+        import os, time
+        @mn.function()
+        def work():
+            print("running")
+            os.closerange(3, 100)
+            time.sleep(3600)
+        """,
+        MULTINODE_GRACE_S="2",
+    )
+    cancel(worker, control_plane)
+    assert worker.wait() == 0
+    assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
+
+
 def test_a_stopped_process_is_killed_after_the_grace(launch, control_plane):
     worker = launch(
         """

@@ -124,6 +124,14 @@ def test_a_reader_that_stands_still_delays_neither_time_out_nor_report(control_p
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
 
 
+def test_a_closed_stdout_loses_the_logs_and_nothing_else(launch, control_plane):
+    without_stdout = ["sh", "-c", 'exec "$@" >&-', "sh"]
+    worker = launch("@mn.function()\ndef work():\n    print('unheard')\n    return 1", through=without_stdout)
+    assert worker.wait() == 0
+    assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "1"}
+    assert worker.lines == []
+
+
 def test_without_the_json_format_lines_are_bare_and_remarks_marked(launch, control_plane):
     control_plane.timeout_s = 1
     worker = launch(

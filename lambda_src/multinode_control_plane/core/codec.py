@@ -70,9 +70,14 @@ def _decode_fields(cls: type, data: Mapping[str, object]) -> object:
     field_types = _field_types(cls)
     values = {name: _decode_value(kind, data[name]) for name, kind in field_types.items() if name in data}
     for field in dataclasses.fields(cls):
-        if field.name not in values and field.default is field.default_factory is dataclasses.MISSING:
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and field.name not in values and _may_be_none(field_types[field.name]):
             values[field.name] = None
     return cls(**values)
+
+
+def _may_be_none(kind: object) -> bool:
+    return types.NoneType in typing.get_args(kind)
 
 
 def _decode_value(kind: object, value: object) -> object:

@@ -15,7 +15,17 @@ from multinode_control_plane.ports import ABSENT, Delete, Put, Store, Stored, Wr
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.failures import ErrorCode
 
-__all__ = ["Decide", "GateRead", "change", "creation_writes", "gate_writes", "invocation_writes", "load", "read_gate"]
+__all__ = [
+    "Decide",
+    "GateRead",
+    "change",
+    "change_if_present",
+    "creation_writes",
+    "gate_writes",
+    "invocation_writes",
+    "load",
+    "read_gate",
+]
 
 
 Decide = Callable[[Invocation, datetime], Invocation]
@@ -52,6 +62,16 @@ def change(
         return new
 
     return commit_with_retries(context, attempt)
+
+
+def change_if_present(context: Context, invocation_id: str, decide: Decide) -> Invocation | None:
+    """Return what `change` does, or None when the invocation does not exist any more."""
+    try:
+        return change(context, invocation_id, decide)
+    except Refused as refused:
+        if refused.code is ErrorCode.INVOCATION_DOES_NOT_EXIST:
+            return None
+        raise
 
 
 def creation_writes(new: Invocation) -> list[Write]:

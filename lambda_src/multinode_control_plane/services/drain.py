@@ -7,7 +7,6 @@ call goes on. What is open is read from gates and queues, strongly consistent, n
 from collections.abc import Iterator, Sequence
 
 from multinode_control_plane.core.endings import cancel as cancelled
-from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import (
     Index,
     Key,
@@ -27,7 +26,7 @@ from multinode_control_plane.core.records import ChildLink, FunctionKey, Invocat
 from multinode_control_plane.ports import Compute, Delete, Logs, Stored, Write
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
-from multinode_protocol.failures import ErrorCode
+from multinode_control_plane.services.paging import listed
 
 __all__ = ["drain"]
 
@@ -50,7 +49,7 @@ def drain(context: Context, compute: Compute, logs: Logs, project_name: str) -> 
         return False
     budget = MOST_PER_CALL
     for key in keys:
-        for stored in _listed(context, key):
+        for stored in listed(context.store, Index.BY_FUNCTION, function_index_value(key)):
             if budget == 0 or not _remove_invocation(context, logs, stored):
                 return False
             budget -= 1
@@ -70,7 +69,7 @@ def _all_ended(context: Context, keys: list[FunctionKey]) -> bool:
     count = 0
     for key in keys:
         for invocation_id in _open_invocations(context, key):
-            _cancel(context, invocation_id)
+            commit.change_if_present(context, invocation_id, lambda invocation, now: cancelled(invocation, CAUSE, now))
             count += 1
             if count == MOST_PER_CALL:
                 return False
@@ -86,24 +85,6 @@ def _open_invocations(context: Context, key: FunctionKey) -> Iterator[str]:
         while entries := context.store.query(prefix, limit=AT_ONCE, after=after):
             yield from (entry.record.invocation_id for entry in entries)
             after = key_of(entries[-1].record).sort
-
-
-def _cancel(context: Context, invocation_id: str) -> None:
-    try:
-        commit.change(context, invocation_id, lambda invocation, now: cancelled(invocation, CAUSE, now))
-    except Refused as refused:
-        if refused.code is not ErrorCode.INVOCATION_DOES_NOT_EXIST:
-            raise
-
-
-def _listed(context: Context, key: FunctionKey) -> Iterator[Stored[Record]]:
-    offset: str | None = None
-    while True:
-        page = context.store.list(Index.BY_FUNCTION, function_index_value(key), limit=AT_ONCE, offset=offset)
-        yield from page.items
-        if page.next_offset is None:
-            return
-        offset = page.next_offset
 
 
 def _remove_invocation(context: Context, logs: Logs, listed: Stored[Record]) -> bool:

@@ -22,7 +22,6 @@ from multinode_control_plane.core.effects import (
 )
 from multinode_control_plane.core.endings import ContainerExit, ExitKind
 from multinode_control_plane.core.endings import cancel as cancelled
-from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import children_prefix, invocation_key, version_key
 from multinode_control_plane.core.records import Execution, Invocation, Version, WorkerDetails, seconds
 from multinode_control_plane.ports import (
@@ -38,7 +37,6 @@ from multinode_control_plane.services import commit, task_events
 from multinode_control_plane.services.admission import admit_waiting
 from multinode_control_plane.services.context import Context
 from multinode_protocol import environment
-from multinode_protocol.failures import ErrorCode
 
 __all__ = ["Reactor", "cancel_children", "gone_for_good", "react"]
 
@@ -251,7 +249,9 @@ def cancel_children(context: Context, invocation_id: str) -> None:
     while True:
         links = context.store.query(children_prefix(invocation_id), limit=CHILDREN_AT_ONCE, after=after)
         for link in links:
-            _cancel_child(context, link.record.child_invocation_id, cause)
+            commit.change_if_present(
+                context, link.record.child_invocation_id, lambda child, now: cancelled(child, cause, now)
+            )
         if len(links) < CHILDREN_AT_ONCE:
             break
         after = f"CHILD#{links[-1].record.child_invocation_id}"
@@ -260,11 +260,3 @@ def cancel_children(context: Context, invocation_id: str) -> None:
 
 def _cause(parent: Invocation) -> str:
     return "is being cancelled" if not parent.status.finished else f"ended as {parent.status}"
-
-
-def _cancel_child(context: Context, child_id: str, cause: str) -> None:
-    try:
-        commit.change(context, child_id, lambda child, now: cancelled(child, cause, now))
-    except Refused as refused:
-        if refused.code is not ErrorCode.INVOCATION_DOES_NOT_EXIST:
-            raise

@@ -5,27 +5,25 @@ record as it then is, and nudges the reactor where an effect seems lost. Two swe
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from multinode_control_plane.core import endings
 from multinode_control_plane.core.endings import ContainerExit, ExitKind
-from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import DUE_DELETION, DUE_OPEN, DUE_WAITING, Index, due_sort, invocation_key
 from multinode_control_plane.core.records import Invocation, Project, Record, seconds
 from multinode_control_plane.ports import Compute, Conflict, ContainerState, Logs
 from multinode_control_plane.services import commit, task_events
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.drain import drain
+from multinode_control_plane.services.paging import PAGE, listed
 from multinode_control_plane.services.reactor import gone_for_good
-from multinode_protocol.failures import ErrorCode
 
 __all__ = ["SweepReport", "sweep"]
 
 logger = logging.getLogger(__name__)
 
-PAGE = 100
 MOST_PER_SWEEP = 5_000
 """Invocations handled in one go; what is left is still due for the next one."""
 DRAIN_AGAIN_S = 1.0
@@ -52,12 +50,13 @@ def sweep(context: Context, compute: Compute, logs: Logs, *, reconcile: bool) ->
     tally = _Tally()
     now = context.clock.now()
     for value in (DUE_OPEN, DUE_WAITING):
-        for record in _listed(context, value, before=due_sort(int(now.timestamp() * 1000) + 1)):
-            tally.due += tally.tried(lambda record=record: _act_on_due(context, record))  # type: ignore[misc]
+        bound = due_sort(int(now.timestamp() * 1000) + 1)
+        for stored in listed(context.store, Index.BY_DUE, value, before=bound, limit=MOST_PER_SWEEP):
+            tally.due += tally.tried(lambda record=stored.record: _act_on_due(context, record))  # type: ignore[misc]
     if reconcile:
         _reconcile(context, compute, tally)
-    for record in _listed(context, DUE_DELETION):
-        tally.draining += tally.tried(lambda record=record: _drain(context, compute, logs, record))  # type: ignore[misc]
+    for stored in listed(context.store, Index.BY_DUE, DUE_DELETION):
+        tally.draining += tally.tried(lambda record=stored.record: _drain(context, compute, logs, record))  # type: ignore[misc]
     return SweepReport(
         tally.due, tally.settled, tally.orphans, tally.draining, tally.failed, _next_due(context, tally.draining)
     )
@@ -79,27 +78,10 @@ class _Tally:
             return False
 
 
-def _listed(context: Context, value: str, *, before: str | None = None) -> Iterator[Record]:
-    """Yield the records that the index proposes, page by page; the index may lag, so each is only a proposal."""
-    offset: str | None = None
-    for _ in range(MOST_PER_SWEEP // PAGE):
-        page = context.store.list(Index.BY_DUE, value, limit=PAGE, offset=offset, before=before)
-        yield from (stored.record for stored in page.items)
-        if page.next_offset is None:
-            return
-        offset = page.next_offset
-
-
 def _act_on_due(context: Context, record: Record) -> bool:
     if not isinstance(record, Invocation):
         return False
-    try:
-        commit.change(context, record.invocation_id, endings.due)
-    except Refused as refused:
-        if refused.code is not ErrorCode.INVOCATION_DOES_NOT_EXIST:
-            raise
-        return False
-    return True
+    return commit.change_if_present(context, record.invocation_id, endings.due) is not None
 
 
 # --- reconciliation ------------------------------------------------------------------------------------------------
@@ -111,14 +93,10 @@ def _reconcile(context: Context, compute: Compute, tally: _Tally) -> None:
     What runs is listed first: a container launched after that is not taken for an orphan.
     """
     running = compute.running()
-    batch: list[Invocation] = []
-    for record in _listed(context, DUE_OPEN):
-        if isinstance(record, Invocation):
-            batch.append(record)
-        if len(batch) == PAGE:
-            tally.settled += _settle_gone(context, compute, batch, tally)
-            batch = []
-    tally.settled += _settle_gone(context, compute, batch, tally)
+    open_ones = listed(context.store, Index.BY_DUE, DUE_OPEN, limit=MOST_PER_SWEEP)
+    invocations = [stored.record for stored in open_ones if isinstance(stored.record, Invocation)]
+    for start in range(0, len(invocations), PAGE):
+        tally.settled += _settle_gone(context, compute, invocations[start : start + PAGE], tally)
     for state in running:
         tally.orphans += tally.tried(lambda state=state: _stop_orphan(context, compute, state))  # type: ignore[misc]
 
@@ -148,10 +126,10 @@ def _settle_one(context: Context, invocation: Invocation, states: dict[str, Cont
         ended = state.exit
     else:
         return False
-    task_events.container_ended(
+    after = task_events.container_ended(
         context, invocation.invocation_id, execution.execution_id, ended, worker=execution.container
     )
-    return True
+    return after is not None
 
 
 def _stop_orphan(context: Context, compute: Compute, state: ContainerState) -> bool:

@@ -4,11 +4,9 @@ from datetime import datetime
 
 from multinode_control_plane.core import endings
 from multinode_control_plane.core.endings import ContainerExit
-from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import Invocation, WorkerDetails
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
-from multinode_protocol.failures import ErrorCode
 
 __all__ = ["container_ended", "container_running"]
 
@@ -41,7 +39,7 @@ def container_ended(
             now=now,
         )
 
-    return _unless_gone(context, invocation_id, decide)
+    return commit.change_if_present(context, invocation_id, decide)
 
 
 def container_running(
@@ -52,13 +50,4 @@ def container_running(
     def decide(invocation: Invocation, now: datetime) -> Invocation:
         return endings.container_running(invocation, execution_id, worker, task_version, now)
 
-    return _unless_gone(context, invocation_id, decide)
-
-
-def _unless_gone(context: Context, invocation_id: str, decide: commit.Decide) -> Invocation | None:
-    try:
-        return commit.change(context, invocation_id, decide)
-    except Refused as refused:
-        if refused.code is ErrorCode.INVOCATION_DOES_NOT_EXIST:
-            return None
-        raise
+    return commit.change_if_present(context, invocation_id, decide)

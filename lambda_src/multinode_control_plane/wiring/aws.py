@@ -194,7 +194,15 @@ def deployment() -> AwsDeployment:
 def api_ports() -> ApiParts:
     """Return what the API handler needs."""
     ours = deployment()
-    info = DeploymentInfo(backend="ecs", api_version=API_VERSION, multinode_version=_version())
+    _, _, _, region, account_id, _ = ours.settings.ecs.cluster.split(":", 5)  # arn:aws:ecs:<region>:<account>:cluster/…
+    info = DeploymentInfo(
+        backend="ecs",
+        api_version=API_VERSION,
+        multinode_version=_version(),
+        deployment_name=ours.settings.deployment,
+        region=region,
+        account_id=account_id,
+    )
     return ApiParts(ours.context, ours.keychain, ours.logs, PollingWaiter(), info, ours.repository_credentials)
 
 

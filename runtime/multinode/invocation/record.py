@@ -144,10 +144,10 @@ def value_of(invocation: Invocation) -> Any:
                 remote_traceback=invocation.traceback,
             )
         case InvocationStatus.CANCELLED:
-            message = f"{name} was cancelled ({invocation.error or invocation.status_reason})"
+            message = f"{name} was cancelled: {invocation.status_reason}"
             raise InvocationCancelledError(message, invocation_id=invocation.invocation_id)
         case InvocationStatus.TIMED_OUT:
-            message = f"{name} timed out ({invocation.error or invocation.status_reason})"
+            message = f"{name} timed out: {invocation.status_reason}"
             raise InvocationTimedOutError(message, invocation_id=invocation.invocation_id)
         case _:
             raise InvalidUseError(f"{name} is not finished, it is {invocation.status}: wait for it with await_result")

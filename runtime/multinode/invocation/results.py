@@ -180,11 +180,11 @@ class Results(Generic[T], Iterator[T]):
         self._settle(call, self._fetch(call.started.result(), self._crowded_wait_s if crowded else WAIT_S))
         if crowded and call.end is None:
             self._crowded_wait_s = min(WAIT_S, self._crowded_wait_s * 2)
-            self._look_around()
+            self._look_around(call)
 
-    def _look_around(self) -> None:
-        """Settle those of the next `LOOKS` unsettled calls that have ended, going round."""
-        open_calls = [call for call in self._unread if call.end is None and call.started.done()]
+    def _look_around(self, awaited: _Call) -> None:
+        """Settle those of the next `LOOKS` calls that have ended, going round. `awaited` has just been looked at."""
+        open_calls = [c for c in self._unread if c is not awaited and c.end is None and c.started.done()]
         first = self._looked_at % max(1, len(open_calls))
         chosen = (open_calls[first:] + open_calls[:first])[:LOOKS]
         self._looked_at = first + len(chosen)

@@ -19,11 +19,22 @@ from multinode_protocol.failures import ErrorCode
 from multinode_protocol.messages import ExecutionInfo, FinishBody
 from multinode_protocol.status import AbortReason
 
-__all__ = ["PATIENCE_S", "Away", "ControlPlane", "NotOurs", "Rejected", "keep_trying", "pauses"]
+__all__ = [
+    "FINISH_PATIENCE_S",
+    "START_PATIENCE_S",
+    "Away",
+    "ControlPlane",
+    "NotOurs",
+    "Rejected",
+    "keep_trying",
+    "pauses",
+]
 
-PATIENCE_S = 24 * 3600.0
-"""How long `start` and `finish` are repeated: as long as the longest time-out. A platform that wants the container
-gone before then ends it, and the attempt counts as lost."""
+START_PATIENCE_S = 15 * 60.0
+"""How long `start` is repeated. Nothing is lost with a worker that gives up then: no code of the user's has run."""
+FINISH_PATIENCE_S = 24 * 3600.0
+"""How long the end is repeated: as long as the longest time-out. A platform that wants the container gone before then
+ends it, and the attempt counts as lost."""
 
 _ANSWER_S = 15.0
 _FIRST_PAUSE_S = 0.1

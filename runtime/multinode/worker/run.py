@@ -24,7 +24,15 @@ from multinode.worker.memory import oom_kills
 from multinode.worker.plan import Plan
 from multinode.worker.processes import Processes
 from multinode.worker.progress import Progress, ProgressReporter
-from multinode.worker.reporting import PATIENCE_S, Away, ControlPlane, NotOurs, Rejected, keep_trying
+from multinode.worker.reporting import (
+    FINISH_PATIENCE_S,
+    START_PATIENCE_S,
+    Away,
+    ControlPlane,
+    NotOurs,
+    Rejected,
+    keep_trying,
+)
 from multinode.worker.signals import Signals
 from multinode.worker.watch import Watch
 from multinode_protocol.messages import ExecutionInfo, FinishBody
@@ -50,7 +58,8 @@ def main() -> int:
     except (IdentityIsIncomplete, ControlPlaneNotConfiguredError) as error:
         sys.stderr.write(f"multinode.worker: {error}\n")
         return 1
-    logs = LogWriter(sys.stdout.fileno(), json_lines=identity.json_logs)
+    _open_standard_streams()
+    logs = LogWriter(1, json_lines=identity.json_logs)
     try:
         started = Processes(os.environ)
     except OSError as error:
@@ -112,7 +121,9 @@ class Supervisor:
         nonce = uuid4().hex
         try:
             return self._keep_trying(
-                lambda: self._control_plane.start(nonce, identifier), give_up=lambda: self._signals.stop_requested
+                lambda: self._control_plane.start(nonce, identifier),
+                patience_s=START_PATIENCE_S,
+                give_up=lambda: self._signals.stop_requested,
             )
         except (Away, NotOurs, Rejected) as error:
             self._logs.say(f"not starting {self._identity.execution_id}: {error}")
@@ -144,8 +155,7 @@ class Supervisor:
             self._logs.say(f"memory ran out: the kernel ended {ending.oom_kills} of the function's processes")
         try:
             if ending.reason is AbortReason.INTERRUPTED and not plan.answered:
-                plan.answer(self._keep_trying(self._control_plane.stop_reason))
-                ending = replace(ending, reason=plan.reason)
+                ending = replace(ending, reason=self._reason_at_last())
             body = report(ending)
             self._send_last(unsent, body)
             self._send_end(body)
@@ -153,6 +163,14 @@ class Supervisor:
             self._logs.say(f"the end of {self._identity.execution_id} could not be reported: {error}")
             return 1
         return 0
+
+    def _reason_at_last(self) -> AbortReason:
+        """Return why the worker was told to stop, which could not be learned when it was."""
+        try:
+            return self._keep_trying(self._control_plane.stop_reason) or AbortReason.INTERRUPTED
+        except Rejected as rejection:
+            self._logs.say(f"why the worker was told to stop cannot be learned: {rejection}")
+            return AbortReason.INTERRUPTED
 
     def _send_last(self, unsent: Progress | None, body: FinishBody) -> None:
         """Report the last progress, unless the result is the same text: a generator's last value mostly is."""
@@ -171,15 +189,28 @@ class Supervisor:
             small = fallback(body, str(rejection))
             self._keep_trying(lambda: self._control_plane.finish(small))
 
-    def _keep_trying(self, call: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
+    def _keep_trying(
+        self,
+        call: Callable[[], T],
+        *,
+        patience_s: float = FINISH_PATIENCE_S,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> T:
         return keep_trying(
             call,
-            patience_s=PATIENCE_S,
+            patience_s=patience_s,
             monotonic=time.monotonic,
             sleep=self._signals.wait,  # a SIGTERM is a reason to try again at once
             say=self._logs.say,
             give_up=give_up,
         )
+
+
+def _open_standard_streams() -> None:
+    """See that descriptors 0 to 2 are taken, so that no pipe of ours becomes what is printed to."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
 
 
 def _remaining_s(execution: ExecutionInfo) -> float:

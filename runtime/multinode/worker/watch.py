@@ -105,7 +105,8 @@ class Watch:
         if not self._signalled and self._plan.reason is not None:
             self._signalled = True
             self._say(f"interrupting the function: {self._plan.reason}")
-            os.write(self._child.reason_fd, f"{self._plan.reason}\n".encode("ascii"))
+            with contextlib.suppress(BrokenPipeError):  # it has just ended, or closed what it did not open
+                os.write(self._child.reason_fd, f"{self._plan.reason}\n".encode("ascii"))
         self._child.signal(SIGNAL)
 
     def _kill(self, now: float) -> None:

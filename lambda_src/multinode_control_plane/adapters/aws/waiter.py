@@ -1,8 +1,7 @@
-"""② Waiting requests on Lambda: asked again and again for a moment, then answered.
+"""② Waiting requests on Lambda: held for a moment, whatever they ask for, then answered as things stand.
 
-A Lambda that waits is paid for as one that works: 512 MiB held for a minute cost about as much as a small container. So
-a request is held only for a moment, whatever it asked for, and the client that comes again after a pause of its own
-does the waiting for nothing.
+A Lambda that waits is paid for as one that works, and takes up one of the account's few concurrent executions: at 512
+MiB a minute costs about twice what a small container does. Clients come again after a pause of their own.
 """
 
 import time
@@ -11,30 +10,15 @@ from collections.abc import Callable
 __all__ = ["PollingWaiter"]
 
 LONGEST_HOLD_S = 1.0
-FIRST_PAUSE_S = 0.15
-LONGEST_PAUSE_S = 0.4
 
 
 class PollingWaiter:
-    """See `ports.Waiter`. Returns after `longest_hold_s` although nothing has changed."""
+    """See `ports.Waiter`. Asks once, since what waiting requests ask is read from DynamoDB or CloudWatch Logs anew."""
 
-    def __init__(
-        self,
-        *,
-        longest_hold_s: float = LONGEST_HOLD_S,
-        sleep: Callable[[float], None] = time.sleep,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, *, longest_hold_s: float = LONGEST_HOLD_S, sleep: Callable[[float], None] = time.sleep) -> None:
         self._longest_hold_s = longest_hold_s
         self._sleep = sleep
-        self._monotonic = monotonic
 
     def wait(self, invocation_id: str, changed: Callable[[], bool], timeout_s: float) -> None:  # noqa: ARG002 - port
-        until = self._monotonic() + min(timeout_s, self._longest_hold_s)
-        pause_s = FIRST_PAUSE_S
-        while not changed():
-            left_s = until - self._monotonic()
-            if left_s <= 0:
-                return
-            self._sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        if not changed() and timeout_s > 0:
+            self._sleep(min(timeout_s, self._longest_hold_s))

@@ -1,0 +1,29 @@
+"""③ Walking through an index, page by page."""
+
+from collections.abc import Iterator
+
+from multinode_control_plane.core.keys import Index
+from multinode_control_plane.core.records import Record
+from multinode_control_plane.ports import Store, Stored
+
+__all__ = ["PAGE", "listed"]
+
+PAGE = 100
+
+
+def listed(
+    store: Store, index: Index, value: str, *, before: str | None = None, limit: int | None = None
+) -> Iterator[Stored[Record]]:
+    """Yield what the index proposes, in its order, at most `limit` of it; the index may lag behind the records.
+
+    Pages are read as they are needed, so what is committed meanwhile may show or not.
+    """
+    offset: str | None = None
+    left = limit
+    while left is None or left > 0:
+        page = store.list(index, value, limit=PAGE if left is None else min(PAGE, left), offset=offset, before=before)
+        yield from page.items
+        if page.next_offset is None:
+            return
+        offset = page.next_offset
+        left = None if left is None else left - len(page.items)

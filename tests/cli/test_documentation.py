@@ -1,0 +1,68 @@
+"""docs/cli.md: every command, option and JSON field that there is."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from multinode_cli import shapes
+from multinode_cli.main import COMMANDS, LazyGroup, cli
+from tests.cli.fake_control_plane import FakeControlPlane, execution, function_info
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+OWN_PAGE = {"local"}
+NAMES = [name for section in COMMANDS.values() for name in section if name not in OWN_PAGE]
+
+
+def command_of(name: str) -> click.Command:
+    command = LazyGroup().get_command(click.Context(cli), name)
+    assert command is not None
+    return command
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_and_option_is_documented(name: str):
+    assert re.search(rf"^multinode {name}\b", DOCUMENT, re.MULTILINE), name
+    options = [option for parameter in command_of(name).params if isinstance(parameter, click.Option)
+               for option in parameter.opts if option.startswith("--")]  # fmt: skip
+    assert [option for option in options if option not in DOCUMENT] == []
+
+
+def fields_of(value: Any) -> set[str]:
+    assert isinstance(value, dict)
+    return set(value)
+
+
+def test_every_field_of_every_json_object_is_documented():
+    plane = FakeControlPlane()
+    plane.add_project("tsp", function_info("solve"))
+    identifier = plane.add_invocation(1, "tsp", "solve")
+    invocation: Any = plane.invocations[identifier]
+    line: Any = {"timestamp_ms": 1, "execution_id": "", "attempt": 1, "stream": "", "message": ""}
+    attempt: Any = execution(1)
+    function: Any = function_info("solve")
+    version: Any = plane.versions["tsp"][0]
+    project: Any = plane.projects["tsp"]
+    fields = (
+        fields_of(shapes.invocation_object(invocation))
+        | fields_of(shapes.execution_object(attempt))
+        | fields_of(shapes.function_object(function))
+        | fields_of(shapes.version_object(version))
+        | fields_of(shapes.project_object(project))
+        | fields_of(shapes.listing_object(invocation))
+        | fields_of(shapes.log_object(line))
+    )
+    prose = re.sub(r"```.*?```", "", DOCUMENT, flags=re.DOTALL)
+    words = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`[^`\n]+`", prose))))
+    assert fields - words == set()
+
+
+def test_every_exit_code_is_documented():
+    from multinode_cli import failures, main
+
+    codes = {0, failures.FunctionFailure.exit_code, failures.UsageFailure.exit_code,
+             failures.ControlPlaneFailure.exit_code, failures.EXIT_INTERRUPTED, main.EXIT_BROKEN_PIPE}  # fmt: skip
+    table = DOCUMENT.split("## Exit codes")[1].split("##")[0]
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes
