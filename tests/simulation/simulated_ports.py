@@ -90,6 +90,7 @@ class Task:
     told_at: datetime | None = None
     grace_s: int = 0
     exit: ContainerExit | None = None
+    ended_at: datetime | None = None
 
 
 class SimulatedCompute:
@@ -134,7 +135,7 @@ class SimulatedCompute:
     def end(self, task: Task, exit: ContainerExit) -> None:  # noqa: A002
         """Let a container end; its event is the world's to deliver."""
         if task.exit is None:
-            task.exit = exit
+            task.exit, task.ended_at = exit, self.scheduler.time
             self.on_exit(task)
 
     def describe(self, workers: Sequence[WorkerDetails]) -> Sequence[ContainerState]:

@@ -65,6 +65,8 @@ class SimulatedWorld:
         self.successes: list[str] = []
         self.starts: dict[str, list[str]] = defaultdict(list)
         self.code_running: dict[str, str] = {}
+        self.zombies: set[str] = set()
+        self.healed_at = scheduler.time
         self.store.base.commit([Put(Project("p", scheduler.time), ABSENT), Put(self.version, ABSENT)])
 
     # --- running it ---
@@ -79,6 +81,9 @@ class SimulatedWorld:
             scheduler.spawn("undeploy", self._undeploy)
         scheduler.run(scheduler.time + timedelta(minutes=20))
         scheduler.plan.healed = True
+        self.healed_at = scheduler.time
+        scheduler.run(scheduler.time + timedelta(minutes=4))
+        self._check_settled()
         # Longest legal life from here: attempts of 300 s with grace and backoffs, one after the other per slot.
         for _ in range(9 * 6):
             scheduler.run(scheduler.time + timedelta(minutes=10))
@@ -88,9 +93,21 @@ class SimulatedWorld:
             scheduler.seen["undeployed"] += 1
             assert self.store.base.items == {}, "undeploy left something behind"
         else:
-            check_end(self.store.base, self.created, self.successes, scheduler.time)
+            check_end(self.store.base, self.created, self.successes, self.healed_at)
         assert all(task.exit is not None for task in self.compute.tasks.values()), "a container was left running"
         assert not self.feed
+
+    def _check_settled(self) -> None:
+        """L: an execution whose container has gone is settled within two sweeps, events or not."""
+        long_gone = {
+            task.request.execution.execution_id
+            for task in self.compute.tasks.values()
+            if task.exit is not None and task.ended_at is not None
+            if self.scheduler.time - task.ended_at > timedelta(minutes=3)
+        }
+        for invocation in self.store.base.records(Invocation):
+            current = invocation.open_execution
+            assert current is None or current.execution_id not in long_gone, f"not settled: {invocation}"
 
     def _at_rest(self) -> bool:
         base = self.store.base
@@ -101,9 +118,15 @@ class SimulatedWorld:
     # --- the change feed ---
 
     def _committed(self, changes: Sequence[Change]) -> None:
-        check_slots(self.store.base, self.max_concurrency)
+        try:
+            check_slots(self.store.base, self.max_concurrency)
+            for change in changes:
+                check_change(change)
+        except AssertionError as violation:
+            # Told to the scheduler itself: handlers go on after an exception of one effect or record.
+            self.scheduler.failures.append(violation)
+            raise
         for change in changes:
-            check_change(change)
             subject = change.new or change.old
             assert subject is not None
             self.feed[subject.invocation_id].append(change)
@@ -195,6 +218,14 @@ class SimulatedWorld:
     # --- workers ---
 
     def _launched(self, task: Task) -> None:
+        invocation_id = task.request.invocation.invocation_id
+        alive = [
+            other.request.token
+            for other in self.compute.tasks.values()
+            if other is not task and other.exit is None and other.request.invocation.invocation_id == invocation_id
+        ]
+        if alive:
+            self.scheduler.failures.append(AssertionError(f"{task.request.token} was launched beside {alive}"))
         self.scheduler.spawn("worker", lambda: self._worker(task))
 
     def _worker(self, task: Task) -> None:
@@ -214,7 +245,7 @@ class SimulatedWorld:
 
     def _report(self, task: Task, action: Callable[[], Invocation]) -> Invocation | None:
         """Report until answered, as the worker does; None when refused or when the container is gone."""
-        while task.exit is None:
+        while task.exit is None or task.request.token in self.zombies:
             try:
                 return action()
             except Refused as refused:
@@ -264,7 +295,7 @@ class SimulatedWorld:
 
     def _run_code(self, task: Task) -> bool:
         rng, invocation = self.scheduler.rng, task.request.invocation
-        fate = rng.choice(("succeed", "succeed", "fail", "lose", "overrun", "spot"))
+        fate = rng.choice(("succeed", "succeed", "fail", "lose", "overrun", "spot", "zombie"))
         deadline = self.scheduler.time + timedelta(seconds=invocation.execution_spec.timeout_s)
         for step in range(rng.randint(1, 5)):
             self.scheduler.pause(rng.random() * 20)
@@ -278,6 +309,12 @@ class SimulatedWorld:
             self.scheduler.seen["container lost"] += 1
             self.compute.end(task, ContainerExit(ExitKind.INTERRUPTED, "host lost"))
             return False
+        if fate == "zombie" and not self.scheduler.plan.healed:
+            # The platform gives the container up for gone; its worker, cut off, goes on and reports in the end.
+            self.scheduler.seen["zombie"] += 1
+            self.compute.end(task, ContainerExit(ExitKind.INTERRUPTED, "host lost"))
+            self.scheduler.pause(rng.random() * 120)
+            self.zombies.add(task.request.token)
         if fate == "overrun":
             self.scheduler.pause(max(0.0, (deadline - self.scheduler.time).total_seconds()) + rng.random() * 60)
         return self._end_code(task, fate, overdue=self.scheduler.time > deadline)
@@ -296,6 +333,8 @@ class SimulatedWorld:
             task,
             lambda: executions.finish(self.context, invocation.invocation_id, execution.execution_id, report),
         )
+        if ended is not None and task.request.token in self.zombies:
+            self.scheduler.seen["zombie in time"] += 1
         if ended is not None and report.outcome is Outcome.SUCCEEDED:
             self.successes.append(invocation.invocation_id)
         return ended is not None

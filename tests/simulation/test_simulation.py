@@ -25,6 +25,7 @@ RARE = (
     "store.commit die after",
     "compute.launch after",
     "undeployed",
+    "zombie",
 )
 
 

@@ -90,7 +90,8 @@ def test_a_refusal_says_what_is_allowed() -> None:
 def items(least: int, most: int) -> st.SearchStrategy[str]:
     """Draw one item of a field: a number, a range, or either everything or a range with a step."""
     number = st.integers(least, most)
-    ranges = st.tuples(number, number).map(sorted).map(lambda pair: f"{pair[0]}-{pair[1]}")
+    pairs = st.tuples(number, number).map(sorted).filter(lambda pair: pair[0] < pair[1])
+    ranges = pairs.map(lambda pair: f"{pair[0]}-{pair[1]}")
     steps = st.integers(1, max(most, 1))
     return st.one_of(
         number.map(str), ranges, st.tuples(st.one_of(st.just("*"), ranges), steps).map(lambda p: f"{p[0]}/{p[1]}")
@@ -111,7 +112,7 @@ START = datetime(2023, 1, 1, tzinfo=UTC)
 TIMES = st.timedeltas(timedelta(0), timedelta(days=3650)).map(lambda passed: START + passed)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(expressions(), TIMES)
 def test_it_fires_when_another_implementation_of_cron_fires(text: str, after: datetime) -> None:
     try:

@@ -11,10 +11,18 @@ from datetime import datetime
 
 from multinode_control_plane.core import endings
 from multinode_control_plane.core.endings import ContainerExit, ExitKind
-from multinode_control_plane.core.keys import DUE_DELETION, DUE_OPEN, DUE_WAITING, Index, due_sort, invocation_key
-from multinode_control_plane.core.records import Invocation, Project, Record, seconds
+from multinode_control_plane.core.keys import (
+    DUE_DELETION,
+    DUE_OPEN,
+    DUE_SCHEDULE,
+    DUE_WAITING,
+    Index,
+    due_sort,
+    invocation_key,
+)
+from multinode_control_plane.core.records import Invocation, Project, Record, Schedules, seconds
 from multinode_control_plane.ports import Compute, Conflict, ContainerState, Logs
-from multinode_control_plane.services import commit, task_events
+from multinode_control_plane.services import commit, schedules, task_events
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.drain import drain
 from multinode_control_plane.services.paging import PAGE, listed
@@ -32,7 +40,10 @@ ORPHAN_GRACE_S = 10
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What one sweep did; `failed` counts records that could not be handled and stay due. None: nothing is due."""
+    """What one sweep did; `failed` counts records that could not be handled and stay due. None: nothing is due.
+
+    `fired`: functions started by their schedules.
+    """
 
     due: int
     settled: int
@@ -40,6 +51,7 @@ class SweepReport:
     draining: int
     failed: int
     next_due: datetime | None
+    fired: int = 0
 
 
 def sweep(context: Context, compute: Compute, logs: Logs, *, reconcile: bool) -> SweepReport:
@@ -49,16 +61,20 @@ def sweep(context: Context, compute: Compute, logs: Logs, *, reconcile: bool) ->
     """
     tally = _Tally()
     now = context.clock.now()
+    bound = due_sort(int(now.timestamp() * 1000) + 1)
+    if context.fires_schedules:
+        for stored in listed(context.store, Index.BY_DUE, DUE_SCHEDULE, before=bound):
+            tally.fired += tally.tried(lambda record=stored.record: _fire(context, record))  # type: ignore[misc]
     for value in (DUE_OPEN, DUE_WAITING):
-        bound = due_sort(int(now.timestamp() * 1000) + 1)
         for stored in listed(context.store, Index.BY_DUE, value, before=bound, limit=MOST_PER_SWEEP):
             tally.due += tally.tried(lambda record=stored.record: _act_on_due(context, record))  # type: ignore[misc]
     if reconcile:
         _reconcile(context, compute, tally)
     for stored in listed(context.store, Index.BY_DUE, DUE_DELETION):
         tally.draining += tally.tried(lambda record=stored.record: _drain(context, compute, logs, record))  # type: ignore[misc]
+    next_due = _next_due(context, tally.draining)
     return SweepReport(
-        tally.due, tally.settled, tally.orphans, tally.draining, tally.failed, _next_due(context, tally.draining)
+        tally.due, tally.settled, tally.orphans, tally.draining, tally.failed, next_due, fired=tally.fired
     )
 
 
@@ -66,22 +82,26 @@ class _Tally:
     """Counts, and keeps one record's failure from the others."""
 
     def __init__(self) -> None:
-        self.due = self.settled = self.orphans = self.draining = self.failed = 0
+        self.due = self.settled = self.orphans = self.draining = self.failed = self.fired = 0
 
-    def tried(self, action: Callable[[], bool]) -> bool:
-        """Return what `action` returns; False after logging an exception of it."""
+    def tried(self, action: Callable[[], int]) -> int:
+        """Return what `action` returns, a count or True for one; 0 after logging an exception of it."""
         try:
             return action()
         except Exception:
             logger.exception("the sweep could not handle a record")
             self.failed += 1
-            return False
+            return 0
 
 
 def _act_on_due(context: Context, record: Record) -> bool:
     if not isinstance(record, Invocation):
         return False
     return commit.change_if_present(context, record.invocation_id, endings.due) is not None
+
+
+def _fire(context: Context, record: Record) -> int:
+    return schedules.fire_due(context, record.project_name) if isinstance(record, Schedules) else 0
 
 
 # --- reconciliation ------------------------------------------------------------------------------------------------
@@ -158,11 +178,12 @@ def _drain(context: Context, compute: Compute, logs: Logs, record: Record) -> bo
 
 def _next_due(context: Context, draining: int) -> datetime | None:
     times = [context.clock.now() + seconds(DRAIN_AGAIN_S)] if draining else []
-    for value in (DUE_OPEN, DUE_WAITING):
+    values = (DUE_OPEN, DUE_WAITING, *((DUE_SCHEDULE,) if context.fires_schedules else ()))
+    for value in values:
         page = context.store.list(Index.BY_DUE, value, limit=1)
         times += [
             stored.record.due_at
             for stored in page.items
-            if isinstance(stored.record, Invocation) and stored.record.due_at is not None
+            if isinstance(stored.record, Invocation | Schedules) and stored.record.due_at is not None
         ]
     return min(times, default=None)
