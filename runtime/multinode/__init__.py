@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from multinode.app import Multinode, Retry
     from multinode.function import Function, get_deployed_function
     from multinode.invocation import Execution, Invocation, Results
+    from multinode.schedule import Cron, Every
     from multinode_protocol.status import InvocationStatus
 
 __all__ = [
+    "Cron",
+    "Every",
     "Execution",
     "Function",
     "Invocation",
@@ -25,6 +28,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Cron": "multinode.schedule",
+    "Every": "multinode.schedule",
     "Execution": "multinode.invocation",
     "Function": "multinode.function",
     "Invocation": "multinode.invocation",

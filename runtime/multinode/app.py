@@ -11,8 +11,9 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from multinode.errors import DuplicateFunctionError, ParameterValidationError
 from multinode.function import Function
+from multinode.schedule import Cron, Every
 from multinode_protocol import limits
-from multinode_protocol.messages import ExecutionSpec, ResourceSpec, RetrySpec
+from multinode_protocol.messages import ExecutionSpec, ResourceSpec, RetrySpec, ScheduleSpec
 
 __all__ = ["Multinode", "Retry"]
 
@@ -100,6 +101,7 @@ class Multinode:
         max_retries: int = ...,
         retry: Retry | None = ...,
         max_queue_time: timedelta | float | None = ...,
+        schedule: Cron | Every | None = ...,
     ) -> _Decorator: ...
     def function(
         self,
@@ -113,6 +115,7 @@ class Multinode:
         max_retries: int = 0,
         retry: Retry | None = None,
         max_queue_time: timedelta | float | None = None,
+        schedule: Cron | Every | None = None,
     ) -> Any:
         """Make a function of the project one whose invocations run in containers of their own.
 
@@ -123,6 +126,7 @@ class Multinode:
         the moment its code starts; a timedelta or whole seconds. `max_concurrency`: containers at a time; further
         invocations wait, the oldest first. `max_retries`: attempts after a first one that failed, at once; `retry`
         instead says more, see `Retry`. `max_queue_time`: how long an invocation may wait for its first start.
+        `schedule`: when the newest deployed version of it runs by itself, without arguments; see `Cron` and `Every`.
 
         Raises: ParameterValidationError, saying what is allowed; DuplicateFunctionError.
         """
@@ -139,10 +143,18 @@ class Multinode:
             else _whole_s("max_queue_time", max_queue_time, limits.MAX_QUEUE_S),
             "retry": None if retry is None else retry.spec(),
         }
+        schedule_spec = None if schedule is None else _schedule_spec(schedule)
 
         def decorate(code: Callable[..., Any]) -> Function[..., Any]:
+            name = _name(code)
+            if schedule_spec is not None:
+                _check_callable_alone(name, code)
             made: Function[..., Any] = Function(
-                _name(code), code=code, resource_spec=resource_spec, execution_spec=execution_spec
+                name,
+                code=code,
+                resource_spec=resource_spec,
+                execution_spec=execution_spec,
+                schedule_spec=schedule_spec,
             )
             self._add(made, code)
             return made
@@ -183,6 +195,30 @@ def _name(code: object) -> str:
             "letters, digits and underscores, not beginning with a digit"
         )
     return name
+
+
+def _schedule_spec(schedule: object) -> ScheduleSpec:
+    if not isinstance(schedule, Cron | Every):
+        raise ParameterValidationError(
+            f"schedule is {schedule!r}; allowed is Cron('0 9 * * *', timezone='Europe/London') or Every(hours=1), for "
+            "example"
+        )
+    return schedule.spec()
+
+
+def _check_callable_alone(name: str, code: Callable[..., Any]) -> None:
+    """Raise ParameterValidationError if a function that is to run by itself needs arguments."""
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(code).parameters.values()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind not in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    ]
+    if needed:
+        raise ParameterValidationError(
+            f"{name!r} has a schedule, which starts it without arguments, but it needs {', '.join(needed)}; allowed "
+            "are parameters with a default"
+        )
 
 
 def _where(code: Callable[..., Any]) -> str:

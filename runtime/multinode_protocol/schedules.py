@@ -6,7 +6,6 @@ Guide, "Schedule types", "Daylight savings time".) An interval counts from 1970-
 every hour is on the hour, and a new version does not start the count again.
 """
 
-import difflib
 import functools
 import re
 from dataclasses import dataclass
@@ -91,6 +90,7 @@ def zone_of(name: str) -> tzinfo:
     """Return the time zone. Raises ScheduleError, NoTimezoneData. UTC needs no data."""
     if name == "UTC":
         return UTC
+    from difflib import get_close_matches
     from zoneinfo import ZoneInfo, available_timezones
 
     if _ZONE.fullmatch(name) and not name.startswith(_NO_ZONES):
@@ -104,7 +104,7 @@ def zone_of(name: str) -> tzinfo:
             f"is {name!a}, but there is no time zone data here",
             "'UTC', or any zone once the package tzdata is installed (add it to requirements.txt)",
         )
-    likely = difflib.get_close_matches(name, known, n=1)
+    likely = get_close_matches(name, known, n=1)
     raise ScheduleError(
         f"is {name!a}, which is no time zone", f"{ZONES}{f'; did you mean {likely[0]!r}?' if likely else ''}"
     )

@@ -163,12 +163,13 @@ def test_the_workers_own_time_out_is_final_and_is_not_tried_again() -> None:
 def test_code_that_outlives_its_time_out_is_stopped_by_the_control_plane() -> None:
     world = World((function_spec(timeout_s=60),))
     created = world.started()
-    world.advance(64)
+    world.advance(60 + 120 + 4)  # the time-out, the grace in which the worker ends it, and almost the five seconds
     world.sweep()
     assert world.compute.stops == []
     world.advance(1)
     world.sweep()
     assert world.compute.stops == [world.token(created)]
+    assert world.compute.containers[world.token(created)].stop_grace_s == 0
     assert world.get(created).status_reason == "stopping: it ran longer than its time-out of 60 s"
     world.container_ends(created, ExitKind.STOPPED, "killed", 137)
     assert world.get(created).status is InvocationStatus.TIMED_OUT
@@ -177,7 +178,7 @@ def test_code_that_outlives_its_time_out_is_stopped_by_the_control_plane() -> No
 def test_an_error_raised_while_timing_out_is_a_time_out() -> None:
     world = World((function_spec(timeout_s=60, max_retries=5),))
     created = world.started()
-    world.advance(65)
+    world.advance(185)
     world.sweep()
     assert world.finish(created, FAILURE).status is InvocationStatus.TIMED_OUT
 

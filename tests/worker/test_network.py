@@ -1,6 +1,6 @@
 """The control plane away, slow, repeating itself or refusing, and what a real worker makes of that."""
 
-import time
+import threading
 
 import pytest
 
@@ -175,10 +175,12 @@ def test_a_progress_value_that_is_not_taken_is_left_out_with_a_remark(launch, co
 
 def test_a_slow_update_does_not_delay_the_time_out(launch, control_plane):
     control_plane.timeout_s = 1
-    control_plane.before["update"] = lambda _: time.sleep(3)
+    over = threading.Event()
+    control_plane.before["update"] = lambda _: over.wait(60) and None
     worker = launch(YIELDS_FOR_EVER)
     worker.until(lambda: any("interrupting the function: TIMED_OUT" in line for line in worker.printed("worker")))
     assert control_plane.count("update") == 1  # it is still under way
+    over.set()
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
 

@@ -1,48 +1,14 @@
 """Cancels, time-outs and SIGTERM that nobody asked for, in real workers."""
 
-import json
 import signal
 import time
 
 import pytest
 
-from tests.worker.control_plane import Away, refused
 from tests.worker.processes import alive
+from tests.worker.sources import COMPUTES, SLEEPS, STUBBORN, cancel
 
 pytestmark = pytest.mark.slow
-
-REPORTS_WHAT_IT_SEES = """
-import time
-@mn.function()
-def work():
-    print("running")
-    try:
-        {waits}
-    except Exception as error:
-        return f"saw {{type(error).__name__}}"
-    return "saw nothing"
-"""
-SLEEPS = REPORTS_WHAT_IT_SEES.format(waits="time.sleep(3600)")
-COMPUTES = REPORTS_WHAT_IT_SEES.format(waits="while True: sum([1])")
-STUBBORN = """
-import subprocess, time
-@mn.function()
-def work():
-    print(subprocess.Popen(["sleep", "3600"]).pid)
-    print("running")
-    while True:
-        try:
-            time.sleep(3600)
-        except Exception:
-            print("swallowed")
-"""
-
-
-def cancel(worker, control_plane, reason="CANCELLED"):
-    """Do what the control plane does: note the reason, then have the compute backend send SIGTERM."""
-    worker.until_printed("running")
-    control_plane.stop_reason = reason
-    worker.process.send_signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("source", [SLEEPS, COMPUTES])
@@ -123,8 +89,8 @@ def test_an_error_while_cleaning_up_is_still_a_cancel(launch, control_plane):
         import time
         @mn.function()
         def work():
-            print("running")
             try:
+                print("running")
                 time.sleep(3600)
             finally:
                 raise ValueError("while cleaning up")
@@ -166,8 +132,8 @@ def test_the_second_signal_does_not_raise_again_while_the_function_cleans_up(lau
         import time
         @mn.function()
         def work():
-            print("running")
             try:
+                print("running")
                 time.sleep(3600)
             except Exception:
                 print("cleaning")
@@ -311,8 +277,8 @@ def test_sys_exit_by_the_functions_own_handling_of_a_cancel_is_a_cancel(launch, 
         import os, time
         @mn.function()
         def work():
-            print("running")
             try:
+                print("running")
                 time.sleep(3600)
             except Exception:
                 os._exit(7)
@@ -321,101 +287,3 @@ def test_sys_exit_by_the_functions_own_handling_of_a_cancel_is_a_cancel(launch, 
     cancel(worker, control_plane)
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
-
-
-def test_sigterm_before_start_is_answered_ends_the_worker_without_running_the_code(launch, control_plane):
-    control_plane.before["start"] = lambda _: (503, {"code": "ControlPlaneIsBusy", "detail": "busy"})
-    worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
-    worker.until(lambda: control_plane.count("start"))
-    worker.process.send_signal(signal.SIGTERM)
-    assert worker.wait() == 1
-    assert control_plane.finished is None
-    assert worker.printed() == []
-
-
-def test_sigterm_while_held_ends_the_worker_without_a_start(launch, control_plane):
-    worker = launch("@mn.function()\ndef work(): pass", MULTINODE_NOT_BEFORE_MS=str(int(time.time() * 1000) + 60_000))
-    worker.until(lambda: _catches_sigterm(worker.process.pid))
-    worker.process.send_signal(signal.SIGTERM)
-    assert worker.wait() == 1
-    assert control_plane.requests == []
-
-
-def _catches_sigterm(pid):
-    with open(f"/proc/{pid}/status") as status:
-        caught = next(line for line in status if line.startswith("SigCgt"))
-    return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
-
-
-def test_sigterm_during_start_is_reported_without_running_the_code(launch, control_plane):
-    control_plane.stop_reason = "CANCELLED"
-    control_plane.before["start"] = lambda _: time.sleep(1)
-    worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
-    worker.until(lambda: control_plane.count("start"))
-    worker.process.send_signal(signal.SIGTERM)
-    assert worker.wait() == 0
-    assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
-    assert worker.printed() == []
-
-
-def test_with_the_control_plane_away_sigterm_interrupts_all_the_same_and_the_reason_is_mended_later(
-    launch, control_plane
-):
-    worker = launch(SLEEPS)
-    worker.until_printed("running")
-    control_plane.close()
-    worker.process.send_signal(signal.SIGTERM)
-    worker.until(lambda: any("interrupting" in line for line in worker.printed("worker")))
-    control_plane.stop_reason = "CANCELLED"
-    control_plane.open()
-    assert worker.wait() == 0
-    assert control_plane.finished == {
-        "outcome": "ABORTED",
-        "abort_reason": "CANCELLED",
-        "final_output": '"saw ExecutionInterruptedError"',
-    }
-
-
-def test_an_unanswered_question_delays_the_interruption_by_seconds_only(launch, control_plane):
-    def never(_):
-        time.sleep(8)
-        raise Away
-
-    control_plane.before["read"] = never
-    worker = launch(SLEEPS)
-    cancel(worker, control_plane)
-    worker.until(lambda: any("interrupting" in line for line in worker.printed("worker")))
-    assert control_plane.count("read") == 1  # the first question is still open
-    control_plane.before.clear()
-    assert worker.wait() == 0
-    assert control_plane.finished["abort_reason"] == "CANCELLED"
-
-
-def test_progress_is_reported_while_the_function_cleans_up(launch, control_plane):
-    worker = launch(
-        """
-        import time
-        @mn.function()
-        def work():
-            yield "before"
-            print("running")
-            try:
-                time.sleep(3600)
-            finally:
-                yield "cleaning up"
-                time.sleep(1.5)
-                yield "clean"
-        """
-    )
-    cancel(worker, control_plane)
-    assert worker.wait() == 0
-    assert control_plane.updates == ["before", "cleaning up", "clean"]
-    assert json.loads(json.dumps(control_plane.finished)) == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
-
-
-def test_a_worker_told_that_the_execution_has_ended_while_it_asks_why_stops_at_once(launch, control_plane):
-    control_plane.before["read"] = lambda _: refused("ExecutionIsAlreadyTerminated", "This execution has terminated")
-    worker = launch(STUBBORN)
-    cancel(worker, control_plane)
-    assert worker.wait() == 1
-    assert control_plane.finished is None

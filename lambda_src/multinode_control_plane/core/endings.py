@@ -5,7 +5,6 @@ from datetime import datetime
 from enum import StrEnum
 
 from multinode_control_plane.core.lifecycle import (
-    BACKSTOP_S,
     end_with,
     fail_launch,
     launch_deadline,
@@ -15,9 +14,10 @@ from multinode_control_plane.core.lifecycle import (
     run_deadline,
     settle,
     short,
+    stop_deadline,
     update_current,
 )
-from multinode_control_plane.core.records import Execution, Invocation, QueueName, WorkerDetails, seconds
+from multinode_control_plane.core.records import Execution, Invocation, QueueName, WorkerDetails
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
 __all__ = ["ContainerExit", "ExitKind", "cancel", "container_ended", "container_running", "due"]
@@ -194,7 +194,7 @@ def due(invocation: Invocation, now: datetime) -> Invocation:
     if nudged.waiting_in is QueueName.BACKOFF:
         return settle(replace(nudged, waiting_in=QueueName.QUEUE, retry_at=None), now)
     deadline = run_deadline(nudged)
-    if deadline is not None and now >= deadline + seconds(BACKSTOP_S):
+    if deadline is not None and now >= stop_deadline(nudged, deadline):
         nudged = request_stop(nudged, AbortReason.TIMED_OUT, now)
     current = nudged.open_execution
     if current is not None and current.reported:

@@ -3,6 +3,7 @@
 partition           sort                        record
 PROJECT#p           PROJECT                     Project
 PROJECT#p           VERSION#v                   Version
+PROJECT#p           SCHEDULES                   Schedules
 INV#i               INVOCATION                  Invocation
 INV#i               INPUT                       Payload
 INV#i               OUTPUT#e                    Output
@@ -27,6 +28,7 @@ from multinode_control_plane.core.records import (
     QueueEntry,
     QueueName,
     Record,
+    Schedules,
     Version,
 )
 
@@ -34,6 +36,7 @@ __all__ = [
     "ALL",
     "DUE_DELETION",
     "DUE_OPEN",
+    "DUE_SCHEDULE",
     "DUE_WAITING",
     "Index",
     "IndexEntry",
@@ -54,6 +57,7 @@ __all__ = [
     "project_key",
     "queue_key",
     "queue_prefix",
+    "schedules_key",
     "version_key",
     "versions_prefix",
 ]
@@ -87,7 +91,8 @@ class Index(StrEnum):
     BY_DUE = "by_due"
     """What the sweep must look at, by time.
 
-    value: `DUE_OPEN` (invocations that hold a slot), `DUE_WAITING` (the others), `DUE_DELETION` (projects);
+    value: `DUE_OPEN` (invocations that hold a slot), `DUE_WAITING` (the others), `DUE_DELETION` (projects),
+    `DUE_SCHEDULE` (projects of whose functions one runs next);
     sort: due time in ms since the epoch, 15 digits, then the invocation's id or the project's name.
     """
 
@@ -96,6 +101,7 @@ ALL = "ALL"
 DUE_OPEN = "OPEN"
 DUE_WAITING = "WAITING"
 DUE_DELETION = "DELETION"
+DUE_SCHEDULE = "SCHEDULE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,10 @@ def version_key(project_name: str, version_id: str) -> Key[Version]:
 
 def versions_prefix(project_name: str) -> Prefix[Version]:
     return Prefix(f"PROJECT#{project_name}", "VERSION#")
+
+
+def schedules_key(project_name: str) -> Key[Schedules]:
+    return Key(f"PROJECT#{project_name}", "SCHEDULES")
 
 
 def invocation_key(invocation_id: str) -> Key[Invocation]:
@@ -189,6 +199,8 @@ def key_of(record: Record) -> Key[Record]:
             return gate_key(record.function_key)
         case QueueEntry():
             return queue_key(record.function_key, record.name, record.position)
+        case Schedules():
+            return schedules_key(record.project_name)
         case _:
             assert_never(record)
 
@@ -209,5 +221,10 @@ def index_entries(record: Record) -> tuple[IndexEntry, ...]:
                 value = DUE_OPEN if record.open_execution is not None else DUE_WAITING
                 entries.append(IndexEntry(Index.BY_DUE, value, due_sort(due_ms, record.invocation_id)))
             return tuple(entries)
+        case Schedules():
+            if record.due_at is None:
+                return ()
+            due_ms = int(record.due_at.timestamp() * 1000)
+            return (IndexEntry(Index.BY_DUE, DUE_SCHEDULE, due_sort(due_ms, record.project_name)),)
         case _:
             return ()

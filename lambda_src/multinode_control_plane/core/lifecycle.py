@@ -43,6 +43,7 @@ __all__ = [
     "run_deadline",
     "settle",
     "short",
+    "stop_deadline",
     "update_current",
 ]
 
@@ -52,7 +53,7 @@ REPAIR_AFTER_S = 60
 LAUNCH_DEADLINE_S = 900
 """From the launch to the worker's start call; after it the container is stopped, a failed launch."""
 BACKSTOP_S = 5
-"""The worker enforces the time-out itself; this much later the control plane stops the container."""
+"""The worker itself enforces time-out and grace; that much after both the control plane stops the container."""
 
 
 def create(
@@ -244,6 +245,11 @@ def run_deadline(invocation: Invocation) -> datetime | None:
     return current.started_at + seconds(invocation.execution_spec.timeout_s)
 
 
+def stop_deadline(invocation: Invocation, run_until: datetime) -> datetime:
+    """Return when the container is stopped that its worker should have ended after the time-out and the grace."""
+    return run_until + seconds(invocation.execution_spec.grace_s + BACKSTOP_S)
+
+
 def launch_deadline(execution: Execution) -> datetime | None:
     """Return when the code of a launched execution must have started; None before the launch."""
     if execution.launched_at is None:
@@ -281,7 +287,7 @@ def _execution_due_at(invocation: Invocation, now: datetime) -> datetime | None:
         return now + seconds(REPAIR_AFTER_S)
     deadline = run_deadline(invocation)
     if deadline is not None:
-        backstop = deadline + seconds(BACKSTOP_S)
+        backstop = stop_deadline(invocation, deadline)
         return backstop if current.container is not None else min(backstop, now + seconds(REPAIR_AFTER_S))
     if current.launched_at is not None:
         return launch_deadline(current)

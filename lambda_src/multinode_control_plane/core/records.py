@@ -5,6 +5,7 @@ Invocation 1─* Execution                             the state machine: one sm
 Payload, Output                                      what may be big: read only when somebody asks for it
 ChildLink                                            parent -> child, written in the child's own commit
 Gate, QueueEntry                                     a function's slots, and who waits for one
+Schedules                                            when the newest version's functions run next, where we see to it
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
 __all__ = [
@@ -32,6 +34,9 @@ __all__ = [
     "Record",
     "ResourceSpec",
     "RetryPolicy",
+    "Schedule",
+    "ScheduledRun",
+    "Schedules",
     "Slot",
     "Version",
     "WorkerDetails",
@@ -73,6 +78,7 @@ class FunctionSpec:
     execution_spec: ExecutionSpec
     description: str | None = None
     signature: tuple[str, ...] | None = None
+    schedule: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +339,34 @@ class QueueEntry:
     invocation_id: str
 
 
-Record = Project | Version | Invocation | Payload | Output | ChildLink | Gate | QueueEntry
+@dataclass(frozen=True, slots=True)
+class ScheduledRun:
+    """The next run of a function that has a schedule; `due_at` is the time that the schedule names."""
+
+    function_name: str
+    schedule: Schedule
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Schedules:
+    """The next runs of a project's newest version: the one record that says who fires.
+
+    It lies there, empty if need be, from the first version on, so that of two versions that are registered at once the
+    newer one has the last word.
+    """
+
+    project_name: str
+    version_id: str
+    runs: tuple[ScheduledRun, ...] = ()
+
+    @property
+    def due_at(self) -> datetime | None:
+        """When the first of them is due."""
+        return min((run.due_at for run in self.runs), default=None)
+
+
+Record = Project | Version | Invocation | Payload | Output | ChildLink | Gate | QueueEntry | Schedules
 
 
 def seconds(value: float) -> timedelta:

@@ -24,6 +24,7 @@ __all__ = [
     "execution_id_of",
     "invocation_id_of",
     "is_stopped",
+    "is_task",
     "version_of",
     "worker_of",
 ]
@@ -42,6 +43,7 @@ REASON_CHARS = 600
 EXECUTION_PREFIX = "exe-"
 SIGKILL_EXIT_CODE = 137
 
+_TASK_ARN = re.compile(r"arn:[a-z-]+:ecs:[a-z0-9-]+:\d{12}:task/([\w-]+/)?[0-9a-f-]{32,36}")
 _SPOT_STOP_CODES = ("SpotInterruption", "TerminationNotice")
 _SPOT_TEXT = re.compile(r"^your spot task was interrupted", re.IGNORECASE)
 _OUT_OF_MEMORY_TEXT = re.compile(r"^OutOfMemory|killed due to memory usage", re.IGNORECASE)
@@ -70,6 +72,11 @@ def worker_of(task_arn: str) -> WorkerDetails:
     """Return the container of a task; its log stream is ``<prefix>/<container>/<task id>``, as awslogs names it."""
     task_id = task_arn.rsplit("/", 1)[-1]
     return WorkerDetails(WORKER_TYPE, task_arn, f"{LOG_STREAM_PREFIX}/{CONTAINER_NAME}/{task_id}")
+
+
+def is_task(identifier: str) -> bool:
+    """Return True for the ARN of a task: ECS refuses a whole request for one identifier that is none."""
+    return _TASK_ARN.fullmatch(identifier) is not None
 
 
 def execution_id_of(task: Task) -> str | None:

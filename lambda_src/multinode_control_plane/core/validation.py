@@ -5,7 +5,9 @@ named. `Refused` aside, every function here is total over JSON objects.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.fields import Fields, invalid, shown
@@ -21,6 +23,14 @@ from multinode_control_plane.core.records import (
 from multinode_control_plane.core.reports import FinishReport
 from multinode_protocol import limits
 from multinode_protocol.failures import ErrorCode
+from multinode_protocol.schedules import (
+    NoTimezoneData,
+    Schedule,
+    ScheduleError,
+    check_cron,
+    check_every,
+    check_timezone,
+)
 from multinode_protocol.status import AbortReason, Outcome
 
 __all__ = [
@@ -57,6 +67,8 @@ MAX_NONCE_CHARS = 128
 MAX_IDENTIFIER_CHARS = 512
 DEFAULT_GRACE_S = ExecutionSpec(max_retries=0, timeout_s=1).grace_s
 DEFAULT_RETRY = RetryPolicy()
+UTC = Schedule().timezone
+T = TypeVar("T")
 
 
 # --- names and ids --------------------------------------------------------------------------------------------------
@@ -135,7 +147,33 @@ def _function(body: Fields) -> FunctionSpec:
         # A docstring is no reason to refuse a deploy.
         description=None if description is None else description[:MAX_DESCRIPTION_CHARS],
         signature=body.texts("signature", most=MAX_PARAMETERS, max_chars=MAX_PARAMETER_CHARS),
+        schedule=_schedule(body.optional_object("schedule")),
     )
+
+
+def _schedule(body: Fields | None) -> Schedule | None:
+    if body is None:
+        return None
+    if body.given("cron") == body.given("every_seconds"):
+        raise invalid(body.path, "has not one of `cron` and `every_seconds`", "exactly one of the two")
+    if body.given("every_seconds"):
+        every_s = body.whole("every_seconds", least=limits.MIN_EVERY_S, most=limits.MAX_EVERY_S)
+        _checked(body.at("every_seconds"), check_every, every_s)
+        return Schedule(every_s=every_s)
+    cron = body.text("cron", max_chars=limits.MAX_CRON_CHARS)
+    timezone = body.optional_text("timezone", max_chars=limits.MAX_TIMEZONE_CHARS) or UTC
+    _checked(body.at("cron"), check_cron, cron)
+    _checked(body.at("timezone"), check_timezone, timezone)
+    return Schedule(cron, timezone)
+
+
+def _checked(path: str, check: Callable[[T], None], value: T) -> None:
+    try:
+        check(value)
+    except NoTimezoneData:
+        return  # who fires the schedule must know the zone; where that is somebody else, nothing else need
+    except ScheduleError as error:
+        raise invalid(path, error.problem, error.allowed) from error
 
 
 def _resources(body: Fields) -> ResourceSpec:

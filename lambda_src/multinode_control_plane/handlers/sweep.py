@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from multinode_control_plane.wiring import aws
+from multinode_control_plane.wiring.start_up import at_start
 
 __all__ = ["SweepFailed", "handler"]
 
@@ -27,7 +28,7 @@ class SweepFailed(Exception):
     """Some records could not be handled; they stay due, and the log says why. Raised so that the alarm sees it."""
 
 
-_sweep = aws.at_start(aws.sweeper)
+_sweep = at_start(aws.sweeper)
 
 
 def handler(event: Mapping[str, Any], lambda_context: LambdaContext) -> dict[str, object]:  # noqa: ARG001

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from multinode_control_plane.wiring import aws
+from multinode_control_plane.wiring.start_up import at_start
 
 __all__ = ["handler"]
 
-_consumer = aws.at_start(aws.task_event_consumer)
+_consumer = at_start(aws.task_event_consumer)
 
 
 def handler(event: Mapping[str, Any], lambda_context: object) -> dict[str, list[dict[str, str]]]:  # noqa: ARG001

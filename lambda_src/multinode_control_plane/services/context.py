@@ -35,6 +35,8 @@ class Context:
     clock: Clock
     ids: Ids
     limits: Limits = Limits()
+    fires_schedules: bool = False
+    """True where the sweep starts functions by their schedules; False where the platform has a scheduler of its own."""
 
 
 def commit_with_retries(context: Context, attempt: Callable[[], T]) -> T:

@@ -1,6 +1,7 @@
 """② Creating, reading and cancelling invocations."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -30,10 +31,13 @@ def create(
     invocation_id: str | None,
     input_text: str,
     parent: ParentRef | None,
+    also: Callable[[], Sequence[Write]] = tuple,
 ) -> Invocation:
     """Return the new invocation, durable; the same request again returns the one that it made before.
 
     `invocation_id` is the client's; None draws one, and then a repeated request is another invocation.
+    The writes of `also` are part of the commit that makes it, and asked for anew after a Conflict; what `also` raises
+    ends the attempt. Where the invocation is there already, nothing is written.
     Raises Refused: FUNCTION_, PROJECT_DOES_NOT_EXIST, PROJECT_IS_BEING_DELETED, INVOCATION_ALREADY_EXISTS (the id is
     that of another request), PARENT_INVOCATION_DOES_NOT_EXIST, _HAS_ENDED, LIMIT_IS_REACHED.
     """
@@ -47,6 +51,7 @@ def create(
         existing = context.store.get(invocation_key(chosen_id))
         if existing is not None:
             return _same_request(existing.record, version, function_name, digest, parent)
+        others = also()
         project_check = _check_project(context, version.project_name)
         parent_writes, depth = _parent_writes(context, version, parent, chosen_id)
         new = created(
@@ -59,7 +64,7 @@ def create(
             now=context.clock.now(),
         )
         payload = Put(Payload(chosen_id, input_text), ABSENT)
-        context.store.commit([*commit.creation_writes(new), payload, project_check, *parent_writes])
+        context.store.commit([*commit.creation_writes(new), payload, project_check, *parent_writes, *others])
         return new
 
     return commit_with_retries(context, attempt)

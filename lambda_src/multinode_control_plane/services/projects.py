@@ -12,6 +12,7 @@ from multinode_control_plane.core.keys import ALL, Index, project_key, version_k
 from multinode_control_plane.core.records import FunctionSpec, Project, Version
 from multinode_control_plane.core.validation import VersionRequest
 from multinode_control_plane.ports import ABSENT, Check, Put, Stored
+from multinode_control_plane.services import schedules
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.failures import ErrorCode
 
@@ -79,6 +80,8 @@ def list_all(context: Context) -> Sequence[Project]:
 def request_deletion(context: Context, project_name: str) -> Project:
     """Return the project marked for deletion: it takes nothing new, and the sweep cancels and deletes what it has.
 
+    Its schedules end in the same commit.
+
     Twice changes nothing. Raises Refused(PROJECT_DOES_NOT_EXIST).
     """
 
@@ -87,7 +90,7 @@ def request_deletion(context: Context, project_name: str) -> Project:
         if stored.record.deletion_requested_at is not None:
             return stored.record
         marked = replace(stored.record, deletion_requested_at=context.clock.now())
-        context.store.commit([Put(marked, stored.version)])
+        context.store.commit([Put(marked, stored.version), *schedules.removal_writes(context, project_name)])
         return marked
 
     return commit_with_retries(context, attempt)
@@ -96,6 +99,7 @@ def request_deletion(context: Context, project_name: str) -> Project:
 def create_version(context: Context, project_name: str, request: VersionRequest) -> Version:
     """Return the project's new, now latest version. Twice makes two versions that are alike.
 
+    Its schedules replace those of the version before in the same commit.
     Raises Refused: PROJECT_DOES_NOT_EXIST, PROJECT_IS_BEING_DELETED; REQUEST_IS_INVALID when all of it is too much.
     """
 
@@ -114,7 +118,8 @@ def create_version(context: Context, project_name: str, request: VersionRequest)
         )
         _check_size(version)
         # The check closes the race with a deletion: its commit changes the project, and then this one meets a Conflict.
-        context.store.commit([Put(version, ABSENT), Check(project_key(project_name), stored.version)])
+        condition = Check(project_key(project_name), stored.version)
+        context.store.commit([Put(version, ABSENT), condition, *schedules.registration_writes(context, version)])
         return version
 
     return commit_with_retries(context, attempt)

@@ -37,6 +37,7 @@ from multinode_control_plane.services import commit, task_events
 from multinode_control_plane.services.admission import admit_waiting
 from multinode_control_plane.services.context import Context
 from multinode_protocol import environment
+from multinode_protocol.status import AbortReason
 
 __all__ = ["Reactor", "cancel_children", "gone_for_good", "react"]
 
@@ -225,10 +226,12 @@ def _containers(compute: Compute, execution: Execution) -> list[ContainerState]:
 
 
 def _grace_left_s(context: Context, invocation: Invocation, execution: Execution) -> int:
-    """Return what is left of the grace: a repeated stop does not begin it anew. None for code that does not run."""
-    if not execution.running_code or execution.termination_signal_at is None:
+    """Return what is left of the grace: a repeated stop does not begin it anew. None for code that does not run, nor
+    after a time-out: that stop comes when the worker's own grace has passed."""
+    told = execution.termination_signal_at
+    if not execution.running_code or told is None or execution.stop_reason is AbortReason.TIMED_OUT:
         return 0
-    passed = context.clock.now() - execution.termination_signal_at
+    passed = context.clock.now() - told
     return max(0, invocation.execution_spec.grace_s - int(passed.total_seconds()))
 
 

@@ -21,6 +21,7 @@ from multinode_control_plane.core.records import (
     Project,
     ResourceSpec,
     RetryPolicy,
+    Schedule,
     Version,
     WorkerDetails,
 )
@@ -97,7 +98,16 @@ def _function_info(version: Version, spec: FunctionSpec) -> messages.FunctionInf
         "prepared_function_details": prepared,
         "description": spec.description,
         "signature": None if spec.signature is None else list(spec.signature),
+        "schedule": _schedule_spec(spec.schedule),
     }
+
+
+def _schedule_spec(schedule: Schedule | None) -> messages.ScheduleSpec | None:
+    if schedule is None:
+        return None
+    if schedule.every_s is not None:
+        return {"every_seconds": schedule.every_s}
+    return {"cron": schedule.cron, "timezone": schedule.timezone}
 
 
 def _local_bundle(bundle: LocalBundle | None) -> messages.LocalBundle | None:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.cloudwatch_logs import CloudWatchLogs
@@ -20,8 +19,9 @@ from multinode_control_plane.adapters.aws.waiter import PollingWaiter
 from multinode_control_plane.adapters.system import SystemClock, SystemIds
 from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.core.tokens import TokenScope, sign
+from multinode_control_plane.core.trigger import trigger_request
 from multinode_control_plane.ports import Change, Keychain, Logs, Waiter
-from multinode_control_plane.services import task_events
+from multinode_control_plane.services import task_events, triggers
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import SweepReport, sweep
@@ -33,14 +33,13 @@ __all__ = [
     "SettingIsWrong",
     "Settings",
     "api_ports",
-    "at_start",
     "deployment",
     "stream_consumer",
     "sweeper",
     "task_event_consumer",
+    "trigger",
 ]
 
-T = TypeVar("T")
 API_VERSION = 1
 SHORTEST_RETENTION_DAYS = 1
 
@@ -222,12 +221,10 @@ def sweeper() -> Callable[[bool], SweepReport]:
     return lambda reconcile: ours.sweep(reconcile=reconcile)
 
 
-def at_start(build: Callable[[], T]) -> Callable[[], T]:
-    """Return `build`, called once; on Lambda at once, while the start of the process still has a whole processor."""
-    made = functools.cache(build)
-    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-        made()
-    return made
+def trigger() -> Callable[[Mapping[str, object]], Invocation]:
+    """Return what starts the function that an event of the trigger is for ②."""
+    context = deployment().context
+    return lambda event: triggers.start(context, trigger_request(event))
 
 
 def _version() -> str:

@@ -54,7 +54,7 @@ class LocalDeployment:
         self._directory = directory
         self._database = Database(directory.state)
         store = SqliteStore(self._database)
-        self.context = Context(store, SystemClock(), SystemIds())
+        self.context = Context(store, SystemClock(), SystemIds(), fires_schedules=True)
         self.keychain = LocalKeychain(directory.keys)
         self.logs = LocalLogs(directory.logs)
         self.waiter = LocalWaiter()

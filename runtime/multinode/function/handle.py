@@ -30,6 +30,7 @@ from multinode_protocol.messages import (
     InvocationDefinition,
     InvocationsList,
     ResourceSpec,
+    ScheduleSpec,
     VersionInfo,
 )
 
@@ -74,6 +75,7 @@ class Function(Generic[P, R]):
         code: Callable[..., Any] | None = None,
         resource_spec: ResourceSpec | None = None,
         execution_spec: ExecutionSpec | None = None,
+        schedule_spec: ScheduleSpec | None = None,
         project_name: str | None = None,
         version_id: str | None = None,
     ) -> None:
@@ -84,6 +86,7 @@ class Function(Generic[P, R]):
         self._code = code
         self._resource_spec = resource_spec
         self._execution_spec = execution_spec
+        self._schedule_spec = schedule_spec
         self._project_name = project_name
         self._version_id = version_id
         self._seen: Seen | None = None
@@ -210,7 +213,7 @@ class Function(Generic[P, R]):
         if self._code is None or self._resource_spec is None or self._execution_spec is None:
             raise InvalidUseError(f"{self.__name__} is deployed already: only a function defined here has a spec")
         signature = signature_text(self._code)
-        return {
+        spec: FunctionSpec = {
             "function_name": self.__name__,
             "docker_image_override": None,
             "resource_spec": self._resource_spec,
@@ -218,6 +221,9 @@ class Function(Generic[P, R]):
             "description": (inspect.getdoc(self._code) or "").partition("\n")[0] or None,
             "signature": signature if len(signature) <= MAX_PARAMETERS else None,
         }
+        if self._schedule_spec is not None:
+            spec["schedule"] = self._schedule_spec
+        return spec
 
     # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -78,14 +78,12 @@ class Interruption:
             raise error
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self.raised is not None or self.pending is not None:
-            if self.pending is None or self._completed is None or self._completed():
-                return
-        else:
+        if self.raised is not None:
+            return
+        if self.pending is None:
             self.pending = self._ordered()
-            if self.pending is None or self._completed is None or self._completed():
-                return
-        self._raise_pending()
+        if self.pending is not None and self._completed is not None and not self._completed():
+            self._raise_pending()
 
     def _ordered(self) -> _Raised | None:
         try:

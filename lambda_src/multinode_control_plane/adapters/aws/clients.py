@@ -32,10 +32,11 @@ NO_ANSWER = (
 )
 """What a client raises when no whole answer came: whether the request was carried out is unknown."""
 
-CONNECT_TIMEOUT_S = 2
-DYNAMODB_READ_TIMEOUT_S = 4
-READ_TIMEOUT_S = 15
-TRIES = 5
+CONNECT_TIMEOUT_S = 1
+DYNAMODB_READ_TIMEOUT_S = 3
+READ_TIMEOUT_S = 7
+TRIES = 3
+"""All tries together end before the time of a handler: the API's Lambda has 29 seconds."""
 POOL = 40
 """Connections kept open by client: as many as the reactor's threads, and some."""
 

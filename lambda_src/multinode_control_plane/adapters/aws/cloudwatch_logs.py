@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.core.records import Execution
-from multinode_control_plane.ports import Clock, LogsPage
+from multinode_control_plane.ports import Clock, LogsPage, StoreUnavailable
 from multinode_protocol.messages import LogLine
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ MOST_CALLS = 5
 """Calls of one read: pages may be empty without being the last."""
 SETTLED_AFTER = timedelta(seconds=5)
 """A container's last lines may appear some seconds after its end."""
+THROTTLED = ("ThrottlingException", "LimitExceededException", "ServiceUnavailableException")
 _TAG_CHARS = 12
 _STREAMS = ("stdout", "stderr", "worker")
 
 
 class CloudWatchLogs:
-    """See `ports.Logs`."""
+    """See `ports.Logs`. `read` raises StoreUnavailable while CloudWatch throttles: the client comes again."""
 
     def __init__(self, clients: Clients, log_group: str, clock: Clock) -> None:
         self._clients = clients
@@ -56,6 +57,8 @@ class CloudWatchLogs:
         except ClientError as error:
             if _code(error) == "ResourceNotFoundException":
                 return LogsPage((), None, at_end=self._is_settled(execution))
+            if _code(error) in THROTTLED:
+                raise StoreUnavailable(f"CloudWatch Logs is asked too often: {error}") from error
             raise
         lines = [_line(event, execution) for event in events]
         return LogsPage(lines, _write_offset(token, execution), at_end and self._is_settled(execution))

@@ -20,7 +20,7 @@ __all__ = ["Attempts", "Failure", "cancellation_reasons", "failure_of"]
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-TRIES = 6
+TRIES = 5
 FIRST_PAUSE_S = 0.03
 LONGEST_PAUSE_S = 1.0
 

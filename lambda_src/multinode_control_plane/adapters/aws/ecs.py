@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from multinode_control_plane.core.task_exit import (
     execution_id_of,
     invocation_id_of,
     is_stopped,
+    is_task,
     worker_of,
 )
 from multinode_control_plane.core.task_size import NoTaskSize, covering
@@ -54,6 +56,7 @@ TOKEN_LIFE = timedelta(minutes=50)
 MAX_TOKEN_CHARS = 64
 MAX_OVERRIDE_CHARS = 8192
 DESCRIBE_AT_ONCE = 100
+STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,8 @@ class EcsCompute:
 
     def stop(self, worker: WorkerDetails, grace_s: int) -> None:  # noqa: ARG002 - the port's; see below
         """See `ports.Compute.stop`. ECS takes no grace: the worker itself keeps to `grace_s`, within `stopTimeout`."""
+        if not is_task(worker.identifier):
+            return
         try:
             self._clients.ecs.stop_task(
                 cluster=self._settings.cluster,
@@ -162,6 +167,8 @@ class EcsCompute:
         return list(self._described([worker.identifier for worker in workers]))
 
     def find(self, execution_id: str) -> Sequence[ContainerState]:
+        if STARTED_BY.fullmatch(execution_id) is None:
+            return []
         arns = [
             arn
             for status in ("RUNNING", "STOPPED")
@@ -186,7 +193,7 @@ class EcsCompute:
 
     def _described(self, arns: Sequence[str]) -> Iterator[ContainerState]:
         """Yield the states of tasks of ours. MISSING ones are left out: the caller knows how old their launch is."""
-        wanted = list(dict.fromkeys(arns))
+        wanted = [arn for arn in dict.fromkeys(arns) if is_task(arn)]
         for start in range(0, len(wanted), DESCRIBE_AT_ONCE):
             batch = wanted[start : start + DESCRIBE_AT_ONCE]
             answer = self._clients.ecs.describe_tasks(cluster=self._settings.cluster, tasks=batch)

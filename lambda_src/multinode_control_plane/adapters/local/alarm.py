@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from multinode_control_plane.core.records import Invocation, Project
+from multinode_control_plane.core.records import Invocation, Project, Schedules
 from multinode_control_plane.ports import Clock, Put, Write
 
 __all__ = ["Alarm"]
@@ -100,6 +100,6 @@ class Alarm:
 
 
 def _due(record: object) -> datetime | None:
-    if isinstance(record, Invocation):
+    if isinstance(record, Invocation | Schedules):
         return record.due_at
     return record.deletion_requested_at if isinstance(record, Project) else None

@@ -1,0 +1,151 @@
+"""② Events to invocations: what an event's mapping asks for, and the id that each repetition of the event has again.
+
+The event of the trigger, made by `terraform/modules/trigger` and by the schedules that `multinode deploy` makes:
+
+{"multinode": {"project_name", "version_id": id or "latest", "function_name",
+               "fixed_arguments": {parameter: value}, "arguments_from_event": {parameter: "$.a.b[0]" or "$"}},
+ "source": ARN of the rule or schedule,
+ "event": the whole event, with "id" and "time"}
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from multinode_control_plane.core.times import whole_ms
+from multinode_protocol.limits import MAX_PAYLOAD_BYTES
+
+__all__ = ["EventIsInvalid", "TriggerRequest", "derived_invocation_id", "trigger_request"]
+
+_PATH = re.compile(r"\$(?:\.[A-Za-z0-9_/-]+|\[[0-9]+\])*")
+_STEP = re.compile(r"\.([A-Za-z0-9_/-]+)|\[([0-9]+)\]")
+MAX_SHOWN_NAMES = 10
+MAX_SHOWN_CHARS = 100
+
+
+class EventIsInvalid(Exception):
+    """The event cannot start a function, however often it is brought. The text names the part that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRequest:
+    """One invocation to make. `version_reference` is an id or ``latest``; `input_text` goes to the function."""
+
+    project_name: str
+    version_reference: str
+    function_name: str
+    invocation_id: str
+    input_text: str
+
+
+def trigger_request(data: Mapping[str, object]) -> TriggerRequest:
+    """Return what an event of the trigger asks for. Raises EventIsInvalid."""
+    request = _object(data, "multinode")
+    event = _object(data, "event")
+    source = _text(data, "source")
+    project_name, function_name = _text(request, "project_name"), _text(request, "function_name")
+    from_event = _object(request, "arguments_from_event", optional=True)
+    arguments = dict(_object(request, "fixed_arguments", optional=True))
+    for parameter, path in from_event.items():
+        if parameter in arguments:
+            raise EventIsInvalid(f"the argument {parameter} is both fixed and taken from the event; give it once")
+        arguments[parameter] = _value_at(event, path, f"arguments_from_event.{parameter}")
+    return TriggerRequest(
+        project_name,
+        _text(request, "version_id"),
+        function_name,
+        derived_invocation_id(source, _text(event, "id"), project_name, function_name, at=_time(_text(event, "time"))),
+        _input_text(arguments),
+    )
+
+
+def derived_invocation_id(source: str, event_id: str, project_name: str, function_name: str, *, at: datetime) -> str:
+    """Return the invocation id that belongs to one event of one source for one function, the same every time.
+
+    It has the form of a UUIDv7 (RFC 9562, section 5.7) of the time `at`; a SHA-256 stands where that is random.
+    """
+    name = json.dumps([source, event_id, project_name, function_name])
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10])
+    number = (whole_ms(at) & (1 << 48) - 1) << 80 | digest
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    return f"inv-{number:032x}"
+
+
+def _value_at(event: object, path: object, name: str) -> object:
+    """Return what lies in `event` at ``$.a.b[0]``; ``$`` is all of it."""
+    if not isinstance(path, str) or _PATH.fullmatch(path) is None:
+        raise EventIsInvalid(f"{name} is {_shown(path)}, which is no path such as $.detail.items[0].id")
+    value, walked = event, "$"
+    for name_step, index_step in _STEP.findall(path):
+        if name_step:
+            found = isinstance(value, Mapping) and name_step in value
+            following = value[name_step] if isinstance(value, Mapping) and found else None
+            step = f".{name_step}"
+        else:
+            found = isinstance(value, list) and int(index_step) < len(value)
+            following = value[int(index_step)] if isinstance(value, list) and found else None
+            step = f"[{index_step}]"
+        if not found:
+            raise EventIsInvalid(f"{name} is {path}, but the event has no {walked}{step}: {walked} {_kind(value)}")
+        value, walked = following, walked + step
+    return value
+
+
+def _input_text(arguments: Mapping[str, object]) -> str:
+    """Return the arguments as the input of a call by name. A list, so that no argument can pass for an envelope."""
+    try:
+        text = json.dumps([[], arguments], ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
+    except ValueError as error:
+        raise EventIsInvalid(f"the arguments cannot be written as JSON in UTF-8: {error}") from error
+    if size > MAX_PAYLOAD_BYTES:
+        raise EventIsInvalid(
+            f"the arguments take {size} bytes, and a function's input may have {MAX_PAYLOAD_BYTES}: pass less of the "
+            "event, such as the key of an object in S3"
+        )
+    return text
+
+
+def _object(data: Mapping[str, object], name: str, *, optional: bool = False) -> Mapping[str, object]:
+    value = data.get(name)
+    if value is None and optional:
+        return {}
+    if not isinstance(value, Mapping):
+        raise EventIsInvalid(f"{name} is {_shown(value)}, and must be an object")
+    return value
+
+
+def _text(data: Mapping[str, object], name: str) -> str:
+    value = data.get(name)
+    if not isinstance(value, str) or not value:
+        raise EventIsInvalid(f"{name} is {_shown(value)}, and must be a string that is not empty")
+    return value
+
+
+def _time(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise EventIsInvalid(f"the event's time is {_shown(text)}, such as 2026-01-31T09:00:00Z is expected") from error
+    if at.tzinfo is None:
+        raise EventIsInvalid(f"the event's time is {_shown(text)}, which has no time zone")
+    return at
+
+
+def _kind(value: object) -> str:
+    """Return what a part of an event is, for a message: its keys or length, never its contents."""
+    if isinstance(value, Mapping):
+        names = ", ".join(list(value)[:MAX_SHOWN_NAMES]) or "nothing"
+        return f"has {names}{', …' if len(value) > MAX_SHOWN_NAMES else ''}"
+    if isinstance(value, list):
+        return f"has {len(value)} items"
+    return "is null" if value is None else f"is a {'string' if isinstance(value, str) else 'value'} of its own"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}…"

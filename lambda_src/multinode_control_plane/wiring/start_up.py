@@ -1,0 +1,18 @@
+"""When a Lambda function builds its parts: as its process starts, which is given a whole processor for that."""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["at_start"]
+
+T = TypeVar("T")
+
+
+def at_start(build: Callable[[], T]) -> Callable[[], T]:
+    """Return `build`, called once: on Lambda at once, elsewhere when it is first needed."""
+    made = functools.cache(build)
+    if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+        made()
+    return made

@@ -1,0 +1,380 @@
+"""Functions that run by their schedules: each time once, whatever is repeated, missed, deployed or deleted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.keys import input_key, invocation_key, project_key, schedules_key
+from multinode_control_plane.core.records import FunctionSpec, Invocation, Schedule, Schedules, Version
+from multinode_control_plane.core.validation import VersionRequest
+from multinode_control_plane.ports import StoreUnavailable, Write
+from multinode_control_plane.services import invocations, projects, schedules
+from multinode_control_plane.services.drain import drain
+from multinode_protocol.failures import ErrorCode
+from multinode_protocol.schedules import NoTimezoneData
+from tests.fakes import FakeClock, MemoryStore
+from tests.world import World, function_spec
+
+HOURLY = Schedule(every_s=3600)
+NINE = Schedule("0 9 * * *", "Europe/London")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(f"2026-{text}").replace(tzinfo=UTC)
+
+
+def scheduled(name: str, schedule: Schedule | None) -> FunctionSpec:
+    return replace(function_spec(name, max_concurrency=100), schedule=schedule)
+
+
+class Interrupted(Exception):
+    """The process died."""
+
+
+class FaultyStore(MemoryStore):
+    """`before` and `after` the next commits, these are called; what they raise reaches the caller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: list[Callable[[], None]] = []
+        self.after: list[Callable[[], None]] = []
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        if self.before:
+            self.before.pop(0)()
+        super().commit(writes)
+        if self.after:
+            self.after.pop(0)()
+
+
+def new_world(text: str = "01-10 08:30", *, fires: bool = True) -> World:
+    """Return a deployment at that time in 2026, with a project ``shop`` that has no version."""
+    world = World(store=FaultyStore(), clock=FakeClock(at(text)), fires_schedules=fires)
+    projects.create(world.context, "shop")
+    return world
+
+
+def deploy(world: World, *specs: FunctionSpec, project: str = "shop") -> Version:
+    request = VersionRequest("image", specs or (scheduled("tidy", HOURLY),), None, None)
+    return projects.create_version(world.context, project, request)
+
+
+def starts(world: World) -> list[tuple[str, str]]:
+    """Return function and time of creation of each invocation, by both."""
+    made = sorted((i.created_at, i.function_name) for i in world.store.records(Invocation))
+    return [(name, f"{created_at:%d %H:%M}") for created_at, name in made]
+
+
+def record(world: World) -> Schedules:
+    stored = world.store.get(schedules_key("shop"))
+    assert stored is not None
+    return stored.record
+
+
+def fail() -> None:
+    raise Interrupted
+
+
+# --- firing -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_function_is_started_without_arguments_when_its_schedule_is_due() -> None:
+    world = new_world()
+    version = deploy(world)
+    assert world.sweep().next_due == at("01-10 09:00")
+    assert starts(world) == []
+    world.advance(30 * 60)
+    report = world.sweep()
+    # Its container has been launched, and the next run is before whatever is due of that.
+    assert report.fired == 1
+    assert record(world).due_at == at("01-10 10:00")
+    (started,) = world.store.records(Invocation)
+    assert (started.function_name, started.version_id, started.parent) == ("tidy", version.version_id, None)
+    assert len(world.compute.containers) == 1
+    payload = world.store.get(input_key(started.invocation_id))
+    assert payload is not None
+    assert payload.record.text == "[[],{}]"
+
+
+def test_each_function_has_its_own_times_and_those_without_a_schedule_have_none() -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), function_spec("plain"), scheduled("report", NINE))
+    for _ in range(3):
+        world.advance(30 * 60)
+        world.sweep()
+    assert starts(world) == [("report", "10 09:00"), ("tidy", "10 09:00"), ("tidy", "10 10:00")]
+    assert {run.function_name: run.due_at for run in record(world).runs} == {
+        "tidy": at("01-10 11:00"),
+        "report": at("01-11 09:00"),
+    }
+
+
+def test_sweeping_again_starts_nothing_twice() -> None:
+    world = new_world("01-10 08:59:59")
+    deploy(world)
+    world.advance(1)
+    assert [world.sweep().fired for _ in range(3)] == [1, 0, 0]
+    assert starts(world) == [("tidy", "10 09:00")]
+
+
+def test_the_id_of_a_run_tells_the_time_that_it_is_for() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60 + 17)
+    world.sweep()
+    (started,) = world.store.records(Invocation)
+    milliseconds = int(started.invocation_id.removeprefix("inv-")[:12], 16)
+    assert datetime.fromtimestamp(milliseconds / 1000, UTC) == at("01-10 09:00")
+
+
+def test_one_project_s_trouble_does_not_keep_the_others_from_firing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = new_world()
+    projects.create(world.context, "bakery")
+    deploy(world)
+    deploy(world, project="bakery")
+    create = invocations.create
+
+    def refuse_the_bakery(context, version, *arguments, **options):  # type: ignore[no-untyped-def]
+        if version.project_name == "bakery":
+            raise StoreUnavailable("no answer")
+        return create(context, version, *arguments, **options)
+
+    monkeypatch.setattr(invocations, "create", refuse_the_bakery)
+    world.advance(30 * 60)
+    report = world.sweep()
+    assert (report.fired, report.failed, report.next_due) == (1, 1, at("01-10 09:00"))
+    monkeypatch.undo()
+    assert world.sweep().fired == 1
+    assert len(starts(world)) == 2
+
+
+# --- missed runs ------------------------------------------------------------------------------------------------------
+
+
+def test_of_the_runs_that_were_missed_the_latest_is_made_up_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), scheduled("report", NINE))
+    world.clock.time = at("01-13 07:15")  # nobody has swept for three days
+    assert world.sweep().fired == 2
+    ids = {i.function_name: int(i.invocation_id[4:16], 16) for i in world.store.records(Invocation)}
+    assert ids == {
+        "tidy": int(at("01-13 07:00").timestamp() * 1000),
+        "report": int(at("01-12 09:00").timestamp() * 1000),
+    }
+    assert sum("only the latest run is made up for" in message for message in caplog.messages) == 2
+    assert world.sweep().fired == 0
+    assert record(world).due_at == at("01-13 08:00")
+
+
+# --- crashes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", ["before", "after"])
+@pytest.mark.parametrize("number", range(4))
+def test_a_death_around_any_commit_neither_loses_a_run_nor_makes_it_twice(lost: str, number: int) -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), scheduled("report", NINE))
+    world.advance(30 * 60)
+    assert isinstance(world.store, FaultyStore)
+    setattr(world.store, lost, [lambda: None] * number + [fail])
+    died = False
+    try:
+        schedules.fire_due(world.context, "shop")
+    except Interrupted:
+        died = True
+    assert died == (number < 2)  # two runs, one commit each
+    world.store.before, world.store.after = [], []
+    world.advance(60)
+    schedules.fire_due(world.context, "shop")
+    assert sorted(name for name, _ in starts(world)) == ["report", "tidy"]
+    assert record(world).due_at == at("01-10 10:00")
+
+
+def test_a_clock_that_was_set_back_starts_no_run_a_second_time() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60)
+    world.sweep()
+    world.clock.time = at("01-10 08:58")
+    deploy(world)  # takes the earlier of the two next runs
+    assert record(world).due_at == at("01-10 09:00")
+    world.advance(120)
+    world.sweep()
+    assert starts(world) == [("tidy", "10 09:00")]
+    assert record(world).due_at == at("01-10 10:00")
+
+
+def test_an_id_that_somebody_else_has_used_does_not_stop_the_schedule(caplog: pytest.LogCaptureFixture) -> None:
+    world = new_world()
+    version = deploy(world)
+    world.advance(30 * 60)
+    world.sweep()
+    (started,) = world.store.records(Invocation)
+    world.clock.time = at("01-10 08:58")
+    world.store.items.clear()
+    projects.create(world.context, "shop")
+    version = deploy(world)
+    invocations.create(
+        world.context, version, "tidy", invocation_id=started.invocation_id, input_text="[[1],{}]", parent=None
+    )
+    world.advance(120)
+    world.sweep()
+    assert record(world).due_at == at("01-10 10:00")
+    assert f"{started.invocation_id} was started by somebody else" in caplog.text
+
+
+# --- deploys and deletions --------------------------------------------------------------------------------------------
+
+
+def test_only_the_newest_version_s_schedules_fire() -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), scheduled("gone", HOURLY))
+    newer = deploy(world, scheduled("tidy", NINE), scheduled("added", Schedule("15 9 * * *")))
+    world.advance(60 * 60)
+    assert world.sweep().fired == 2
+    assert {(i.function_name, i.version_id) for i in world.store.records(Invocation)} == {
+        ("tidy", newer.version_id),
+        ("added", newer.version_id),
+    }
+
+
+def test_a_version_without_schedules_stops_those_of_the_one_before() -> None:
+    world = new_world()
+    deploy(world)
+    deploy(world, function_spec("tidy"))
+    world.advance(86_400)
+    report = world.sweep()
+    assert (report.fired, report.next_due) == (0, None)
+    assert starts(world) == []
+
+
+def test_a_deploy_does_not_lose_the_run_that_is_just_due() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60 + 1)  # due, and not swept yet
+    newer = deploy(world)
+    assert world.sweep().fired == 1
+    (started,) = world.store.records(Invocation)
+    assert started.version_id == newer.version_id
+
+
+def test_a_schedule_that_has_changed_counts_from_its_deploy() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60 + 1)
+    deploy(world, scheduled("tidy", NINE))  # its nine o'clock was a second ago
+    assert (world.sweep().fired, record(world).due_at) == (0, at("01-11 09:00"))
+
+
+def test_of_two_deploys_at_once_the_newer_version_has_the_last_word() -> None:
+    world = new_world()
+    assert isinstance(world.store, FaultyStore)
+    newer: list[Version] = []
+    # The older one has drawn its id when the newer one is registered.
+    world.store.before = [lambda: newer.append(deploy(world, function_spec("plain")))]
+    tries: list[str] = []
+    new = world.ids.new
+
+    def draw(prefix: str) -> str:
+        tries.append(prefix)
+        return f"ver-{0:032x}" if len(tries) in (1, 3) else new(prefix)
+
+    world.ids.new = draw  # type: ignore[method-assign]
+    older = deploy(world)
+    assert older.version_id < newer[0].version_id
+    assert record(world) == Schedules("shop", newer[0].version_id, ())
+    assert len(world.store.records(Version)) == 3  # that of the fake world's own project too
+
+
+def test_a_deploy_between_reading_and_firing_takes_the_run_over() -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), scheduled("gone", HOURLY))
+    world.advance(30 * 60)
+    assert isinstance(world.store, FaultyStore)
+    newer: list[Version] = []
+    world.store.before = [lambda: newer.append(deploy(world))]
+    assert schedules.fire_due(world.context, "shop") == 1
+    (started,) = world.store.records(Invocation)
+    assert (started.function_name, started.version_id) == ("tidy", newer[0].version_id)
+
+
+def test_two_sweeps_at_once_start_each_run_once() -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), scheduled("report", NINE))
+    world.advance(30 * 60)
+    assert isinstance(world.store, FaultyStore)
+    other: list[int] = []
+    world.store.before = [lambda: other.append(schedules.fire_due(world.context, "shop"))]
+    schedules.fire_due(world.context, "shop")
+    assert other == [2]
+    assert starts(world) == [("report", "10 09:00"), ("tidy", "10 09:00")]
+
+
+def test_a_project_that_is_being_deleted_fires_nothing_and_leaves_nothing() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60)
+    projects.request_deletion(world.context, "shop")
+    assert world.sweep().fired == 0
+    while not drain(world.context, world.compute, world.logs, "shop"):
+        world.react()
+    assert {place for place, _ in world.store.items} == {project_key("p").partition}
+
+
+def test_a_deletion_between_reading_and_firing_stops_the_run() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60)
+    assert isinstance(world.store, FaultyStore)
+    world.store.before = [lambda: projects.request_deletion(world.context, "shop") and None]
+    assert schedules.fire_due(world.context, "shop") == 0
+    assert starts(world) == []
+
+
+def test_a_schedule_whose_version_is_gone_is_reported() -> None:
+    world = new_world()
+    version = deploy(world)
+    world.advance(30 * 60)
+    del world.store.items["PROJECT#shop", f"VERSION#{version.version_id}"]
+    assert world.sweep().failed == 1
+
+
+# --- where the platform has a scheduler -------------------------------------------------------------------------------
+
+
+def test_where_the_platform_has_a_scheduler_the_store_keeps_and_fires_nothing() -> None:
+    world = new_world(fires=False)
+    deploy(world)
+    assert world.store.records(Schedules) == []
+    world.advance(86_400)
+    report = world.sweep()
+    assert (report.fired, report.next_due) == (0, None)
+    assert projects.request_deletion(world.context, "shop").deletion_requested_at is not None
+
+
+def test_a_time_zone_that_the_firing_server_does_not_know_refuses_the_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(schedule: Schedule, after: datetime) -> datetime:
+        raise NoTimezoneData("is 'Europe/London', but there is no time zone data here", "'UTC'")
+
+    monkeypatch.setattr(schedules, "next_run", unknown)
+    world = new_world()
+    with pytest.raises(Refused, match=r"`functions\[1\].schedule.timezone` is 'Europe/London', but") as refused:
+        deploy(world, function_spec("plain"), scheduled("report", NINE))
+    assert refused.value.code is ErrorCode.REQUEST_IS_INVALID
+    assert [v.project_name for v in world.store.records(Version)] == ["p"]
+
+
+def test_an_invocation_that_a_schedule_started_is_like_any_other() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60)
+    world.sweep()
+    (started,) = world.store.records(Invocation)
+    world.start(started.invocation_id)
+    world.finish(started.invocation_id)
+    stored = world.store.get(invocation_key(started.invocation_id))
+    assert stored is not None
+    assert stored.record.status == "SUCCEEDED"

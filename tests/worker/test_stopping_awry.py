@@ -1,0 +1,113 @@
+"""Stops at awkward moments: before the start, with the control plane away, on an execution that has ended."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.worker.control_plane import Away, refused
+from tests.worker.sources import SLEEPS, STUBBORN, cancel
+
+pytestmark = pytest.mark.slow
+
+
+def test_sigterm_before_start_is_answered_ends_the_worker_without_running_the_code(launch, control_plane):
+    control_plane.before["start"] = lambda _: (503, {"code": "ControlPlaneIsBusy", "detail": "busy"})
+    worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
+    worker.until(lambda: control_plane.count("start"))
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.wait() == 1
+    assert control_plane.finished is None
+    assert worker.printed() == []
+
+
+def test_sigterm_while_held_ends_the_worker_without_a_start(launch, control_plane):
+    worker = launch("@mn.function()\ndef work(): pass", MULTINODE_NOT_BEFORE_MS=str(int(time.time() * 1000) + 60_000))
+    worker.until(lambda: _catches_sigterm(worker.process.pid))
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.wait() == 1
+    assert control_plane.requests == []
+
+
+def _catches_sigterm(pid):
+    with open(f"/proc/{pid}/status") as status:
+        caught = next(line for line in status if line.startswith("SigCgt"))
+    return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
+
+
+def test_sigterm_during_start_is_reported_without_running_the_code(launch, control_plane):
+    control_plane.stop_reason = "CANCELLED"
+    control_plane.before["start"] = lambda _: time.sleep(1)
+    worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
+    worker.until(lambda: control_plane.count("start"))
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
+    assert worker.printed() == []
+
+
+def test_with_the_control_plane_away_sigterm_interrupts_all_the_same_and_the_reason_is_mended_later(
+    launch, control_plane
+):
+    worker = launch(SLEEPS)
+    worker.until_printed("running")
+    control_plane.close()
+    worker.process.send_signal(signal.SIGTERM)
+    worker.until(lambda: any("interrupting" in line for line in worker.printed("worker")))
+    control_plane.stop_reason = "CANCELLED"
+    control_plane.open()
+    assert worker.wait() == 0
+    assert control_plane.finished == {
+        "outcome": "ABORTED",
+        "abort_reason": "CANCELLED",
+        "final_output": '"saw ExecutionInterruptedError"',
+    }
+
+
+def test_an_unanswered_question_delays_the_interruption_by_seconds_only(launch, control_plane):
+    over = threading.Event()
+
+    def no_answer(_):
+        over.wait(60)
+        raise Away
+
+    control_plane.before["read"] = no_answer
+    worker = launch(SLEEPS)
+    cancel(worker, control_plane)
+    worker.until(lambda: any("interrupting" in line for line in worker.printed("worker")))
+    assert control_plane.count("read") == 1  # the first question is still open
+    control_plane.before.clear()
+    over.set()
+    assert worker.wait() == 0
+    assert control_plane.finished["abort_reason"] == "CANCELLED"
+
+
+def test_progress_is_reported_while_the_function_cleans_up(launch, control_plane):
+    worker = launch(
+        """
+        import time
+        @mn.function()
+        def work():
+            yield "before"
+            try:
+                print("running")
+                time.sleep(3600)
+            finally:
+                yield "cleaning up"
+                time.sleep(1.5)
+                yield "clean"
+        """
+    )
+    cancel(worker, control_plane)
+    assert worker.wait() == 0
+    assert control_plane.updates == ["before", "cleaning up", "clean"]
+    assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
+
+
+def test_a_worker_told_that_the_execution_has_ended_while_it_asks_why_stops_at_once(launch, control_plane):
+    control_plane.before["read"] = lambda _: refused("ExecutionIsAlreadyTerminated", "This execution has terminated")
+    worker = launch(STUBBORN)
+    cancel(worker, control_plane)
+    assert worker.wait() == 1
+    assert control_plane.finished is None
