@@ -35,6 +35,7 @@ class ProcessId:
 @dataclass(frozen=True, slots=True)
 class _Stat:
     state: str
+    parent: int
     session: int
     start_time: int
 
@@ -73,12 +74,14 @@ def send(process: ProcessId, number: signal.Signals) -> bool:
 
 
 def find_leader(token: str) -> ProcessId | None:
-    """Return the worker that was launched under `token`, where the system can tell; else None."""
-    for pid in _members(token, None):
-        stat = _stat(pid)
-        if stat is not None and stat.session == pid:
-            return ProcessId(pid, stat.start_time)
-    return None
+    """Return the worker that was launched under `token`, where the system can tell; else None.
+
+    The worker's guard and child lead sessions too, but their parent is one of its processes.
+    """
+    members = {pid: stat for pid in _members(token, None) if (stat := _stat(pid)) is not None}
+    leaders = [(pid, stat) for pid, stat in members.items() if stat.session == pid]
+    leaders.sort(key=lambda each: (each[1].parent in members, each[1].start_time, each[0]))
+    return ProcessId(leaders[0][0], leaders[0][1].start_time) if leaders else None
 
 
 def kill_all(token: str, leader: ProcessId | None) -> bool:
@@ -141,4 +144,4 @@ def _stat(pid: int) -> _Stat | None:
         return None
     # The name in field 2 may hold blanks and brackets: fields 3 and on follow its last bracket.
     fields = text.rpartition(")")[2].split()
-    return _Stat(state=fields[0], session=int(fields[3]), start_time=int(fields[19]))
+    return _Stat(state=fields[0], parent=int(fields[1]), session=int(fields[3]), start_time=int(fields[19]))
