@@ -5,8 +5,10 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOTS = {"runtime": ("multinode*",), "lambda_src": ("multinode_control_plane*",), ".": ("multinode_cli*",)}
-DATA = {"multinode_templates": "templates"}
-"""Folders without Python packages in them that the CLI reads with importlib.resources."""
+DATA = {"multinode_templates": "templates", "multinode_terraform": "terraform"} | {
+    f"multinode_terraform.modules.{name}": f"terraform/modules/{name}" for name in ("function", "trigger")
+}
+"""Folders without Python packages in them, whose files the CLI reads: see multinode_cli/shipped.py."""
 
 
 def package_map() -> dict[str, str]:
@@ -23,5 +25,12 @@ packages = package_map()
 setup(
     packages=sorted(packages),
     package_dir=packages,
-    package_data={"multinode_templates": ["*.j2", "*.py"], "multinode": ["py.typed"]},
+    package_data={
+        "multinode": ["py.typed"],
+        "multinode_templates": ["*.j2", "*.py"],
+        # The Lambda package too, where it has been built: `make wheel` sees to that.
+        "multinode_terraform": ["*.tf", "multinode-lambda.zip"],
+        "multinode_terraform.modules.function": ["*.tf"],
+        "multinode_terraform.modules.trigger": ["*.tf"],
+    },
 )

@@ -2,75 +2,94 @@
 
 Nothing that runs is touched until the version is registered, which is the control plane's one atomic step and comes
 last: a failure at any step, or Ctrl-C, leaves the old version serving. What a broken deploy left behind (an image,
-parameters, a task definition) costs next to nothing, is used again where it is the same, and goes with the project.
+parameters, a task definition) costs next to nothing, is used again by the next deploy where it is the same, and goes
+with `undeploy`.
 """
 
 import base64
-import secrets
+import json
+import platform
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from multinode_cli.aws_account import Account, Deployment, aws_errors
+from multinode_cli.aws_secrets import check_variables, parameter_name, store_variables
 from multinode_cli.bundle import store
-from multinode_cli.deploy import Prepared, Source
+from multinode_cli.deploy import Order, Prepared, Source
 from multinode_cli.discovery import problem_text
 from multinode_cli.dockerfile import Recipe, read_recipe, render, write_context
 from multinode_cli.failures import ControlPlaneFailure, UsageFailure
-from multinode_cli.image import Docker, Image, Registry
+from multinode_cli.image import Docker, Findings, Image, Registry
 from multinode_cli.requirements import Requirements, read_requirements
-from multinode_cli.task_definition import task_definition
+from multinode_cli.task_definition import ARCHITECTURES, task_definition
 from multinode_cli.terminal import Terminal
+from multinode_cli.text import one_line
 from multinode_control_plane.core.task_size import NoTaskSize, covering
 from multinode_protocol.messages import DeploymentInfo, FunctionSpec, VersionDefinition
 
 __all__ = ["AwsTarget"]
 
-MAX_PARAMETER_BYTES = 4096
-"""Of a standard SSM parameter, which costs nothing."""
 IN_THE_IMAGE = Path("/multinode/code")
+PRINTED_LINES = 15
+SHOWN_DIGEST_CHARS = 19
+NOT_YET = "DIGEST"
+"""Stands in a dry run for what only a deploy works out: the keyed digest of the variables."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Made(Prepared):
+    docker: Docker
     image: Image
     variables: dict[str, str]
+
+    def text(self) -> str:
+        definition = json.dumps(self.details["task_definition"], indent=2)
+        return f"{self.details['dockerfile']}\n{definition}"
 
 
 class AwsTarget:
     """One deployment in the account that the user's AWS credentials are for."""
 
-    def __init__(self, account: Account, deployment: Deployment, terminal: Terminal, base_image: str | None) -> None:
+    def __init__(self, account: Account, deployment: Deployment, terminal: Terminal, order: Order) -> None:
         self._account = account
         self._deployment = deployment
         self._terminal = terminal
-        self._base_image = base_image
+        self._order = order
 
     @classmethod
-    def of(cls, info: DeploymentInfo, terminal: Terminal, base_image: str | None = None) -> "AwsTarget":
+    def of(cls, info: DeploymentInfo, terminal: Terminal, order: Order) -> "AwsTarget":
         account = Account(info.get("region"))
-        return cls(account, account.deployment(info.get("deployment_name", "default")), terminal, base_image)
+        return cls(account, account.deployment_of(info), terminal, order)
 
     # --- prepare ---
 
     def prepare(self, source: Source) -> Prepared:
         """Build the image and find its functions."""
-        _check_values(source.variables)
+        check_variables(source.variables)
         docker = Docker.found(self._terminal)
         with tempfile.TemporaryDirectory(prefix="multinode-deploy-") as scratch:
             bundle = store(source.collection, Path(scratch, "bundles"))
             requirements = read_requirements(bundle.code_dir)
             recipe = read_recipe(
-                bundle.code_dir, base_image=self._base_image, has_requirements=requirements is not None
+                bundle.code_dir, base_image=self._order.base_image, has_requirements=requirements is not None
             )
             image = self._build(docker, Path(scratch), bundle.code_dir, recipe, requirements)
-        functions = self._functions(docker, image, source)
+        functions = self._functions(docker.discover(image, source.variables), source)
+        project_name, variables = self._order.project_name, source.variables
+        names = {
+            name: parameter_name(self._deployment, project_name, NOT_YET, name)
+            for name, value in variables.items()
+            if value
+        }
+        reference = f"{self._deployment['repository_url']}:{_tag(project_name, image)}"
         details = {
             "dockerfile": render(recipe),
-            "task_definition": self._task_definition("(project)", "(image)", image, source.variables, "(version)"),
+            "task_definition": self._task_definition(project_name, reference, image, variables, names),
         }
-        return _Made(functions, details, image, source.variables)
+        return _Made(functions, details, docker, image, variables)
 
     def _build(
         self, docker: Docker, scratch: Path, code_dir: Path, recipe: Recipe, requirements: Requirements | None
@@ -79,22 +98,36 @@ class AwsTarget:
         context.mkdir()
         write_context(context, recipe, code_dir, requirements)
         image = docker.build(context)
+        if image.architecture not in ARCHITECTURES:
+            raise UsageFailure(
+                f"the image is for {one_line(image.architecture, 40)}, which Fargate does not run. Build it for "
+                "one that it does: DOCKER_DEFAULT_PLATFORM=linux/amd64, or linux/arm64"
+            )
         self._terminal.step(f"Built the image from {recipe.base_image} ({image.architecture})")
         return image
 
-    def _functions(self, docker: Docker, image: Image, source: Source) -> list[FunctionSpec]:
-        report = docker.discover(image, source.variables)
+    def _functions(self, findings: Findings, source: Source) -> list[FunctionSpec]:
+        report = findings.report
         if report is None:
-            raise UsageFailure("importing main.py inside the image ended the whole process")
+            printed = "".join(f"\n  {line}" for line in findings.printed.strip().splitlines()[-PRINTED_LINES:])
+            raise UsageFailure(
+                f"importing main.py inside the image ended the whole process (exit code {findings.exit_code})"
+                f"{'. It printed:' if printed else ''}{printed}"
+            )
         if "error" in report:
             raise UsageFailure(problem_text(report["error"], IN_THE_IMAGE, source.collection.root))
         functions = cast("list[FunctionSpec]", report["functions"])
         for function in functions:
             _check_size(function)
-        count = len(functions)
+        python, count = str(report["python"]), len(functions)
         self._terminal.step(
-            f"Found {count} {'function' if count == 1 else 'functions'} in main.py (Python {report['python']})"
+            f"Found {count} {'function' if count == 1 else 'functions'} in main.py (Python {one_line(python, 20)})"
         )
+        if _minor(python) != _minor(platform.python_version()):
+            self._terminal.warning(
+                f"the image has Python {one_line(python, 20)}, this machine {platform.python_version()}: arguments and "
+                "results that are no plain JSON may not be readable on the other side"
+            )
         return functions
 
     # --- publish ---
@@ -103,41 +136,40 @@ class AwsTarget:
         """Push the image, store the secrets, register the task definition; nothing of it runs yet."""
         if not isinstance(prepared, _Made):
             raise TypeError("publish takes what prepare returned")
-        digest = self._push(prepared.image, project_name)
+        digest = self._push(prepared, project_name)
         reference = f"{self._deployment['repository_url']}@{digest}"
-        release = secrets.token_hex(8)
-        self._store_secrets(prepared.variables, project_name, release)
-        definition = self._task_definition(project_name, reference, prepared.image, prepared.variables, release)
+        names = store_variables(self._account, self._deployment, project_name, prepared.variables)
+        if names:
+            count = len(names)
+            self._terminal.step(f"Stored {count} {'variable' if count == 1 else 'variables'} as SSM SecureStrings")
+        definition = self._task_definition(project_name, reference, prepared.image, prepared.variables, names)
         with aws_errors("registering the task definition"):
             answer = self._account.client("ecs").register_task_definition(**definition)
         arn = answer["taskDefinition"]["taskDefinitionArn"]
         self._terminal.step(f"Registered task definition {arn.rsplit('/', 1)[1]}")
         return {"default_docker_image": reference, "functions": prepared.functions, "task_definition": arn}
 
-    def _push(self, image: Image, project_name: str) -> str:
+    def _push(self, prepared: _Made, project_name: str) -> str:
         """Return the digest under which the registry has the image; one that it has already is not pushed again."""
-        repository_url = self._deployment["repository_url"]
-        name = repository_url.split("/", 1)[1]
-        tag = f"{project_name}.{image.image_id.removeprefix('sha256:')[:16]}"
-        known = self._digest_of(name, tag)
+        repository_url, tag = self._deployment["repository_url"], _tag(project_name, prepared.image)
+        known = self._digest_of(tag)
         if known is not None:
-            self._terminal.step("The registry has this image already")
+            self._terminal.step(f"The registry has this image already ({known[:SHOWN_DIGEST_CHARS]})")
             return known
-        docker = Docker.found(self._terminal)
-        pushed = docker.push(image, f"{repository_url}:{tag}", self._registry(repository_url))
-        stored = self._digest_of(name, tag)
+        pushed = prepared.docker.push(prepared.image, f"{repository_url}:{tag}", self._registry(repository_url))
+        stored = self._digest_of(tag)
         if stored != pushed:
             raise ControlPlaneFailure(
                 f"the registry has {stored or 'nothing'} under {tag}, but {pushed} was pushed: deploy again"
             )
-        self._terminal.step(f"Pushed the image ({pushed[:19]})")
+        self._terminal.step(f"Pushed the image ({pushed[:SHOWN_DIGEST_CHARS]})")
         return pushed
 
-    def _digest_of(self, repository_name: str, tag: str) -> str | None:
-        ecr = self._account.client("ecr")
+    def _digest_of(self, tag: str) -> str | None:
+        ecr, name = self._account.client("ecr"), self._deployment["repository_url"].split("/", 1)[1]
         with aws_errors("looking into the image repository"):
             try:
-                answer = ecr.describe_images(repositoryName=repository_name, imageIds=[{"imageTag": tag}])
+                answer = ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])
             except ecr.exceptions.ImageNotFoundException:
                 return None
         return str(answer["imageDetails"][0]["imageDigest"])
@@ -149,50 +181,26 @@ class AwsTarget:
         user, _, password = token.partition(":")
         return Registry(repository_url.split("/", 1)[0], user, password)
 
-    def _store_secrets(self, variables: dict[str, str], project_name: str, release: str) -> None:
-        """Store each value of ``.env`` as a SecureString of this release: older versions keep theirs."""
-        if not variables:
-            return
-        ssm = self._account.client("ssm")
-        tags = [
-            {"Key": "multinode:deployment", "Value": self._deployment["name"]},
-            {"Key": "multinode:project", "Value": project_name},
-        ]
-        for name, value in variables.items():
-            with aws_errors(f"storing {name} of .env"):
-                ssm.put_parameter(
-                    Name=self._secret_name(project_name, release, name), Value=value, Type="SecureString", Tags=tags
-                )
-        count = len(variables)
-        self._terminal.step(f"Stored {count} {'variable' if count == 1 else 'variables'} as SSM SecureStrings")
-
-    def _secret_name(self, project_name: str, release: str, variable: str) -> str:
-        return f"{self._deployment['parameter_prefix']}/projects/{project_name}/env/{release}/{variable}"
-
     def _task_definition(
-        self, project_name: str, reference: str, image: Image, variables: dict[str, str], release: str
+        self, project_name: str, reference: str, image: Image, variables: Mapping[str, str], names: Mapping[str, str]
     ) -> dict[str, Any]:
         return task_definition(
             self._deployment.values,
             project_name=project_name,
             image=reference,
             architecture=image.architecture,
-            secrets={name: self._secret_name(project_name, release, name) for name in variables},
+            secrets=names,
+            empty=variables.keys() - names.keys(),
         )
 
 
-def _check_values(variables: dict[str, str]) -> None:
-    for name, value in variables.items():
-        length = len(value.encode())
-        if length > MAX_PARAMETER_BYTES:
-            raise UsageFailure(
-                f"{name} in .env has {length} bytes; on AWS a value may have {MAX_PARAMETER_BYTES}. Put it into S3 or "
-                "Secrets Manager, and its name into .env"
-            )
-        if not value:
-            raise UsageFailure(
-                f"{name} in .env is empty, which an SSM parameter cannot be: leave the line out, or give it a value"
-            )
+def _tag(project_name: str, image: Image) -> str:
+    """Return the tag of an image: it follows from the content, and begins with the project, which has no dot."""
+    return f"{project_name}.{image.image_id.removeprefix('sha256:')[:16]}"
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def _check_size(function: FunctionSpec) -> None:

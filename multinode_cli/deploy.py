@@ -28,7 +28,15 @@ from multinode_cli.text import one_line, size
 from multinode_protocol.limits import MAX_PROJECT_NAME_CHARS, PROJECT_NAME_PATTERN
 from multinode_protocol.messages import DeploymentInfo, FunctionInfo, FunctionSpec, VersionDefinition, VersionInfo
 
-__all__ = ["Prepared", "Source", "Target", "check_project_name", "deploy", "upgrade"]
+__all__ = ["Order", "Prepared", "Source", "Target", "check_project_name", "deploy", "upgrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asks for. `base_image`: None leaves it to the backend."""
+
+    project_name: str
+    base_image: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,10 @@ class Prepared:
     functions: list[FunctionSpec]
     details: dict[str, Any]
 
+    def text(self) -> str:
+        """Return what of the details a person wants to see of a dry run; nothing by default."""
+        return ""
+
 
 class Target(Protocol):
     """The backend of a deployment, as `deploy` needs it."""
@@ -57,19 +69,33 @@ class Target(Protocol):
         """Put the version's parts in their places for `project_name` and return what to register."""
 
 
-def _local(deployment: DeploymentInfo, terminal: Terminal) -> Target:
+def _local(deployment: DeploymentInfo, terminal: Terminal, order: Order) -> Target:
     from multinode_cli.local_target import LocalTarget
 
+    if order.base_image is not None:
+        raise UsageFailure(
+            "--base-image is for deployments on AWS: the local control plane runs functions with the Python of this "
+            "command, in no image"
+        )
     return LocalTarget.of(deployment, terminal)
 
 
-TARGETS: dict[str, Callable[[DeploymentInfo, Terminal], Target]] = {"local": _local}
+def _aws(deployment: DeploymentInfo, terminal: Terminal, order: Order) -> Target:
+    from multinode_cli.aws_target import AwsTarget
+
+    return AwsTarget.of(deployment, terminal, order)
+
+
+TARGETS: dict[str, Callable[[DeploymentInfo, Terminal, Order], Target]] = {"local": _local, "ecs": _aws}
 """By the `backend` of the deployment."""
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         json_option,
+        click.option(
+            "--base-image", metavar="IMAGE", help="On AWS: what the image is built from (python:X.Y-slim if not given)."
+        ),
         click.option("--dry-run", is_flag=True, help="Do everything but register the version."),
         click.option("--project-name", metavar="NAME", required=True, help="Letters, digits, - and _."),
         click.argument("code_path", type=click.Path(path_type=Path), metavar="CODE_PATH"),
@@ -80,28 +106,32 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @_options
-def deploy(code_path: Path, project_name: str, dry_run: bool, as_json: bool) -> None:
+def deploy(code_path: Path, project_name: str, base_image: str | None, dry_run: bool, as_json: bool) -> None:
     """Create a project from a folder, or add a version to it.
 
     CODE_PATH is the folder that holds main.py. Its files are deployed, but for what .gitignore and .multinodeignore
     leave out; requirements.txt is installed; .env gives the functions their environment variables.
+
+    On AWS, packages.txt names Debian packages, and Dockerfile.fragment holds further instructions for the image.
     """
-    _deploy(code_path, project_name, dry_run=dry_run, as_json=as_json, must_exist=False)
+    order = Order(project_name, base_image)
+    _deploy(code_path, order, dry_run=dry_run, as_json=as_json, must_exist=False)
 
 
 @click.command()
 @_options
-def upgrade(code_path: Path, project_name: str, dry_run: bool, as_json: bool) -> None:
+def upgrade(code_path: Path, project_name: str, base_image: str | None, dry_run: bool, as_json: bool) -> None:
     """Add a version to a project that exists.
 
     The same as deploy, but a project name that does not exist is an error. Invocations that run go on with the version
     that they were started with.
     """
-    _deploy(code_path, project_name, dry_run=dry_run, as_json=as_json, must_exist=True)
+    order = Order(project_name, base_image)
+    _deploy(code_path, order, dry_run=dry_run, as_json=as_json, must_exist=True)
 
 
-def _deploy(code_path: Path, project_name: str, *, dry_run: bool, as_json: bool, must_exist: bool) -> None:
-    terminal = current()
+def _deploy(code_path: Path, order: Order, *, dry_run: bool, as_json: bool, must_exist: bool) -> None:
+    terminal, project_name = current(), order.project_name
     check_project_name(project_name)
     source = _source(code_path, terminal)
     api = connect()
@@ -112,7 +142,7 @@ def _deploy(code_path: Path, project_name: str, *, dry_run: bool, as_json: bool,
             f"this multinode cannot deploy to a control plane with the backend {one_line(deployment['backend'])}; "
             "install the version that belongs to it"
         )
-    target = target_of(deployment, terminal)
+    target = target_of(deployment, terminal, order)
     exists = _project_exists(api, project_name, code_path, must_exist=must_exist)
     prepared = target.prepare(source)
     if dry_run:
@@ -240,5 +270,7 @@ def _show_plan(
         )
         return
     would = f"add a version to project {project_name}" if exists else f"create project {project_name}"
+    if text := prepared.text():
+        terminal.print(text)
     terminal.print(functions_table(prepared.functions, terminal.out_style))
     terminal.message(f"\nNothing was registered. Without --dry-run this would {would}.")

@@ -1,20 +1,19 @@
 """① The Dockerfile of a version, and the folder that it is built from.
 
 What may stand in the project's folder beside ``main.py`` and ``requirements.txt``: ``packages.txt`` (Debian packages,
-one a line) and ``Dockerfile.fragment`` (instructions that come after the base image). ``.env`` is never among the files.
+one a line) and ``Dockerfile.fragment`` (instructions that come after the base image). ``.env`` is never among them.
 """
 
 import importlib.metadata
 import re
 import shutil
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
-from multinode_cli.environment import FALLBACK_DISTRIBUTIONS, RUNTIME_PACKAGES, copy_distribution, package_folder
-from multinode_cli.failures import UsageFailure
+from multinode_cli.environment import FALLBACK_DISTRIBUTIONS, copy_distribution, copy_runtime
+from multinode_cli.failures import ControlPlaneFailure, UsageFailure
 from multinode_cli.requirements import Requirements
 from multinode_cli.shipped import shipped_folder
 from multinode_cli.text import one_line
@@ -27,7 +26,6 @@ MAX_FRAGMENT_CHARS = 20_000
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,254}")
 _FORBIDDEN_INSTRUCTIONS = ("FROM", "ENTRYPOINT", "CMD")
-LEFT_OUT_OF_COPIES = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +97,8 @@ def _lines(path: Path) -> list[str]:
 
 def render(recipe: Recipe) -> str:
     """Return the Dockerfile's text."""
+    import jinja2
+
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -120,20 +120,34 @@ def _template(name: str) -> str:
 
 
 def write_context(folder: Path, recipe: Recipe, code_dir: Path, requirements: Requirements | None) -> None:
-    """Fill the empty `folder` with the Dockerfile and all that it copies."""
-    (folder / "Dockerfile").write_text(render(recipe), encoding="utf-8")
-    (folder / "runtime").mkdir()
-    for package in RUNTIME_PACKAGES:
-        shutil.copytree(package_folder(package), folder / "runtime" / package, ignore=LEFT_OUT_OF_COPIES)
-    (folder / "runtime" / "link_runtime.py").write_text(_template("link_runtime.py"), encoding="utf-8")
-    for name in FALLBACK_DISTRIBUTIONS:
-        copy_distribution(name, folder / "fallback")
-    if requirements is not None:
-        pinned = folder / "requirements"
-        if requirements.names_files:
-            shutil.copytree(code_dir, pinned, symlinks=True)
-        else:
-            pinned.mkdir()
-        (pinned / "requirements.txt").write_text(requirements.text, encoding="utf-8")
-        (pinned / "constraints.txt").write_text(requirements.constraints, encoding="utf-8")
-    shutil.copytree(code_dir, folder / "code", symlinks=True)
+    """Fill the empty `folder` with the Dockerfile and all that it copies. Raises ControlPlaneFailure."""
+    try:
+        (folder / "Dockerfile").write_text(render(recipe), encoding="utf-8")
+        copy_runtime(folder / "runtime")
+        (folder / "runtime" / "link_runtime.py").write_text(_template("link_runtime.py"), encoding="utf-8")
+        for name in FALLBACK_DISTRIBUTIONS:
+            copy_distribution(name, folder / "fallback")
+        if requirements is not None:
+            _write_requirements(folder / "requirements", code_dir, requirements)
+        shutil.copytree(code_dir, folder / "code", symlinks=True)
+        _open_to_all(folder)
+    except (OSError, shutil.Error) as error:
+        raise ControlPlaneFailure(f"what the image is built from cannot be written to {folder}: {error}") from error
+
+
+def _write_requirements(folder: Path, code_dir: Path, requirements: Requirements) -> None:
+    if requirements.names_files:
+        shutil.copytree(code_dir, folder, symlinks=True)
+    else:
+        folder.mkdir()
+    (folder / "requirements.txt").write_text(requirements.text, encoding="utf-8")
+    (folder / "constraints.txt").write_text(requirements.constraints, encoding="utf-8")
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let every user read what is below `folder`, whatever the umask: the worker is not its owner."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            continue
+        executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+        path.chmod(0o755 if executable else 0o644)

@@ -30,40 +30,70 @@ REPORT = "/tmp/multinode-functions.json"  # noqa: S108 - inside the container
 DISCOVERY_TIMEOUT_S = 300
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _ERROR_LINE = re.compile(r"(error|denied|unauthorized|failed to \w+)\b", re.IGNORECASE)
-_NOT_SHOWN = re.compile(r"DEPRECATED: The legacy builder|Install the buildx component|https://docs\.docker\.com/go/buildx")
-_ENVIRONMENT_HINTS = (
-    (r"no space left on device", "The disk of the Docker engine is full: free some with `docker system prune`"),
-    (
+_NOT_SHOWN = re.compile(
+    r"DEPRECATED: The legacy builder|Install the buildx component|https://docs\.docker\.com/go/buildx"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hint:
+    """What to do about an output that `pattern` is found in. `kind`: whose fault it is."""
+
+    pattern: str
+    advice: str
+    kind: type[CliFailure]
+
+
+_ENGINE_HINTS = (
+    _Hint(
+        r"no space left on device",
+        "The disk of the Docker engine is full: free some with `docker system prune`, then run the same command again",
+        ControlPlaneFailure,
+    ),
+    _Hint(
         r"cannot connect to the docker daemon|error during connect|is the docker daemon running",
         "The Docker engine went away: start it, then run the same command again",
-    ),
-    (
-        r"no such host|i/o timeout|TLS handshake timeout|connection refused|network is unreachable|temporary failure in name",
-        "The Docker engine could not reach the network: check it, then run the same command again",
-    ),
-    (
-        r"denied|unauthorized|no basic auth credentials|403 Forbidden",
-        "The registry does not allow it: whoever deploys needs ecr:InitiateLayerUpload, UploadLayerPart, "
-        "CompleteLayerUpload, BatchCheckLayerAvailability and PutImage on the deployment's repository",
+        ControlPlaneFailure,
     ),
 )
-"""Of what is not the project's fault. The first that fits is shown."""
-_PROJECT_HINTS = (
-    (
-        r"manifest unknown|pull access denied|repository does not exist|manifest for .* not found|failed to resolve",
-        "The base image was not found: check its name (--base-image)",
+_NETWORK_HINT = _Hint(
+    r"no such host|i/o timeout|TLS handshake timeout|connection refused|network is unreachable"
+    r"|temporary failure in name|server misbehaving",
+    "The network was not reached: check it (and the engine's proxy), then run the same command again",
+    ControlPlaneFailure,
+)
+_BUILD_HINTS = (
+    *_ENGINE_HINTS,
+    _Hint(
+        r"manifest unknown|pull access denied|repository does not exist|manifest for .* not found"
+        r"|failed to resolve .*: not found",
+        "The base image was not found: check its name (--base-image), or `docker login` to its registry",
+        UsageFailure,
     ),
-    (r"invalid reference format", "That is not the name of an image: check --base-image"),
-    (
-        r"python3\S*: (executable file )?not found|no such file or directory: python3",
+    _NETWORK_HINT,
+    _Hint(r"invalid reference format", "That is not the name of an image: check --base-image", UsageFailure),
+    _Hint(
+        r"python3\S*: (executable file )?not found|stat python3",
         "The base image has no python3: choose one that has, such as python:3.11-slim (--base-image)",
+        UsageFailure,
     ),
-    (
-        r"ensurepip is not (available|installed)|No module named '?(ensurepip|venv)",
+    _Hint(
+        r"ensurepip is not|No module named '?(ensurepip|venv)",
         "The base image's Python lacks the module venv: name python3-venv in packages.txt",
+        UsageFailure,
     ),
 )
-_PULL_OF_BASE = re.compile(r"pull access denied|repository does not exist", re.IGNORECASE)
+_PUSH_HINTS = (
+    *_ENGINE_HINTS,
+    _Hint(
+        r"denied|unauthorized|no basic auth credentials|403 Forbidden",
+        "The registry does not allow it. Whoever deploys needs, on the deployment's repository: "
+        "ecr:BatchCheckLayerAvailability, InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload and PutImage",
+        ControlPlaneFailure,
+    ),
+    _NETWORK_HINT,
+)
+"""The first that fits is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +155,16 @@ class Docker:
     # --- building ---
 
     def build(self, context: Path) -> Image:
-        """Build the Dockerfile of `context`. Raises UsageFailure, ControlPlaneFailure when it is not the project's fault.
+        """Build the Dockerfile of `context`; the same context gives the same image, from the engine's cache.
 
-        The same context gives the same image, from the engine's cache.
+        Raises: UsageFailure, or ControlPlaneFailure when it is not the project's fault.
         """
         id_file = context.parent / f"{context.name}.image-id"
         # One manifest per image: what BuildKit would add about the build has no tag to be deleted by.
         environ = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
         code, lines = self._run(["build", "--iidfile", str(id_file), str(context)], "Building the image", environ)
         if code != 0 or not id_file.is_file():
-            raise self._failure(f"the image could not be built (exit code {code})", lines, UsageFailure)
+            raise self._failure(f"the image could not be built (exit code {code})", lines, _BUILD_HINTS, UsageFailure)
         image_id = id_file.read_text(encoding="ascii").strip()
         return Image(image_id, self._inspect(image_id)["Architecture"])
 
@@ -165,7 +195,9 @@ class Docker:
         try:
             with self._terminal.live(lambda: "Importing main.py inside the image"):
                 ran = self._capture(["start", "--attach", container], timeout_s=DISCOVERY_TIMEOUT_S)
-            return Findings(self._report(container), ran.returncode, clean((ran.stdout + ran.stderr).decode("utf-8", "replace")))
+            return Findings(
+                self._report(container), ran.returncode, clean((ran.stdout + ran.stderr).decode("utf-8", "replace"))
+            )
         except subprocess.TimeoutExpired as error:
             raise UsageFailure(f"importing main.py took longer than {DISCOVERY_TIMEOUT_S} s and was stopped") from error
         finally:
@@ -195,7 +227,8 @@ class Docker:
             code, lines = self._run([*options, "push", reference], "Pushing the image", environ)
         digests = _DIGEST.findall("\n".join(lines))
         if code != 0 or not digests or any(_ERROR_LINE.match(line) for line in lines):
-            raise self._failure(f"the image could not be pushed (exit code {code})", lines, ControlPlaneFailure)
+            what = f"the image could not be pushed (exit code {code})"
+            raise self._failure(what, lines, _PUSH_HINTS, ControlPlaneFailure)
         return str(digests[-1])
 
     @contextmanager
@@ -269,21 +302,15 @@ class Docker:
                 raise
         return process.returncode, list(last)
 
-    def _failure(self, what: str, lines: Sequence[str], kind: type[CliFailure]) -> CliFailure:
-        """Return the failure of a `docker` that said `lines`; they are in the message unless they have been passed on."""
-        said = "" if not self._terminal.animated else ":" + "".join(f"\n  {line}" for line in lines)
+    def _failure(
+        self, what: str, lines: Sequence[str], hints: Sequence[_Hint], otherwise: type[CliFailure]
+    ) -> CliFailure:
+        """Return the failure of a `docker` that said `lines`: they are in the message unless they were passed on."""
         text = "\n".join(lines)
-        hints = _PROJECT_HINTS if kind is UsageFailure else ()
-        if kind is UsageFailure and (_PULL_OF_BASE.search(text) or not _first(_ENVIRONMENT_HINTS, text)):
-            hint = _first(hints, text)
-        else:
-            hint, kind = _first(_ENVIRONMENT_HINTS, text), ControlPlaneFailure
-        advice = f"\n{hint}" if hint else ""
-        return kind(f"{what}{said}{advice}" if said or advice else f"{what}; its last lines say why")
-
-
-def _first(hints: Sequence[tuple[str, str]], text: str) -> str | None:
-    return next((hint for pattern, hint in hints if re.search(pattern, text, re.IGNORECASE)), None)
+        hint = next((hint for hint in hints if re.search(hint.pattern, text, re.IGNORECASE)), None)
+        said = "".join(f"\n  {line}" for line in lines) if self._terminal.animated else ""
+        advice = "" if hint is None else f"\n{hint.advice}"
+        return (hint.kind if hint else otherwise)(f"{what}{':' if said else '; see above'}{said}{advice}")
 
 
 def _last_line(output: bytes) -> str:

@@ -1,8 +1,5 @@
 """① ``invoke``: arguments are checked against the deployed function, then one request starts it."""
 
-import secrets
-import time
-
 import click
 
 from multinode.errors import MultinodeError
@@ -22,6 +19,7 @@ from multinode_cli.options import (
 )
 from multinode_cli.shapes import invocation_object
 from multinode_cli.terminal import Terminal, current
+from multinode_protocol.ids import new_invocation_id
 from multinode_protocol.messages import FunctionInfo, InvocationInfo, VersionInfo
 
 __all__ = ["invoke"]
@@ -96,13 +94,6 @@ def _encoded(function: FunctionInfo, args: list[object], kwargs: dict[str, objec
         return encode_arguments(args, kwargs)
     except MultinodeError as error:
         raise UsageFailure(str(error)) from error
-
-
-def new_invocation_id() -> str:
-    """Return ``inv-`` and a UUID of version 7 in hex: its first 48 bits are the time in ms (RFC 9562, section 5.7)."""
-    milliseconds, random = time.time_ns() // 1_000_000, secrets.randbits(74)
-    number = milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & ((1 << 62) - 1)
-    return f"inv-{number:032x}"
 
 
 def _start(api: Api, version: VersionInfo, function: FunctionInfo, text: str, terminal: Terminal) -> InvocationInfo:

@@ -15,6 +15,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ from typing import IO
 
 from multinode_cli.failures import ControlPlaneFailure
 
-__all__ = ["ARCHITECTURE", "PYTHON_VERSION", "build", "main"]
+__all__ = ["ARCHITECTURE", "PYTHON_VERSION", "build", "main", "provide"]
 
 PYTHON_VERSION = "3.13"
 ARCHITECTURE = "arm64"
@@ -65,6 +66,29 @@ def build(output: Path) -> str:
     return hashlib.sha256(output.read_bytes()).hexdigest()
 
 
+def provide(output: Path, shipped: Path) -> bool:
+    """Write the package of this very installation to `output`; return whether it had to be built.
+
+    A released wheel brings it as `shipped`: nothing is fetched then. One of other files than those installed, as after
+    changes in a checkout, is not used. Raises ControlPlaneFailure.
+    """
+    if not _is_of_this_installation(shipped):
+        build(output)
+        return True
+    if shipped != output:
+        shutil.copyfile(shipped, output)
+    return False
+
+
+def _is_of_this_installation(package: Path) -> bool:
+    try:
+        with zipfile.ZipFile(package) as archive:
+            own = {name for name in archive.namelist() if name.startswith(("multinode_", "multinode-"))}
+            return {name: archive.read(name) for name in own} == _own_files()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def _write(file: IO[bytes], files: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as package:
         for name in sorted(files):
@@ -85,6 +109,7 @@ def _own_files() -> dict[str, bytes]:
     version = importlib.metadata.version("multinode")
     metadata = f"Metadata-Version: 2.1\nName: multinode\nVersion: {version}\n"
     files[f"multinode-{version}.dist-info/METADATA"] = metadata.encode()
+    files[f"multinode-{version}.dist-info/requirements.txt"] = LOCK.encode()  # tells what else is in the package
     return files
 
 

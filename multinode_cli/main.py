@@ -56,6 +56,11 @@ COMMANDS: dict[str, dict[str, LazyCommand]] = {
         "whoami": LazyCommand("session", "Show which control plane is used, and check it."),
         "local": LazyCommand("local", "Run a control plane on this machine."),
     },
+    "AWS": {
+        "install": LazyCommand("install", "Install a deployment in your AWS account, or update it."),
+        "uninstall": LazyCommand("install", "Remove a deployment from your AWS account."),
+        "doctor": LazyCommand("doctor", "Check all that a deployment on AWS needs."),
+    },
 }
 """By section of the help, in its order. The object in a module has the command's name."""
 

@@ -9,6 +9,7 @@ from multinode_cli.api import Api, connect
 from multinode_cli.failures import UsageFailure
 from multinode_cli.invocations import show_invocation
 from multinode_cli.lookup import LATEST, Lookup, Scope
+from multinode_cli.next_runs import next_run_words
 from multinode_cli.options import (
     arguments_typed,
     function_option,
@@ -23,16 +24,18 @@ from multinode_cli.render import (
     moment,
     pairs,
     projects_table,
+    table,
     versions_table,
 )
 from multinode_cli.shapes import (
-    function_object,
+    described_function,
+    described_version,
     listing_object,
     project_object,
-    version_object,
     versions_objects,
 )
 from multinode_cli.terminal import Terminal, current
+from multinode_cli.text import one_line
 from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.messages import InvocationListing, ProjectInfo, VersionInfo
 from multinode_protocol.status import InvocationStatus
@@ -207,7 +210,7 @@ def describe(
             api, lookup, lookup.version(project, version_id or LATEST), function, terminal, as_json=as_json
         )
     elif version_id is not None:
-        _describe_version(lookup.version(project, version_id), terminal, as_json=as_json)
+        _describe_version(api, lookup.version(project, version_id), terminal, as_json=as_json)
     else:
         _describe_project(api, lookup.project(project), terminal, as_json=as_json)
 
@@ -219,13 +222,12 @@ def _describe_project(api: Api, project: ProjectInfo, terminal: Terminal, *, as_
         latest = api.version(name, LATEST) if versions else None
     except VersionDoesNotExist:
         latest = None
-    if as_json:
-        terminal.json(
-            project_object(project)
-            | {"versions": versions_objects(versions), "latest": version_object(latest) if latest else None}
-        )
-        return
     style, now = terminal.out_style, time.time()
+    active_at = now if project["deletion_request_time"] is None else None
+    if as_json:
+        described = None if latest is None else described_version(latest, active_at)
+        terminal.json(project_object(project) | {"versions": versions_objects(versions), "latest": described})
+        return
     facts = [("Project", name), ("Created", moment(project["creation_time"], now))]
     if project["deletion_request_time"] is not None:
         facts.append(("Being deleted", f"since {moment(project['deletion_request_time'], now)}"))
@@ -235,11 +237,31 @@ def _describe_project(api: Api, project: ProjectInfo, terminal: Terminal, *, as_
         return
     terminal.print(f"\n{versions_table(versions, now, style)}")
     terminal.print(f"\n{functions_table(latest['functions'], style)}")
+    _print_next_runs(latest, active_at, terminal)
 
 
-def _describe_version(version: VersionInfo, terminal: Terminal, *, as_json: bool) -> None:
+def _active_at(api: Api, version: VersionInfo) -> float | None:
+    """Return the present time if the version's schedules run, else None; it is asked for only where it has some."""
+    if any(function.get("schedule") for function in version["functions"]):
+        name = version["project_name"]
+        if api.version(name, LATEST)["version_id"] != version["version_id"]:
+            return None
+        if api.project(name)["deletion_request_time"] is not None:
+            return None
+    return time.time()
+
+
+def _print_next_runs(version: VersionInfo, active_at: float | None, terminal: Terminal) -> None:
+    scheduled = [function for function in version["functions"] if function.get("schedule")]
+    if scheduled:
+        rows = [[one_line(function["function_name"]), next_run_words(function, active_at)] for function in scheduled]
+        terminal.print(f"\n{table(['SCHEDULED', 'NEXT RUN'], rows, terminal.out_style)}")
+
+
+def _describe_version(api: Api, version: VersionInfo, terminal: Terminal, *, as_json: bool) -> None:
+    active_at = _active_at(api, version)
     if as_json:
-        terminal.json(version_object(version))
+        terminal.json(described_version(version, active_at))
         return
     facts = [
         ("Version", version["version_id"]),
@@ -248,6 +270,7 @@ def _describe_version(version: VersionInfo, terminal: Terminal, *, as_json: bool
     ]
     terminal.print(pairs(facts, terminal.out_style))
     terminal.print(f"\n{functions_table(version['functions'], terminal.out_style)}")
+    _print_next_runs(version, active_at, terminal)
 
 
 def _describe_function(
@@ -255,13 +278,15 @@ def _describe_function(
 ) -> None:
     function = lookup.function(version, function_name)
     invocations, _ = newest_invocations(api, version, function_name, SHOWN_INVOCATIONS)
+    active_at = _active_at(api, version)
     if as_json:
         place = {"project_name": version["project_name"], "version_id": version["version_id"]}
         listed = [listing_object(invocation) for invocation in invocations]
-        terminal.json(place | function_object(function) | {"invocations": listed})
+        terminal.json(place | described_function(function, active_at) | {"invocations": listed})
         return
     style = terminal.out_style
-    terminal.print(function_card(function, f"{version['version_id']} of {version['project_name']}", style))
+    where = f"{version['version_id']} of {version['project_name']}"
+    terminal.print(function_card(function, where, style, active_at=active_at))
     if invocations:
         terminal.print(f"\n{invocations_table(invocations, time.time(), style)}")
     else:

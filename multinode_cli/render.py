@@ -6,6 +6,9 @@ Whatever comes from elsewhere (names, reasons, errors, output) is cleaned of con
 import datetime
 from collections.abc import Sequence
 
+from tabulate import tabulate
+
+from multinode_cli.next_runs import next_run_words, schedule_words
 from multinode_cli.shapes import is_final, milliseconds, progress_of
 from multinode_cli.terminal import Style
 from multinode_cli.text import ago, clean, clip, duration, one_line, width
@@ -59,12 +62,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -
     *widths, _ = (max(width(row[i]) for row in [headers, *rows]) for i in range(len(headers)))
     left = None if style.columns is None else max(style.columns - sum(widths) - GAP * len(widths), NARROWEST)
 
-    def line(cells: Sequence[str]) -> str:
-        *padded, last = cells
-        text = "".join(cell + " " * (columns - width(cell) + GAP) for cell, columns in zip(padded, widths, strict=True))
-        return (text + (last if left is None else clip(last, left))).rstrip()
-
-    return "\n".join([style.paint(line(headers), bold=True), *map(line, rows)])
+    cells = rows if left is None else [[*row[:-1], clip(row[-1], left)] for row in rows]
+    text = tabulate(cells, headers, tablefmt="plain", disable_numparse=True)
+    heading, *lines = (line.rstrip() for line in text.split("\n"))
+    return "\n".join([style.paint(heading, bold=True), *lines])
 
 
 def pairs(facts: Sequence[tuple[str, str]], style: Style) -> str:
@@ -114,7 +115,9 @@ def versions_table(versions: Sequence[VersionListing], now: float, style: Style)
 
 
 def functions_table(functions: Sequence[FunctionInfo] | Sequence[FunctionSpec], style: Style) -> str:
+    scheduled = any(function.get("schedule") for function in functions)
     headers = ["FUNCTION", "CPU", "MEMORY", "TIMEOUT", "CONCURRENCY", "RETRIES", "DESCRIPTION"]
+    headers[-1:-1] = ["SCHEDULE"] if scheduled else []
     rows = []
     for function in functions:
         resources, execution = function["resource_spec"], function["execution_spec"]
@@ -126,6 +129,7 @@ def functions_table(functions: Sequence[FunctionInfo] | Sequence[FunctionSpec], 
                 duration(execution["timeout_seconds"]),
                 str(resources["max_concurrency"]),
                 str(execution["max_retries"]),
+                *([schedule_words(function) or ""] if scheduled else []),
                 one_line(function.get("description") or ""),
             ]
         )
@@ -164,7 +168,8 @@ def memory(gibibytes: float) -> str:
     return f"{gibibytes:g} GiB" if gibibytes >= 1 else f"{gibibytes * 1024:.0f} MiB"
 
 
-def function_card(function: FunctionInfo, where: str, style: Style) -> str:
+def function_card(function: FunctionInfo, where: str, style: Style, *, active_at: float | None = None) -> str:
+    """Return all that there is to know of a function; `active_at`: see `multinode_cli.next_runs`."""
     resources, execution = function["resource_spec"], function["execution_spec"]
     facts = [
         ("Function", signature(function)),
@@ -177,6 +182,9 @@ def function_card(function: FunctionInfo, where: str, style: Style) -> str:
     queue_s = execution.get("max_queue_seconds")
     if queue_s is not None:
         facts.append(("Waits at most", duration(queue_s)))
+    schedule = schedule_words(function)
+    if schedule is not None:
+        facts += [("Schedule", schedule), ("Next run", next_run_words(function, active_at))]
     if function.get("description"):
         facts.append(("Description", one_line(function.get("description") or "")))
     return pairs(facts, style)

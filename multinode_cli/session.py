@@ -15,7 +15,7 @@ from multinode_cli.terminal import Terminal, current
 from multinode_protocol.environment import API_KEY, API_URL
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["login", "logout", "whoami"]
+__all__ = ["forget", "login", "logout", "remember", "whoami"]
 
 MAX_KEY_CHARS = 1000
 
@@ -23,18 +23,39 @@ MAX_KEY_CHARS = 1000
 @click.command()
 @click.option("--api-url", metavar="URL", help="The control plane; asked for if not given.")
 @click.option("--api-key", metavar="KEY", help="Its key; '-' reads it from stdin; asked for without echo if not given.")
-def login(api_url: str | None, api_key: str | None) -> None:
+@click.option("--from-aws", is_flag=True, help="Read URL and key from the AWS account, with your AWS credentials.")
+@click.option("--name", metavar="NAME", help="With --from-aws: the deployment (default: default).")
+@click.option("--region", metavar="REGION", help="With --from-aws: where it is; else as AWS is configured.")
+def login(api_url: str | None, api_key: str | None, from_aws: bool, name: str | None, region: str | None) -> None:
     """Connect to a control plane and remember it.
 
     The key is checked before anything is saved. On a terminal it is asked for; elsewhere it comes from stdin
-    (--api-key -) or from the variable MULTINODE_API_KEY, so that it need not stand on a command line.
+    (--api-key -) or from the variable MULTINODE_API_KEY, so that it need not stand on a command line. With --from-aws,
+    nothing is asked for.
     """
+    if from_aws and (api_url or api_key):
+        raise UsageFailure("--from-aws finds out URL and key by itself: leave --api-url and --api-key out")
+    if not from_aws and (name or region):
+        raise UsageFailure("--name and --region are for --from-aws: add it, or give --api-url")
     terminal = current()
+    if from_aws:
+        from multinode_cli.aws_account import Account
+
+        remember(Account(region).connection(name or "default"), terminal)
+        return
     url = _url(api_url)
-    connection = Connection(url, _key(api_key, terminal), LOGIN)
-    deployment = Api(connection).deployment()
+    remember(Connection(url, _key(api_key, terminal), LOGIN), terminal)
+
+
+def remember(connection: Connection, terminal: Terminal, *, retry_for_s: float | None = None) -> None:
+    """Check that a control plane answers and takes the key, then save both. `retry_for_s`: how long it may take to.
+
+    Raises UsageFailure, ControlPlaneFailure.
+    """
+    url = connection.api_url
+    deployment = Api(connection, retry_for_s=retry_for_s).deployment()
     try:
-        path = save_profile(connection.api_url, connection.api_key)
+        path = save_profile(url, connection.api_key)
     except ParameterValidationError as error:
         raise UsageFailure(str(error)) from error
     except ControlPlaneNotConfiguredError as error:
@@ -80,7 +101,11 @@ def _can_ask() -> bool:
 @click.command()
 def logout() -> None:
     """Forget the control plane that login remembered."""
-    terminal = current()
+    forget(current())
+
+
+def forget(terminal: Terminal) -> None:
+    """Remove the profile, and say of what it was. Raises ControlPlaneFailure when it cannot be removed."""
     try:
         connection = load_profile()
     except ControlPlaneNotConfiguredError:

@@ -6,6 +6,7 @@ Names and units are those of the REST API. Arguments, progress and results are d
 from collections.abc import Sequence
 from typing import Any
 
+from multinode_cli.next_runs import next_run_s
 from multinode_cli.values import as_json
 from multinode_protocol.messages import (
     ExecutionSummary,
@@ -21,6 +22,8 @@ from multinode_protocol.messages import (
 from multinode_protocol.status import InvocationStatus
 
 __all__ = [
+    "described_function",
+    "described_version",
     "execution_object",
     "function_object",
     "is_final",
@@ -69,7 +72,19 @@ def function_object(function: FunctionInfo | FunctionSpec) -> dict[str, Any]:
         "max_retries": execution["max_retries"],
         "max_queue_seconds": execution.get("max_queue_seconds"),
         "retry": execution.get("retry"),
+        "schedule": function.get("schedule"),
     }
+
+
+def described_function(function: FunctionInfo, active_at: float | None) -> dict[str, Any]:
+    """Return a function with its next run; `active_at`: see `multinode_cli.next_runs`."""
+    return function_object(function) | {"next_run_time": next_run_s(function, active_at)}
+
+
+def described_version(version: VersionInfo, active_at: float | None) -> dict[str, Any]:
+    """Return a version whose functions have their next runs."""
+    functions = [described_function(function, active_at) for function in version["functions"]]
+    return version_object(version) | {"functions": functions}
 
 
 def invocation_object(invocation: InvocationInfo) -> dict[str, Any]:

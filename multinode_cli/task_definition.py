@@ -1,14 +1,15 @@
 """① The ECS task definition of a version: pure, from image and deployment to `RegisterTaskDefinition`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["CONTAINER_NAME", "STOP_TIMEOUT_S", "task_definition"]
+__all__ = ["ARCHITECTURES", "CONTAINER_NAME", "STOP_TIMEOUT_S", "task_definition"]
 
 CONTAINER_NAME = "worker"
 STOP_TIMEOUT_S = 120
 """The most that Fargate allows: the worker's grace must fit in."""
 ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
+"""Docker's names -> those of ECS: all that Fargate runs."""
 SMALLEST = {"cpu": "256", "memory": "512"}
 """Each launch sets its function's own size."""
 LOG_BUFFER = "25m"
@@ -22,11 +23,13 @@ def task_definition(
     image: str,
     architecture: str,
     secrets: Mapping[str, str],
+    empty: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the arguments of `RegisterTaskDefinition`.
 
     `deployment` is the JSON of the deployment's parameter; `image` goes by digest; `architecture` is Docker's name;
-    `secrets` gives an environment variable -> the name of the SSM parameter that holds its value.
+    `secrets` gives an environment variable -> the name of the SSM parameter that holds its value; `empty` names the
+    variables whose value is the empty text, which no parameter can hold.
     """
     return {
         "family": f"{deployment['task_family_prefix']}{project_name}",
@@ -47,6 +50,7 @@ def task_definition(
                 "stopTimeout": STOP_TIMEOUT_S,
                 # The worker is not process 1: what user code leaves behind is reaped.
                 "linuxParameters": {"initProcessEnabled": True},
+                "environment": [{"name": name, "value": ""} for name in sorted(empty)],
                 "secrets": [{"name": name, "valueFrom": secrets[name]} for name in sorted(secrets)],
                 "logConfiguration": {
                     "logDriver": "awslogs",

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from multinode_cli.terminal import Terminal, current
 from multinode_cli.watch import Patience
 from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.messages import DeploymentInfo
+
+if TYPE_CHECKING:
+    from multinode_cli.aws_cleanup import AwsCleanup
 
 __all__ = ["undeploy"]
 
@@ -43,7 +47,13 @@ def undeploy(names: tuple[str, ...], project_name: str | None, yes: bool) -> Non
     (name,) = filled(names, project_name=project_name)
     api = connect()
     deployment = api.deployment()
-    project = Lookup(api, arguments_typed()).project(name)
+    cleanup = _aws_cleanup(deployment)
+    try:
+        project = Lookup(api, arguments_typed()).project(name)
+    except UsageFailure:
+        if cleanup is None or not _remove_leftovers(cleanup, name, terminal, yes=yes):
+            raise
+        return
     if project["deletion_request_time"] is None:
         terminal.message(_summary(api, name))
         if not yes:
@@ -54,9 +64,40 @@ def undeploy(names: tuple[str, ...], project_name: str | None, yes: bool) -> Non
         _wait_until_gone(Api(api.connection, retry_for_s=0), name, terminal)
     except KeyboardInterrupt:
         terminal.message(f"\n{name} goes on being deleted. See whether it is gone:\n  multinode list")
+        if cleanup is not None:
+            terminal.message(f"Then remove its images and secrets:\n  multinode undeploy {name}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     _remove_files(api, deployment, name)
+    if cleanup is not None:
+        cleanup.remove(cleanup.leftovers(name))
     terminal.step(f"Project {name} is gone")
+
+
+def _aws_cleanup(deployment: DeploymentInfo) -> "AwsCleanup | None":
+    """Return what removes a project's parts from the AWS account; None where there are none.
+
+    Raises ControlPlaneFailure without the credentials for it, so that nothing is half deleted.
+    """
+    if deployment["backend"] != "ecs":
+        return None
+    from multinode_cli.aws_account import Account
+    from multinode_cli.aws_cleanup import AwsCleanup
+
+    account = Account(deployment.get("region"))
+    return AwsCleanup(account, account.deployment_of(deployment))
+
+
+def _remove_leftovers(cleanup: "AwsCleanup", name: str, terminal: Terminal, *, yes: bool) -> bool:
+    """Remove what deploys of a project that does not exist have left in the account; return whether there was any."""
+    left = cleanup.leftovers(name)
+    if not left:
+        return False
+    terminal.message(f"There is no project {name}, but an interrupted deploy or undeploy of it left {left}.")
+    if not yes:
+        _confirm(name, terminal)
+    cleanup.remove(left)
+    terminal.step(f"What was left of project {name} is gone")
+    return True
 
 
 def _summary(api: Api, name: str) -> str:

@@ -56,6 +56,7 @@ class World:
 
     specs: tuple[FunctionSpec, ...] = (function_spec(),)
     limits: Limits = Limits(hold_retry_s=0)  # noqa: RUF009 - frozen
+    fires_schedules: bool = False
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: FakeClock = field(default_factory=FakeClock)
     ids: FakeIds = field(default_factory=FakeIds)
@@ -64,7 +65,7 @@ class World:
     logs: FakeLogs = field(default_factory=FakeLogs)
 
     def __post_init__(self) -> None:
-        self.context = Context(self.store, self.clock, self.ids, self.limits)
+        self.context = Context(self.store, self.clock, self.ids, self.limits, self.fires_schedules)
         self.reactor = Reactor(
             self.context, self.compute, self.announcer, lambda _, e: f"token-of-{e.execution_id}", lambda: "http://cp"
         )

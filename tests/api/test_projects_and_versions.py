@@ -113,6 +113,7 @@ def test_a_version_is_registered_with_the_defaults_and_read_back() -> None:
                 "prepared_function_details": None,
                 "description": None,
                 "signature": None,
+                "schedule": None,
             }
         ],
         "local_bundle": None,

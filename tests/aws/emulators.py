@@ -1,5 +1,6 @@
 """Where tests find AWS: moto in this process, or DynamoDB Local as one of its own."""
 
+import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import botocore.loaders
 import botocore.session
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
@@ -26,11 +28,16 @@ CREDENTIALS = {
 }
 
 
+# Reading AWS's service models is nearly all of the time that a client takes to make: once is enough for a test run.
+shared_loader = functools.cache(botocore.loaders.create_loader)
+
+
 @contextmanager
 def _environment(**variables: str) -> Iterator[None]:
     """Set the AWS variables, and hide every other one of the developer's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    with patch.dict(os.environ, {**kept, **CREDENTIALS, **variables}, clear=True):
+    environ = patch.dict(os.environ, {**kept, **CREDENTIALS, **variables}, clear=True)
+    with environ, patch("botocore.session.create_loader", shared_loader):
         yield
 
 

@@ -15,12 +15,39 @@ from multinode_control_plane.core.task_exit import worker_of
 from multinode_control_plane.ports import LaunchRequest
 from multinode_protocol.status import InvocationStatus, WorkerStatus
 
-__all__ = ["EXECUTION_ID", "INVOCATION_ID", "NOW", "TASK_ARN", "execution", "invocation", "launch_request"]
+__all__ = [
+    "ENVIRONMENT",
+    "EXECUTION_ID",
+    "INVOCATION_ID",
+    "NOW",
+    "TASK_ARN",
+    "execution",
+    "invocation",
+    "launch_request",
+]
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 INVOCATION_ID = "inv-0192f3a5b6c07a1b8c2d3e4f50617283"
 EXECUTION_ID = "exe-0192f3a5b6c77d8e9f00112233445566"
 TASK_ARN = "arn:aws:ecs:eu-west-1:123456789012:task/multinode-main/4f1d2c3b5a6948d7bfa0c1d2e3f40516"
+
+ENVIRONMENT = {
+    "MULTINODE_DEPLOYMENT": "main",
+    "MULTINODE_TABLE": "multinode-main",
+    "MULTINODE_CLUSTER": "arn:aws:ecs:eu-west-1:123456789012:cluster/multinode-main",
+    "MULTINODE_SUBNETS": "subnet-1,subnet-2",
+    "MULTINODE_SECURITY_GROUPS": "sg-1",
+    "MULTINODE_ASSIGN_PUBLIC_IP": "ENABLED",
+    "MULTINODE_CAPACITY_PROVIDERS": "FARGATE=1,FARGATE_SPOT=3",
+    "MULTINODE_EVENT_BUS": "default",
+    "MULTINODE_LOG_GROUP": "/multinode/main/workers",
+    "MULTINODE_API_KEY_PARAMETER": "/multinode/main/api_key",
+    "MULTINODE_TOKEN_SECRET_PARAMETER": "/multinode/main/token_secret",
+    "MULTINODE_API_URL": "https://api.example",
+    "MULTINODE_RETENTION_DAYS": "30",
+    "MULTINODE_REPOSITORY_URL": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/multinode-main",
+}
+"""What Terraform sets on every Lambda function."""
 
 
 def invocation(**changes: object) -> Invocation:

@@ -45,11 +45,12 @@ def test_a_region_may_be_named(moto: None) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_no_client_waits_for_ever(clients: Clients, name: str) -> None:
     config: Any = getattr(clients, name).meta.config
-    assert config.connect_timeout <= 2
-    assert config.read_timeout <= 15
+    # The API's Lambda has 29 seconds; the store sends a request up to 5 times.
+    tries = 5 if name == "dynamodb" else config.retries["total_max_attempts"]
+    assert tries * (config.connect_timeout + config.read_timeout) < 29
 
 
-@pytest.mark.parametrize(("name", "tries"), [("dynamodb", 1), ("ecs_launches", 1), ("ecs", 5), ("logs", 5)])
+@pytest.mark.parametrize(("name", "tries"), [("dynamodb", 1), ("ecs_launches", 1), ("ecs", 3), ("logs", 3)])
 def test_requests_that_need_their_senders_judgement_are_sent_once(clients: Clients, name: str, tries: int) -> None:
     config: Any = getattr(clients, name).meta.config
     assert config.retries["total_max_attempts"] == tries

@@ -12,12 +12,12 @@ from botocore.stub import ANY, Stubber
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.cloudwatch_logs import CloudWatchLogs
 from multinode_control_plane.core.task_exit import worker_of
-from multinode_control_plane.ports import LogsPage
+from multinode_control_plane.ports import LogsPage, StoreUnavailable
 from tests.aws.samples import EXECUTION_ID, NOW, TASK_ARN, execution
 from tests.fakes import FakeClock
 
 GROUP = "/multinode/main/workers"
-STREAM = "multinode/worker/4f1d2c3b5a6948d7bfa0c1d2e3f40516"
+STREAM = "worker/worker/4f1d2c3b5a6948d7bfa0c1d2e3f40516"
 RUNNING = execution()
 OTHER = execution(worker=worker_of(TASK_ARN + "0"), execution_id="exe-other")
 
@@ -235,6 +235,12 @@ def test_an_offset_that_cloudwatch_has_forgotten_is_refused(logs: CloudWatchLogs
 def test_a_read_that_cloudwatch_refuses_is_an_error(logs: CloudWatchLogs, stub: Stubber, code: str) -> None:
     stub.add_client_error("get_log_events", code)
     with pytest.raises(ClientError, match=code):
+        logs.read(RUNNING, limit=1)
+
+
+def test_a_read_that_stays_throttled_is_for_the_client_to_try_again(logs: CloudWatchLogs, stub: Stubber) -> None:
+    stub.add_client_error("get_log_events", "ThrottlingException", "Rate exceeded")
+    with pytest.raises(StoreUnavailable, match="asked too often"):
         logs.read(RUNNING, limit=1)
 
 

@@ -97,21 +97,21 @@ def test_a_transaction_in_the_way_of_another_is_tried_again(store: DynamoStore, 
 def test_a_transaction_that_stays_in_the_way_is_a_conflict(
     store: DynamoStore, stub: Stubber, pauses: list[float]
 ) -> None:
-    refuse(stub, "TransactionCanceledException", 6, "TransactionConflict", "None")
+    refuse(stub, "TransactionCanceledException", 5, "TransactionConflict", "None")
     with pytest.raises(Conflict, match="busy"):
         store.commit(WRITES)
-    assert len(pauses) == 5
+    assert len(pauses) == 4
 
 
 def test_a_throttled_transaction_is_tried_again_and_then_the_store_is_away(store: DynamoStore, stub: Stubber) -> None:
-    refuse(stub, "ThrottlingException", 6)
+    refuse(stub, "ThrottlingException", 5)
     with pytest.raises(StoreUnavailable, match="ThrottlingException"):
         store.commit(WRITES)
 
 
 def test_a_conflict_after_an_unclear_try_is_not_certain(store: DynamoStore, stub: Stubber) -> None:
     stub.add_client_error("transact_write_items", "InternalServerError", http_status_code=500)
-    refuse(stub, "TransactionInProgressException", 5)
+    refuse(stub, "TransactionInProgressException", 4)
     with pytest.raises(StoreUnavailable):
         store.commit(WRITES)
 

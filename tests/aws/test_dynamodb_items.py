@@ -139,6 +139,7 @@ def test_an_invocation_created_and_deleted_leaves_nothing(moto_store: DynamoStor
     assert clients.dynamodb.scan(TableName=TABLE)["Count"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "character",
     [

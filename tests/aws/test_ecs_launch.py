@@ -245,7 +245,7 @@ def task(arn: str, status: str) -> dict[str, Any]:
 
 
 def test_an_old_token_is_not_sent_again_but_its_task_looked_up(ecs: Ecs) -> None:
-    ended = f"{TASK_ARN}-ended"
+    ended = TASK_ARN[:-4] + "0000"
     expect_lookup(ecs, [TASK_ARN], [ended], [task(ended, "STOPPED"), task(TASK_ARN, "RUNNING")])
     assert ecs.compute.launch(old_request()) == worker_of(TASK_ARN)
 

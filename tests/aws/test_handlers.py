@@ -11,7 +11,7 @@ from multinode_control_plane.core.reports import FinishReport
 from multinode_control_plane.ports import Delete
 from multinode_control_plane.services import invocations
 from multinode_protocol.status import InvocationStatus, Outcome
-from tests.aws.walk import CLUSTER, Walk, walking
+from tests.aws.walk import Walk, walking
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,8 @@ def test_the_api_serves_users_and_workers_over_the_same_adapters(walk: Walk) -> 
     walk.settle()
     status, done = walk.call("GET", f"/invocations/{INV}?wait_s=20&until=finished")
     assert (status, done["status"], done["result"], done["terminated"]) == (200, "SUCCEEDED", "42", True)
-    assert walk.call("PUT", f"{execution}/finish", finished, key=token)[0] == 403
+    # The token has ended with its execution.
+    assert walk.call("POST", functions, {"input": "[[7],{}]"}, key=token)[0] == 403
     status, logs = walk.call("GET", f"/invocations/{INV}/logs")
     assert (status, logs["lines"]) == (200, [])
 
@@ -149,7 +150,7 @@ def test_an_event_that_was_lost_is_made_up_for_by_the_sweep(walk: Walk) -> None:
     walk.finish(INV)
     walk.settle()
     (task,) = walk.tasks()
-    walk.clients.ecs.stop_task(cluster=CLUSTER, task=task["taskArn"], reason="the host went away")
+    walk.ecs.end(task["taskArn"], "InfrastructureHealth", "the host went away", exit_code=137)
     assert walk.get(INV).terminated is False
     counts = walk.sweep()
     assert (counts["failed"], counts["draining"]) == (0, 0)

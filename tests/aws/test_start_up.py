@@ -14,7 +14,7 @@ BASE = "import boto3; boto3.client('dynamodb')"
 HANDLERS = {
     name: f"import multinode_control_plane.handlers.{name}, multinode_control_plane.wiring.aws; "
     "from multinode_control_plane.adapters.aws.clients import Clients; Clients().dynamodb"
-    for name in ("api", "changes", "task_events", "sweep")
+    for name in ("api", "changes", "task_events", "sweep", "trigger")
 }
 
 

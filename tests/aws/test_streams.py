@@ -111,6 +111,7 @@ def test_something_else_under_an_invocations_key_is_an_error() -> None:
         change_of(odd)
 
 
+@pytest.mark.slow
 def test_the_stream_of_the_table_itself_brings_creation_change_and_removal(local_clients: Clients) -> None:
     store = DynamoStore(local_clients, TABLE)
     first, second = step(INVOCATION_ID, "first"), step(INVOCATION_ID, "second")

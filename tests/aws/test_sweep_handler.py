@@ -47,7 +47,7 @@ def swept(monkeypatch: pytest.MonkeyPatch, reports: list[SweepReport]) -> list[b
 
 def test_one_sweep_is_enough_when_nothing_is_being_deleted(swept: list[bool], reports: list[SweepReport]) -> None:
     reports.append(report(next_due=DUE))
-    assert sweep.handler({}, LambdaContext(55_000)) == {
+    counts = {
         "due": 1,
         "settled": 2,
         "orphans": 3,
@@ -55,6 +55,7 @@ def test_one_sweep_is_enough_when_nothing_is_being_deleted(swept: list[bool], re
         "failed": 0,
         "next_due": "2026-11-20T09:00:00+00:00",
     }
+    assert counts.items() <= sweep.handler({}, LambdaContext(55_000)).items()
     assert swept == [True]
 
 

@@ -156,7 +156,7 @@ def test_a_task_of_somebody_else_is_nobodys_execution(name: str) -> None:
 
 def test_the_log_stream_follows_from_the_task() -> None:
     arn = "arn:aws:ecs:eu-west-1:123456789012:task/multinode-main/4f1d2c3b5a6948d7bfa0c1d2e3f40516"
-    assert worker_of(arn) == WorkerDetails("AWS_ECS", arn, "multinode/worker/4f1d2c3b5a6948d7bfa0c1d2e3f40516")
+    assert worker_of(arn) == WorkerDetails("AWS_ECS", arn, "worker/worker/4f1d2c3b5a6948d7bfa0c1d2e3f40516")
 
 
 anything = st.recursive(

@@ -8,25 +8,9 @@ from datetime import timedelta
 import pytest
 
 from multinode_control_plane.adapters.aws.ecs import EcsSettings
-from multinode_control_plane.wiring import aws
 from multinode_control_plane.wiring.aws import SettingIsWrong, Settings
-
-ENVIRONMENT = {
-    "MULTINODE_DEPLOYMENT": "main",
-    "MULTINODE_TABLE": "multinode-main",
-    "MULTINODE_CLUSTER": "arn:aws:ecs:eu-west-1:123456789012:cluster/multinode-main",
-    "MULTINODE_SUBNETS": "subnet-1,subnet-2",
-    "MULTINODE_SECURITY_GROUPS": "sg-1",
-    "MULTINODE_ASSIGN_PUBLIC_IP": "ENABLED",
-    "MULTINODE_CAPACITY_PROVIDERS": "FARGATE=1,FARGATE_SPOT=3",
-    "MULTINODE_EVENT_BUS": "default",
-    "MULTINODE_LOG_GROUP": "/multinode/main/workers",
-    "MULTINODE_API_KEY_PARAMETER": "/multinode/main/api_key",
-    "MULTINODE_TOKEN_SECRET_PARAMETER": "/multinode/main/token_secret",
-    "MULTINODE_API_URL": "https://api.example",
-    "MULTINODE_RETENTION_DAYS": "30",
-    "MULTINODE_REPOSITORY_URL": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/multinode-main",
-}
+from multinode_control_plane.wiring.start_up import at_start
+from tests.aws.samples import ENVIRONMENT
 
 
 def test_the_settings_are_read_from_the_environment() -> None:
@@ -86,7 +70,7 @@ def test_no_public_address_is_given_unless_enabled() -> None:
 def test_what_is_built_at_the_start_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
     built: list[int] = []
-    made = aws.at_start(lambda: built.append(1) or len(built))
+    made = at_start(lambda: built.append(1) or len(built))
     assert built == []
     assert (made(), made(), built) == (1, 1, [1])
 
@@ -94,7 +78,7 @@ def test_what_is_built_at_the_start_is_built_once(monkeypatch: pytest.MonkeyPatc
 def test_on_lambda_it_is_built_before_the_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "multinode-main-changes")
     built: list[int] = []
-    aws.at_start(lambda: built.append(1))
+    at_start(lambda: built.append(1))
     assert built == [1]
 
 

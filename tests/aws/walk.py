@@ -1,4 +1,4 @@
-"""A whole deployment on emulators: the real handlers over DynamoDB Local, and moto for everything else of AWS.
+"""A whole deployment on emulators: the real handlers over DynamoDB Local, a stand-in for ECS, and moto for the rest.
 
 What AWS does between the handlers is done here: records of the stream to `changes`, task events to `task_events`.
 """
@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
-
-import botocore.session
 
 from multinode_control_plane.core.keys import gate_key, invocation_key
 from multinode_control_plane.core.records import (
@@ -30,13 +28,13 @@ from multinode_control_plane.services import executions, invocations
 from multinode_control_plane.wiring import aws
 from multinode_protocol.status import Outcome
 from tests.aws.dynamodb_local import shared_dynamodb_local
+from tests.aws.ecs_fake import CLUSTER, FakeEcs
 from tests.aws.emulators import moto_environment, streams_client
 from tests.aws.table import StreamReader, create_table
 
 __all__ = ["FUNCTION", "Walk", "walking"]
 
-TABLE, CLUSTER, BUS, GROUP = "multinode-walk", "multinode-walk", "walk-events", "/multinode/walk/workers"
-FAMILY = "multinode-walk-shop"
+TABLE, BUS, GROUP = "multinode-walk", "walk-events", "/multinode/walk/workers"
 FUNCTION = FunctionKey("shop", "ver-1", "price")
 API_KEY = "mn_00000001_" + "k" * 43
 SUCCESS = FinishReport(Outcome.SUCCEEDED, final_output="42")
@@ -56,11 +54,12 @@ class Walk:
         self.deployment = aws.deployment()
         self.clients = self.deployment.store._clients
         self.context = self.deployment.context
+        self.ecs = FakeEcs()
         self.announced: list[dict[str, Any]] = []
         self._times = 2 if twice else 1
         create_table(self.clients.dynamodb, TABLE)
         self._reader = StreamReader(streams_client, TABLE)
-        self._make_parameters_and_cluster()
+        self._make_the_rest()
         self.clients.events.meta.events.register_first("provide-client-params.eventbridge.PutEvents", self._announced)
         self.version = Version(
             "shop",
@@ -68,24 +67,16 @@ class Walk:
             datetime.now(UTC),
             "repository@sha256:0",
             (FunctionSpec("price", None, ResourceSpec(0.25, 0.5, 2), ExecutionSpec(max_retries=1, timeout_s=600)),),
-            task_definition=f"{FAMILY}:1",
+            task_definition="multinode-walk-shop:1",
         )
         self.context.store.commit([Put(Project("shop", self.version.created_at), ABSENT), Put(self.version, ABSENT)])
 
-    def _make_parameters_and_cluster(self) -> None:
+    def _make_the_rest(self) -> None:
         self.clients.ssm.put_parameter(Name="/walk/api_key", Value=API_KEY, Type="SecureString")
         self.clients.ssm.put_parameter(Name="/walk/token_secret", Value="s" * 43, Type="SecureString")
         self.clients.events.create_event_bus(Name=BUS)
         self.clients.logs.create_log_group(logGroupName=GROUP)
-        self.clients.ecs.create_cluster(clusterName=CLUSTER)
-        self.clients.ecs.register_task_definition(
-            family=FAMILY,
-            requiresCompatibilities=["FARGATE"],
-            networkMode="awsvpc",
-            cpu="256",
-            memory="512",
-            containerDefinitions=[{"name": "worker", "image": "repository@sha256:0", "memory": 512}],
-        )
+        self.ecs.serve(self.clients.ecs, self.clients.ecs_launches)
 
     def _announced(self, params: Mapping[str, Any], **_: Any) -> None:
         self.announced += [json.loads(entry["Detail"]) for entry in params["Entries"]]
@@ -133,13 +124,7 @@ class Walk:
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return every task that was ever started, as ECS describes it."""
-        arns = [
-            arn
-            for status in ("RUNNING", "STOPPED")
-            for arn in self.clients.ecs.list_tasks(cluster=CLUSTER, desiredStatus=status)["taskArns"]  # type: ignore[arg-type]
-        ]
-        found = self.clients.ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"] if arns else []
-        return [dict(task) for task in found]
+        return [dict(task.detail) for task in self.ecs.tasks.values()]
 
     def task_event(self, execution_id: str, **changes: Any) -> None:
         """Bring the event of an execution's task, through the queue."""
@@ -183,13 +168,12 @@ def walking(*, twice: bool = False) -> Iterator[Walk]:
     """Give a deployment of its own, on empty emulators."""
     local = {f"AWS_ENDPOINT_URL_{service}": shared_dynamodb_local() for service in ("DYNAMODB", "DYNAMODB_STREAMS")}
     with moto_environment(**local):
-        network = botocore.session.get_session().create_client("ec2")
         settings = {
             "MULTINODE_DEPLOYMENT": "walk",
             "MULTINODE_TABLE": TABLE,
-            "MULTINODE_CLUSTER": f"arn:aws:ecs:eu-west-1:123456789012:cluster/{CLUSTER}",
-            "MULTINODE_SUBNETS": network.describe_subnets()["Subnets"][0]["SubnetId"],
-            "MULTINODE_SECURITY_GROUPS": network.describe_security_groups()["SecurityGroups"][0]["GroupId"],
+            "MULTINODE_CLUSTER": CLUSTER,
+            "MULTINODE_SUBNETS": "subnet-1",
+            "MULTINODE_SECURITY_GROUPS": "sg-1",
             "MULTINODE_ASSIGN_PUBLIC_IP": "ENABLED",
             "MULTINODE_CAPACITY_PROVIDERS": "FARGATE=1",
             "MULTINODE_EVENT_BUS": BUS,

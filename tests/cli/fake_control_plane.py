@@ -14,58 +14,10 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from multinode_protocol.failures import FAILURES, ErrorCode
+from tests.cli.records import CREATED, execution_id, function_info, invocation_id, version_id
 
 KEY = "mn_0123abcd_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
-CREATED = 1_700_000_000
 LONGEST_WAIT_S = 2.0
-
-
-def invocation_id(number: int) -> str:
-    """Return the id of the test's invocation `number`; ids of neighbours differ in their last digits only."""
-    return f"inv-{number:032x}"
-
-
-def version_id(number: int) -> str:
-    return f"ver-{number:032x}"
-
-
-def execution_id(number: int) -> str:
-    return f"exe-{number:032x}"
-
-
-def function_info(name: str, signature: list[str] | None = None, **changes: Any) -> dict[str, Any]:
-    return {
-        "function_name": name,
-        "docker_image": "local",
-        "resource_spec": {"virtual_cpus": 0.1, "memory_gbs": 0.25, "max_concurrency": 10},
-        "execution_spec": {"max_retries": 0, "timeout_seconds": 3600},
-        "function_status": "READY",
-        "prepared_function_details": None,
-        "description": f"What {name} does.",
-        "signature": [] if signature is None else signature,
-    } | changes
-
-
-def execution(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "execution_id": execution_id(number),
-        "attempt": number,
-        "worker_status": "RUNNING",
-        "worker_details": {"type": "TEST", "identifier": f"worker-{number}", "logs_identifier": "log"},
-        "termination_signal_time": None,
-        "outcome": None,
-        "output": None,
-        "error_message": None,
-        "creation_time": CREATED,
-        "last_update_time": CREATED,
-        "execution_start_time": CREATED + 1,
-        "execution_finish_time": None,
-        "error_type": None,
-        "error_traceback": None,
-        "creation_time_ms": CREATED * 1000,
-        "execution_start_time_ms": CREATED * 1000 + 1000,
-        "execution_finish_time_ms": None,
-    } | changes
 
 
 class Refusal(Exception):

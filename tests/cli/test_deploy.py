@@ -10,7 +10,8 @@ import pytest
 from multinode_cli.deploy import next_command
 from multinode_protocol.failures import ErrorCode
 from tests.cli.conftest import Multinode, Outcome
-from tests.cli.fake_control_plane import CREATED, FakeControlPlane, Refusal, function_info, version_id
+from tests.cli.fake_control_plane import FakeControlPlane, Refusal
+from tests.cli.records import CREATED, function_info, version_id
 
 MAIN = '''
 from multinode import Multinode

@@ -1,4 +1,4 @@
-"""docs/cli.md: every command, option and JSON field that there is."""
+"""The pages of docs/ name every command and option, and cli.md every JSON field and exit code."""
 
 import re
 from pathlib import Path
@@ -9,11 +9,13 @@ import pytest
 
 from multinode_cli import shapes
 from multinode_cli.main import COMMANDS, LazyGroup, cli
-from tests.cli.fake_control_plane import FakeControlPlane, execution, function_info
+from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.records import execution, function_info
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-OWN_PAGE = {"local"}
-NAMES = [name for section in COMMANDS.values() for name in section if name not in OWN_PAGE]
+DOCS = Path(__file__).parents[2] / "docs"
+DOCUMENT = (DOCS / "cli.md").read_text()
+ALL_PAGES = "\n".join(page.read_text() for page in sorted(DOCS.glob("*.md")))
+NAMES = [name for section in COMMANDS.values() for name in section]
 
 
 def command_of(name: str) -> click.Command:
@@ -24,10 +26,10 @@ def command_of(name: str) -> click.Command:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_and_option_is_documented(name: str):
-    assert re.search(rf"^multinode {name}\b", DOCUMENT, re.MULTILINE), name
+    assert re.search(rf"^(\$ )?multinode {name}\b", ALL_PAGES, re.MULTILINE), f"no page shows how to call {name}"
     options = [option for parameter in command_of(name).params if isinstance(parameter, click.Option)
                for option in parameter.opts if option.startswith("--")]  # fmt: skip
-    assert [option for option in options if option not in DOCUMENT] == []
+    assert [option for option in options if option not in ALL_PAGES] == []
 
 
 def fields_of(value: Any) -> set[str]:
@@ -48,7 +50,7 @@ def test_every_field_of_every_json_object_is_documented():
     fields = (
         fields_of(shapes.invocation_object(invocation))
         | fields_of(shapes.execution_object(attempt))
-        | fields_of(shapes.function_object(function))
+        | fields_of(shapes.described_function(function, None))
         | fields_of(shapes.version_object(version))
         | fields_of(shapes.project_object(project))
         | fields_of(shapes.listing_object(invocation))

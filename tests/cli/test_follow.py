@@ -10,7 +10,8 @@ import pytest
 from multinode_cli import follow as follow_module
 from multinode_cli import watch
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import CREATED, FakeControlPlane, execution, function_info
+from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.records import CREATED, execution, function_info
 
 
 @pytest.fixture

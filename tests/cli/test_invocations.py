@@ -6,15 +6,8 @@ import threading
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import (
-    CREATED,
-    FakeControlPlane,
-    execution,
-    execution_id,
-    function_info,
-    invocation_id,
-    version_id,
-)
+from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.records import CREATED, execution, execution_id, function_info, invocation_id, version_id
 
 
 @pytest.fixture

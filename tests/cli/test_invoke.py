@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.invoke import new_invocation_id
 from multinode_protocol.failures import ErrorCode
+from multinode_protocol.ids import new_invocation_id
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane, Refusal, function_info, invocation_id, version_id
+from tests.cli.fake_control_plane import FakeControlPlane, Refusal
+from tests.cli.records import function_info, invocation_id, version_id
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from multinode_cli import logs
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import CREATED, FakeControlPlane, execution, execution_id, function_info
+from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.records import CREATED, execution, execution_id, function_info
 
 
 @pytest.fixture

@@ -5,14 +5,8 @@ import json
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import (
-    CREATED,
-    FakeControlPlane,
-    execution,
-    function_info,
-    invocation_id,
-    version_id,
-)
+from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.records import CREATED, execution, function_info, invocation_id, version_id
 
 
 @pytest.fixture
@@ -127,6 +121,8 @@ def test_a_version_is_described(multinode: Multinode, tsp: FakeControlPlane):
         "max_retries": 0,
         "max_queue_seconds": None,
         "retry": None,
+        "schedule": None,
+        "next_run_time": None,
     }
     assert "256 MiB" in multinode("describe", "tsp", "--version-id", version_id(1)).out
 

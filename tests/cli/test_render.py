@@ -18,7 +18,8 @@ from multinode_cli.render import (
     table,
 )
 from multinode_cli.terminal import PLAIN, Style
-from tests.cli.fake_control_plane import CREATED, FakeControlPlane, execution, execution_id, function_info
+from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.records import CREATED, execution, execution_id, function_info
 
 COLOURED = Style(colour=True, unicode=True, terminal=True, columns=80)
 

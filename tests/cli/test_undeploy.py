@@ -6,7 +6,8 @@ import pytest
 
 from multinode_cli import undeploy as undeploy_module
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import CREATED, FakeControlPlane, function_info, version_id
+from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.records import CREATED, function_info, version_id
 
 
 @pytest.fixture

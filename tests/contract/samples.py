@@ -21,6 +21,9 @@ from multinode_control_plane.core.records import (
     Record,
     ResourceSpec,
     RetryPolicy,
+    Schedule,
+    ScheduledRun,
+    Schedules,
     Version,
     WorkerDetails,
 )
@@ -35,6 +38,7 @@ __all__ = [
     "open_execution",
     "project",
     "queue_entry",
+    "schedules",
 ]
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -76,6 +80,12 @@ def invocation(number: int = 1, *, due_at: datetime | None = None, function: Fun
         waiting_in=QueueName.QUEUE,
         due_at=due_at,
     )
+
+
+def schedules(name: str = "shop", *, due_at: datetime) -> Schedules:
+    """Return a project's schedules, of which the second function's is due first, at `due_at`."""
+    later = ScheduledRun("report", Schedule("0 9 * * MON-FRI", "Europe/London"), due_at + timedelta(days=1))
+    return Schedules(name, "ver-1", (later, ScheduledRun("tidy", Schedule(every_s=3600), due_at)))
 
 
 def queue_entry(position: str, name: QueueName = QueueName.QUEUE) -> QueueEntry:
@@ -141,6 +151,8 @@ def one_of_each() -> tuple[Record, ...]:
         (
             FunctionSpec("price", "other@sha256:1", _RESOURCES, _SPEC, "Return the price.", ("x", "y=", "*args")),
             FunctionSpec("plain", None, _RESOURCES, ExecutionSpec(max_retries=0, timeout_s=1)),
+            FunctionSpec("report", None, _RESOURCES, _SPEC, schedule=Schedule("0 9 * * MON-FRI", "Europe/London")),
+            FunctionSpec("tidy", None, _RESOURCES, _SPEC, schedule=Schedule(every_s=3600)),
         ),
         LocalBundle("/bundles/1/code", "/env/bin/python", "/secrets/shop/1.json"),
         "arn:task-definition:1",
@@ -154,4 +166,5 @@ def one_of_each() -> tuple[Record, ...]:
         ChildLink("inv-parent", "inv-9999"),
         Gate(FUNCTION, {"exe-1": "inv-9999", "exe-2": "inv-0001"}),
         queue_entry("000000000000001#inv-9999", QueueName.BACKOFF),
+        schedules(due_at=NOW),
     )

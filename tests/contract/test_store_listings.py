@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 
 from multinode_control_plane.core import keys
-from multinode_control_plane.core.keys import ALL, DUE_DELETION, DUE_OPEN, DUE_WAITING, Index, due_sort
-from multinode_control_plane.core.records import FunctionKey, Invocation, Project, Record
+from multinode_control_plane.core.keys import ALL, DUE_DELETION, DUE_OPEN, DUE_SCHEDULE, DUE_WAITING, Index, due_sort
+from multinode_control_plane.core.records import FunctionKey, Invocation, Project, Record, Schedules
 from multinode_control_plane.ports import ABSENT, Delete, Put, Store, Stored
-from tests.contract.samples import FUNCTION, NOW, invocation, one_of_each, open_execution, project
+from tests.contract.samples import FUNCTION, NOW, invocation, one_of_each, open_execution, project, schedules
 from tests.contract.stores import StoreUnderTest
 
 OF_FUNCTION = keys.function_index_value(FUNCTION)
@@ -43,7 +43,10 @@ def pages(
 
 def names(store: Store, index: Index, value: str, **options: object) -> list[str]:
     found = [record for page in pages(store, index, value, limit=2, **options) for record in page]  # type: ignore[arg-type]
-    return [record.project_name if isinstance(record, Project) else record.invocation_id for record in found]  # type: ignore[union-attr]
+    return [
+        record.project_name if isinstance(record, Project | Schedules) else record.invocation_id  # type: ignore[union-attr]
+        for record in found
+    ]
 
 
 def test_an_index_without_entries_gives_an_empty_last_page(store: Store) -> None:
@@ -92,6 +95,16 @@ def test_what_is_due_is_listed_by_time_up_to_an_exclusive_bound(store: Store) ->
     assert names(store, Index.BY_DUE, DUE_WAITING, before=due_sort(NOW_MS + 2)) == ["inv-0002", "inv-0004"]
     assert names(store, Index.BY_DUE, DUE_WAITING, before=due_sort(NOW_MS)) == []
     assert names(store, Index.BY_DUE, DUE_DELETION) == ["b"]
+
+
+def test_a_project_s_schedules_are_listed_by_the_run_that_is_due_first(store: Store) -> None:
+    empty = Schedules("idle", "ver-1")
+    create(store, schedules("late", due_at=NOW + timedelta(seconds=1)), schedules("early", due_at=NOW), empty)
+    assert names(store, Index.BY_DUE, DUE_SCHEDULE) == ["early", "late"]
+    assert names(store, Index.BY_DUE, DUE_SCHEDULE, before=due_sort(NOW_MS + 1)) == ["early"]
+    store.commit([Put(schedules("early", due_at=NOW + timedelta(hours=1)), 1), Put(Schedules("late", "ver-2"), 1)])
+    assert names(store, Index.BY_DUE, DUE_SCHEDULE) == ["early"]
+    assert names(store, Index.BY_DUE, DUE_WAITING) == []
 
 
 def test_a_bound_holds_on_every_page_and_in_both_directions(store: Store) -> None:

@@ -6,7 +6,12 @@ import threading
 import time
 from datetime import UTC, datetime
 
+from multinode_protocol.ids import uuid7
+
 __all__ = ["SystemClock", "SystemIds"]
+
+TICKS_PER_MS = 4096
+"""As many as the 12 bits that a UUIDv7 has room for."""
 
 
 class SystemClock:
@@ -27,19 +32,14 @@ class SystemIds:
         self._last = 0
 
     def new(self, prefix: str) -> str:
-        return f"{prefix}-{self._uuid7():032x}"
+        milliseconds, fraction = divmod(self._ticks(), TICKS_PER_MS)
+        return f"{prefix}-{uuid7(milliseconds, fraction << 62 | secrets.randbits(62))}"
 
     def jitter(self) -> float:
         return random.random()  # noqa: S311 - spreads retries; no secret
 
-    def _uuid7(self) -> int:
-        """Return a UUIDv7 as an integer: RFC 9562, section 5.7, its `rand_a` holding a fraction of the millisecond.
-
-        48 bits of milliseconds and 12 bits of 1/4096 ms, made to grow by at least one step (section 6.2, method 3),
-        then 62 random bits.
-        """
+    def _ticks(self) -> int:
+        """Return the time in 1/4096 ms, made to grow by at least one from call to call (RFC 9562, 6.2, method 3)."""
         with self._lock:
-            ticks = max(time.time_ns() * 4096 // 1_000_000, self._last + 1)
-            self._last = ticks
-        milliseconds, fraction = divmod(ticks, 4096)
-        return (milliseconds << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | secrets.randbits(62)
+            self._last = max(time.time_ns() * TICKS_PER_MS // 1_000_000, self._last + 1)
+            return self._last

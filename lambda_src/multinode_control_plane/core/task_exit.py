@@ -34,7 +34,7 @@ Task = Mapping[str, object]
 
 CONTAINER_NAME = "worker"
 """The worker's container in every task definition of ours."""
-LOG_STREAM_PREFIX = "multinode"
+LOG_STREAM_PREFIX = "worker"
 """`awslogs-stream-prefix` in every task definition of ours."""
 STOP_REASON_PREFIX = "multinode: "
 """Begins the reason of every stop that we ask for: without it a stop was somebody else's."""

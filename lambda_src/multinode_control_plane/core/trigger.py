@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from multinode_control_plane.core.times import whole_ms
+from multinode_protocol.ids import uuid7
 from multinode_protocol.limits import MAX_PAYLOAD_BYTES
 
 __all__ = ["EventIsInvalid", "TriggerRequest", "derived_invocation_id", "trigger_request"]
@@ -69,10 +70,7 @@ def derived_invocation_id(source: str, event_id: str, project_name: str, functio
     """
     name = json.dumps([source, event_id, project_name, function_name])
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10])
-    number = (whole_ms(at) & (1 << 48) - 1) << 80 | digest
-    number = number & ~(0xF << 76) | 0x7 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    return f"inv-{number:032x}"
+    return f"inv-{uuid7(whole_ms(at), digest)}"
 
 
 def _value_at(event: object, path: object, name: str) -> object:

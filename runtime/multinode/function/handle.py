@@ -3,8 +3,6 @@
 import functools
 import inspect
 import math
-import os
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,6 +22,7 @@ from multinode.function.target import LATEST, Target, target_of
 from multinode.invocation import Invocation, Results, await_end, cancel, fetch, hold, value_of
 from multinode.payload import encode_arguments
 from multinode.transport import Transport, shared
+from multinode_protocol.ids import new_invocation_id
 from multinode_protocol.messages import (
     ExecutionSpec,
     FunctionSpec,
@@ -233,7 +232,7 @@ class Function(Generic[P, R]):
     def _start(self, target: Target, transport: Transport, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
         arguments = tuple(args)
         self._check(target, transport, arguments, kwargs)
-        invocation_id = _new_invocation_id()
+        invocation_id = new_invocation_id()
         definition: InvocationDefinition = {
             "input": encode_arguments(arguments, kwargs),
             "invocation_id": invocation_id,
@@ -334,14 +333,6 @@ def _own(target: Target, invocation: Invocation) -> Invocation:
 
 def _transport() -> Transport:
     return shared(connection())
-
-
-def _new_invocation_id() -> str:
-    """Return ``inv-`` and a UUID of version 7 in hex: its first 48 bits are the time in ms (RFC 9562, section 5.7)."""
-    number = (time.time_ns() // 1_000_000 & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
-    number = number & ~(0xF << 76) | 0x7 << 76
-    number = number & ~(0x3 << 62) | 0x2 << 62
-    return f"inv-{number:032x}"
 
 
 def _checked_id(invocation_id: str) -> str:

@@ -1,0 +1,85 @@
+"""Runs the emulator, in its own environment, with what ECS does and it leaves out.
+
+- A launch that is asked for again with the same `clientToken` is the same launch.
+- `cpu` and `memory` of a launch's overrides are the task's.
+- A stop sends SIGTERM, waits for the container's `stopTimeout`, and is answered at once.
+- `initProcessEnabled` gives the container an init process.
+- A parameter of type SecureString comes into the container as it was before its encryption.
+"""
+
+import copy
+import json
+import threading
+
+from ministack.app import main
+from ministack.core.concurrency import spawn_background
+from ministack.core.responses import json_response
+from ministack.services import ecs, ssm
+
+run_task, stop_task = ecs._ACTION_MAP["RunTask"], ecs._ACTION_MAP["StopTask"]
+build_run_kwargs, mark_task_stopped = ecs._build_run_kwargs, ecs._mark_task_stopped
+resolve_parameter_value = ssm.resolve_parameter_value
+
+launches = {}
+launching = threading.Lock()
+
+
+def run_task_once(data):
+    token = data.get("clientToken")
+    with launching:
+        if token in launches:
+            return launches[token]
+        answer = sized(run_task(data), data.get("overrides", {}))
+        if token and answer[0] == 200:
+            launches[token] = answer
+        return answer
+
+
+def sized(answer, overrides):
+    status, headers, body = answer
+    size = {name: overrides[name] for name in ("cpu", "memory") if name in overrides}
+    answered = json.loads(body)
+    for task in answered.get("tasks", []):
+        task.update(size)
+        ecs._tasks[task["taskArn"]].update(size)
+    return status, headers, json.dumps(answered).encode()
+
+
+def stop_task_gracefully(data):
+    task = ecs._resolve_task(data.get("task", ""), ecs._resolve_cluster_name(data.get("cluster", "default")))
+    if not task or task["lastStatus"] != "RUNNING":
+        return stop_task(data)
+    if "_stop_reason" not in task:
+        task["_stop_reason"] = data.get("reason", "Task stopped by user")
+        spawn_background(stop_containers, task)
+    return json_response({"task": {**ecs._sanitize(copy.deepcopy(task)), "desiredStatus": "STOPPED"}})
+
+
+def stop_containers(task):
+    (definition,) = ecs._task_defs[ecs._resolve_td_key(task["taskDefinitionArn"])]["containerDefinitions"]
+    for container_id in task["_docker_ids"]:
+        ecs._get_docker().containers.get(container_id).stop(timeout=definition.get("stopTimeout", 30))
+
+
+def mark_as_asked(task_arn, task, reason, stop_code, exit_code=None):
+    if "_stop_reason" in task:
+        reason, stop_code = task["_stop_reason"], "UserInitiated"
+    return mark_task_stopped(task_arn, task, reason, stop_code, exit_code)
+
+
+def run_kwargs_with_init(definition, *arguments):
+    wanted = (definition.get("linuxParameters") or {}).get("initProcessEnabled", False)
+    return {**build_run_kwargs(definition, *arguments), "init": wanted}
+
+
+def decrypted_parameter_value(name, version=None, decrypt=True):
+    return resolve_parameter_value(name, version=version, decrypt=decrypt)
+
+
+ecs._ACTION_MAP.update(RunTask=run_task_once, StopTask=stop_task_gracefully)
+ecs._build_run_kwargs = run_kwargs_with_init
+ecs._mark_task_stopped = mark_as_asked
+ssm.resolve_parameter_value = decrypted_parameter_value
+
+if __name__ == "__main__":
+    main()

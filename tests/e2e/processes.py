@@ -1,0 +1,80 @@
+"""Programs that the tests start: each writes into a file of its own and is ended by its pid."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+__all__ = ["Process", "free_port", "until"]
+
+T = TypeVar("T")
+STOP_WITHIN_S = 20
+
+
+class Process:
+    """One program that runs until `stop`. It has a session of its own: Ctrl-C on the terminal is not for it."""
+
+    def __init__(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                cwd=folder,
+                start_new_session=True,
+            )
+
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    def until(self, ready: Callable[[], object], *, timeout_s: float = 60) -> None:
+        """Return when `ready` is true. Raises AssertionError with the program's last lines when it ends before that."""
+
+        def ready_or_gone() -> bool:
+            assert self.runs(), f"{self.name} ended with {self._process.returncode}:\n{self.last_lines()}"
+            return bool(ready())
+
+        until(ready_or_gone, f"{self.name} to answer", timeout_s=timeout_s)
+
+    def last_lines(self, count: int = 40) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+    def stop(self) -> None:
+        """End the program, and then what it started and did not end itself."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)  # the session of `start_new_session`
+        except ProcessLookupError:
+            pass
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(value: Callable[[], T], what: str, *, timeout_s: float = 60, every_s: float = 0.2) -> T:
+    """Return the first true value. Raises AssertionError, with the last value, when none comes within `timeout_s`."""
+    give_up_at = time.monotonic() + timeout_s
+    while True:
+        found = value()
+        if found:
+            return found
+        assert time.monotonic() < give_up_at, f"waited {timeout_s} s for {what}; the last was: {found!r}"
+        time.sleep(every_s)

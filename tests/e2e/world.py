@@ -1,0 +1,219 @@
+"""One deployed world for all end-to-end tests: engine, registry, emulator, installation, relay, and a user's terminal."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from tests.e2e.base_image import base_image, trusted_certificates
+from tests.e2e.emulator import CREDENTIALS, Emulator, without_aws
+from tests.e2e.engine import Engine
+from tests.e2e.faults import Launches
+from tests.e2e.front import Front
+from tests.e2e.installation import Installation
+from tests.e2e.processes import Process, free_port, until
+from tests.e2e.registry import EcrImages, Registry
+from tests.e2e.relay import Relay
+from tests.e2e.switchboard import Switchboard
+
+__all__ = ["World", "built"]
+
+ROOT = Path(__file__).parents[2]
+MULTINODE = Path(sys.executable).with_name("multinode")
+FINAL = {"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"}
+Invocation = dict[str, Any]
+
+
+@dataclass
+class World:
+    folder: Path
+    engine: Engine
+    registry: Registry
+    board: Switchboard
+    front: Front
+    launches: Launches
+    installation: Installation
+    base_image: str
+    environment: Mapping[str, str]
+    """Of the user's terminal."""
+    processes: list[Process]
+    relay: Relay = field(init=False)
+
+    # --- AWS ---
+
+    def client(self, service: str) -> Any:
+        """Return a client with the rights of whoever owns the account."""
+        keys = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
+        session = boto3.session.Session(*keys, region_name=CREDENTIALS["AWS_REGION"])
+        make: Any = session.client
+        return make(service, endpoint_url=self.front.url)
+
+    @property
+    def cluster(self) -> str:
+        """ARN of the deployment's cluster."""
+        return self.installation.output("cluster_arn")
+
+    def containers(self, execution: Mapping[str, Any]) -> list[str]:
+        """Return the ids of an execution's containers that run."""
+        return self.engine.containers(execution["worker"]["identifier"])
+
+    # --- a user ---
+
+    def multinode(self, *arguments: str | Path, exit_code: int = 0) -> str:
+        """Return what ``multinode arguments`` wrote to stdout; it must end with `exit_code`."""
+        done = subprocess.run(
+            [MULTINODE, *map(str, arguments)],
+            cwd=self.folder,
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=170,
+            check=False,
+        )
+        told = f"multinode {' '.join(map(str, arguments))}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == exit_code, told
+        return done.stdout
+
+    def json(self, *arguments: str | Path, exit_code: int = 0) -> Any:
+        return json.loads(self.multinode(*arguments, "--json", exit_code=exit_code))
+
+    def deploy(self, folder: Path, project_name: str) -> dict[str, Any]:
+        """Deploy; afterwards the engine has no copy of the image but what it pulls from the registry."""
+        options = ("--project-name", project_name, "--base-image", self.base_image)
+        version: dict[str, Any] = self.json("deploy", folder, *options)
+        pushed = self.engine.run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        self.engine.run("rmi", *[name for name in pushed if name.startswith(f"{self.registry.host}/")])
+        return version
+
+    def start(self, project_name: str, function_name: str, **arguments: object) -> str:
+        """Return the invocation's id."""
+        invocation = self.json("invoke", project_name, function_name, "--args", json.dumps(arguments))
+        return str(invocation["invocation_id"])
+
+    def get(self, invocation_id: str) -> Invocation:
+        found: Invocation = self.json("get", invocation_id)
+        return found
+
+    def ended(self, invocation_id: str, *, timeout_s: float = 120) -> Invocation:
+        """Return the invocation once it has a final status and no container of it is left."""
+
+        def found() -> Invocation | None:
+            invocation = self.get(invocation_id)
+            return invocation if invocation["status"] in FINAL and invocation["terminated"] else None
+
+        return self._until(found, invocation_id, "to end", timeout_s)
+
+    def reached(self, invocation_id: str, status: str, *, timeout_s: float = 120) -> Invocation:
+        def found() -> Invocation | None:
+            invocation = self.get(invocation_id)
+            assert invocation["status"] == status or invocation["status"] not in FINAL, invocation
+            return invocation if invocation["status"] == status else None
+
+        return self._until(found, invocation_id, f"to be {status}", timeout_s)
+
+    def _until(self, found: Any, invocation_id: str, what: str, timeout_s: float) -> Invocation:
+        try:
+            invocation: Invocation = until(found, what, timeout_s=timeout_s, every_s=0.5)
+        except AssertionError as error:
+            raise AssertionError(f"{invocation_id} did not come {what}: {self.get(invocation_id)}") from error
+        return invocation
+
+    def diagnosis(self) -> str:
+        """Return what helps to see why a test failed."""
+        parts = [f"--- {process.name}\n{process.last_lines()}" for process in self.processes]
+        return "\n".join([*parts, "--- containers", self.engine.run("ps", "--all"), "--- Lambda", self._lambda_errors()])
+
+    def _lambda_errors(self) -> str:
+        logs = self.client("logs")
+        lines = []
+        for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
+            for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]:
+                if "ERROR" in event["message"] or "Traceback" in event["message"]:
+                    lines.append(f"{group['logGroupName']}: {event['message'].strip()}")
+        return "\n".join(lines[-40:])
+
+
+@contextmanager
+def built(folder: Path) -> Iterator[World]:
+    """Yield the world, installed; nobody has logged in to it. End all of it afterwards."""
+    with ExitStack() as stack:
+        engine = Engine()
+        host = engine.bridge_address()
+        certificate = _certificate(folder, host)
+        registry = Registry(folder / "registry")
+        stack.callback(registry.process.stop)
+        board = Switchboard(host)
+        stack.callback(board.stop)
+        emulator_port = free_port()
+        front = Front(emulator_port, api_host=host, certificate=certificate, registry_host=registry.host)
+        stack.callback(front.stop)
+        launches = _intercept(front, registry)
+        variables = {
+            "AWS_ENDPOINT_URL_ECS": front.url,
+            "DOCKER_CONFIG": str(registry.engine_configuration(folder / "docker")),
+        }
+        emulator = Emulator(folder / "emulator", emulator_port, variables)
+        stack.callback(emulator.process.stop)
+        account = {**CREDENTIALS, "AWS_ENDPOINT_URL": front.url}
+        with ThreadPoolExecutor() as pool:
+            image = pool.submit(base_image, engine, certificate)
+            installation = Installation(folder / "terraform", account)
+            installation.apply()
+        world = World(
+            folder=folder,
+            engine=engine,
+            registry=registry,
+            board=board,
+            front=front,
+            launches=launches,
+            installation=installation,
+            base_image=image.result(),
+            environment=_terminal(folder, account, certificate),
+            processes=[registry.process, emulator.process],
+        )
+        world.relay = Relay(world.client, world.cluster)
+        stack.callback(world.relay.stop)
+        yield world
+
+
+def _certificate(folder: Path, host: str) -> Path:
+    """Return a certificate for the address `host`; its key lies beside it."""
+    certificate = folder / "api.crt"
+    files = ("-out", certificate, "-keyout", certificate.with_suffix(".key"))
+    subject = ("-subj", "/CN=multinode-e2e", "-addext", f"subjectAltName=IP:{host}")
+    command = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files)
+    subprocess.run(command, capture_output=True, check=True)
+    return certificate
+
+
+def _intercept(front: Front, registry: Registry) -> Launches:
+    launches, images = Launches(), EcrImages(registry)
+    front.interceptors.update(
+        {
+            "ecs:RunTask": launches.run_task,
+            "ecr:DescribeImages": images.describe,
+            "ecr:ListImages": images.list,
+            "ecr:BatchDeleteImage": images.delete,
+        }
+    )
+    return launches
+
+
+def _terminal(folder: Path, account: Mapping[str, str], certificate: Path) -> dict[str, str]:
+    """Return the environment of a user who has AWS credentials, and trusts the API's certificate."""
+    bundle = folder / "trusted.pem"
+    bundle.write_text(trusted_certificates(certificate))
+    return {
+        **without_aws(os.environ),
+        **account,
+        "MULTINODE_CONFIG_DIR": str(folder / "config"),
+        "SSL_CERT_FILE": str(bundle),
+    }
