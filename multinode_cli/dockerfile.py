@@ -45,7 +45,7 @@ def default_base_image() -> str:
 
 def read_recipe(code_dir: Path, *, base_image: str | None, has_requirements: bool) -> Recipe:
     """Return the recipe of the project in `code_dir`. Raises UsageFailure for a name or line that cannot be used."""
-    image = base_image or default_base_image()
+    image = default_base_image() if base_image is None else base_image
     if not _IMAGE.fullmatch(image):
         raise UsageFailure(
             f"--base-image: {one_line(image, 80)!r} is not the name of an image, such as python:3.11-slim"
@@ -79,7 +79,7 @@ def _fragment(path: Path) -> str:
     text = "\n".join(lines).strip()
     if len(text) > MAX_FRAGMENT_CHARS:
         raise UsageFailure(
-            f"{FRAGMENT_FILE} has {len(text)} characters; at most {MAX_FRAGMENT_CHARS} are allowed. Build a base image "
+            f"{FRAGMENT_FILE} has {len(text):,} characters; at most {MAX_FRAGMENT_CHARS:,} are allowed. Build a base image "
             "of your own and name it with --base-image"
         )
     return text

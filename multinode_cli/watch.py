@@ -27,8 +27,8 @@ WAIT_S = 20
 PATIENCE_S = 180.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
-HASTY_S = 0.2
-"""An answer without news that comes sooner was not waited for: the next question is put off."""
+LONGEST_ROUND_S = 3.0
+ROUND_GROWTH = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,29 @@ class Patience:
                 self._terminal.message("The control plane answers again")
 
 
+class Rounds:
+    """Keeps questions that bring no news apart, further and further: not every server holds its answers back."""
+
+    def __init__(self, sleep: Callable[[float], object], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._least_s = FIRST_PAUSE_S
+        self._began = 0.0
+
+    def begin(self) -> None:
+        self._began = self._monotonic()
+
+    def end(self, *, news: bool) -> None:
+        """Return at once after news; else not before the round has taken as long as it should."""
+        if news:
+            self._least_s = FIRST_PAUSE_S
+            return
+        early_s = self._least_s - (self._monotonic() - self._began)
+        if early_s > 0:
+            self._sleep(early_s)
+        self._least_s = min(self._least_s * ROUND_GROWTH, LONGEST_ROUND_S)
+
+
 class Watch:
     """What happens to some invocations, as a queue of events."""
 
@@ -143,8 +166,9 @@ class Watch:
 
         def ask() -> None:
             revision: str | None = None
+            rounds = Rounds(self._sleep)
             while True:
-                asked_at = time.monotonic()
+                rounds.begin()
                 invocation = self._patience.call(
                     self._api.invocation,
                     invocation_id,
@@ -158,7 +182,7 @@ class Watch:
                     self._events.put(Changed(invocation))
                 if is_final(invocation):
                     return
-                self._pace(asked_at, news=news)
+                rounds.end(news=news)
 
         self._begin(ask, f"watch {invocation_id}")
 
@@ -174,8 +198,9 @@ class Watch:
 
         def ask() -> None:
             following = offset
+            rounds = Rounds(self._sleep)
             while True:
-                asked_at = time.monotonic()
+                rounds.begin()
                 page = self._patience.call(
                     self._api.logs,
                     invocation_id,
@@ -190,13 +215,9 @@ class Watch:
                 if page["complete"]:
                     self._events.put(LogsEnded())
                     return
-                self._pace(asked_at, news=bool(page["lines"]))
+                rounds.end(news=bool(page["lines"]))
 
         self._begin(ask, f"logs of {invocation_id}")
-
-    def _pace(self, asked_at: float, *, news: bool) -> None:
-        if not news and time.monotonic() - asked_at < HASTY_S:
-            self._sleep(FIRST_PAUSE_S)
 
     def _begin(self, ask: Callable[[], None], name: str) -> None:
         def run() -> None:

@@ -128,7 +128,7 @@ def test_a_success_after_the_cancel_stands_and_the_worker_learns_why_it_was_told
 def test_a_worker_that_is_stopped_for_its_time_reads_so() -> None:
     api = Api().deploy()
     invocation_id = api.running()
-    api.world.advance(700)
+    api.world.advance(800)  # the time-out of 600 s, the grace of 120 s and more
     api.world.sweep()
     assert api.get(api.execution_path(invocation_id)).body["stop_reason"] == "TIMED_OUT"
 

@@ -50,10 +50,11 @@ def spec(name: str, *, max_concurrency: int = 10, **execution: object) -> Json:
 
 @dataclass
 class LocalServer:
-    """`environ` is added to the server's environment."""
+    """`environ` is added to the server's environment; `program` is how the interpreter finds the server."""
 
     data_dir: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = ("-m", "multinode_control_plane.local_server")
     port: int = 0
     url: str = ""
     api_key: str = ""
@@ -66,7 +67,7 @@ class LocalServer:
     def start(self) -> None:
         """Start it and wait until it answers; from the second time on, on the port of the first."""
         read_end, write_end = os.pipe()
-        command = [sys.executable, "-m", "multinode_control_plane.local_server", "--quiet"]
+        command = [sys.executable, *self.program, "--quiet"]
         options = ["--data-dir", str(self.data_dir), "--port", str(self.port), "--ready-fd", str(write_end)]
         self.process = subprocess.Popen(
             command + options,

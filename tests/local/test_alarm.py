@@ -11,7 +11,7 @@ from multinode_control_plane.adapters.local.alarm import Alarm
 from multinode_control_plane.adapters.system import SystemClock
 from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.ports import ABSENT, Check, Delete, Put
-from tests.contract.samples import invocation, project
+from tests.contract.samples import invocation, project, schedules
 
 Eventually = Callable[[Callable[[], object]], None]
 NEVER_S = 3600.0
@@ -80,6 +80,15 @@ def test_a_project_that_is_to_be_deleted_rings_at_once(eventually: Eventually) -
     with ringing(sweeps) as alarm:
         eventually(lambda: len(sweeps.calls) == 1)
         alarm.committed([Put(project(deletion_requested_at=datetime.now(UTC)), 1)])
+        eventually(lambda: len(sweeps.calls) == 2)
+    assert sweeps.calls == [True, False]
+
+
+def test_a_schedule_rings_when_it_is_due(eventually: Eventually) -> None:
+    sweeps = Sweeps(far())
+    with ringing(sweeps) as alarm:
+        eventually(lambda: len(sweeps.calls) == 1)
+        alarm.committed([Put(schedules(due_at=soon()), 1)])
         eventually(lambda: len(sweeps.calls) == 2)
     assert sweeps.calls == [True, False]
 

@@ -36,6 +36,7 @@ from tests.simulation.simulated_ports import (
 
 __all__ = ["SimulatedWorld"]
 
+LONGEST_REQUEST_S = 30.0
 FEED_TRIES = 3
 """After so many failures a change goes to the dead letters: the sweep must make up for it."""
 
@@ -53,7 +54,12 @@ class SimulatedWorld:
         self.store = SimulatedStore(scheduler, self._committed)
         self.compute = SimulatedCompute(scheduler, self._launched)
         self.compute.on_exit = self._exited
-        limits = Limits(max_failed_launches=rng.choice((3, 8)), hold_retry_s=rng.choice((0.0, 20.0)))
+        limits = Limits(
+            max_refused_launches=rng.choice((3, 60)),
+            max_lost_containers=rng.choice((3, 8)),
+            hold_retry_s=rng.choice((0.0, 20.0)),
+            longest_request_s=rng.choice((None, LONGEST_REQUEST_S)),
+        )
         self.context = Context(self.store, SimulatedClock(scheduler), FakeIds(), limits)
         self.reactor = Reactor(
             self.context, self.compute, SimulatedAnnouncer(scheduler), lambda _, e: e.execution_id, lambda: "http://cp"

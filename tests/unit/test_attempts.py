@@ -190,7 +190,7 @@ def test_a_refused_launch_is_made_again_with_a_new_token_and_is_no_attempt() -> 
 
 
 def test_launches_that_are_refused_for_ever_end_as_a_failure_with_the_platforms_reason() -> None:
-    world = World(limits=Limits(max_failed_launches=3))
+    world = World(limits=Limits(max_refused_launches=3))
     world.compute.refusals = [LaunchRefused("no capacity")] * 3
     created = world.create()
     world.react()

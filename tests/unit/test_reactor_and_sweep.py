@@ -12,6 +12,7 @@ from multinode_control_plane.core.keys import Index, invocation_key, project_key
 from multinode_control_plane.core.records import Invocation, Project, QueueName, RetryPolicy, WorkerDetails
 from multinode_control_plane.ports import Change, Conflict, ContainerState, ExitKind, Page, Put
 from multinode_control_plane.services import executions, task_events
+from multinode_control_plane.services.context import Limits
 from multinode_control_plane.services.drain import drain
 from multinode_control_plane.services.reactor import react
 from multinode_protocol.status import InvocationStatus, WorkerStatus
@@ -418,7 +419,7 @@ def test_an_index_may_propose_what_is_no_invocation_or_no_more_there() -> None:
     project = world.store.get(project_key("p"))
     del world.store.items[f"INV#{created}", "INVOCATION"]
     world.store.list = lambda *args, **options: Page([stale, project], None)  # type: ignore[method-assign]
-    world.compute.running = lambda: []  # type: ignore[method-assign]
+    world.compute.running = list  # type: ignore[method-assign]
     report = world.sweep(reconcile=True)
     assert (report.due, report.settled) == (0, 0)
 
@@ -472,3 +473,27 @@ def test_an_event_for_an_invocation_of_another_kind_of_trouble_is_raised() -> No
         task_events.container_ended(
             world.context, created, world.execution_id(created), ContainerExit(ExitKind.EXITED, "exited", 0)
         )
+
+
+def test_where_requests_have_a_longest_life_a_deletion_waits_for_them_and_starts_do_not_contend() -> None:
+    world = World(limits=Limits(hold_retry_s=0, longest_request_s=30))
+    commit = world.store.commit
+    late: list[str] = []
+
+    def delete_meanwhile(writes):  # type: ignore[no-untyped-def]
+        world.store.commit = commit  # type: ignore[method-assign]
+        delete_project(world)
+        world.sweep()
+        commit(writes)  # the start had read the project before
+
+    world.store.commit = delete_meanwhile  # type: ignore[method-assign]
+    late.append(world.create())
+    world.advance(29)
+    world.sweep()
+    assert world.get(late[0]).status is InvocationStatus.CANCELLED
+    world.advance(2)
+    for execution in world.compute.containers:
+        world.compute.end(execution)
+    world.sweep(reconcile=True)
+    world.sweep()
+    assert world.store.items == {}

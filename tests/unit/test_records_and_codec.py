@@ -81,7 +81,7 @@ def test_transitions_that_do_not_apply_return_the_very_same_object() -> None:
     assert lifecycle.cascade_done(running, now) is running
     assert endings.due(running, now) is running
     older = replace(execution, launch_attempt=7)
-    refused = lifecycle.launch_refused(running, older, "no", permanent=True, max_failed_launches=1, jitter=0, now=now)
+    refused = lifecycle.launch_refused(running, older, "no", permanent=True, max_refused_launches=1, jitter=0, now=now)
     assert refused is running
 
 
@@ -117,7 +117,7 @@ def test_a_failure_reported_while_being_cancelled_and_a_lost_container_end_cance
         ContainerExit(ExitKind.EXITED, "exited", 0),
         worker=None,
         task_version=0,
-        max_failed_launches=3,
+        max_lost_containers=3,
         hold_s=0,
         jitter=0,
         now=world.clock.now(),

@@ -1,10 +1,13 @@
 """Functions that run by their schedules: each time once, whatever is repeated, missed, deployed or deleted."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import input_key, invocation_key, project_key, schedules_key
@@ -14,7 +17,7 @@ from multinode_control_plane.ports import StoreUnavailable, Write
 from multinode_control_plane.services import invocations, projects, schedules
 from multinode_control_plane.services.drain import drain
 from multinode_protocol.failures import ErrorCode
-from multinode_protocol.schedules import NoTimezoneData
+from multinode_protocol.schedules import NoTimezoneData, latest_run, next_run
 from tests.fakes import FakeClock, MemoryStore
 from tests.world import World, function_spec
 
@@ -224,6 +227,50 @@ def test_an_id_that_somebody_else_has_used_does_not_stop_the_schedule(caplog: py
     world.sweep()
     assert record(world).due_at == at("01-10 10:00")
     assert f"{started.invocation_id} was started by somebody else" in caplog.text
+
+
+QUARTERLY = Schedule("*/15 * * * *", "Europe/London")
+VARIANTS = (HOURLY, QUARTERLY, None)
+STEPS = st.one_of(
+    st.tuples(st.just("pass"), st.integers(1, 7200)),
+    st.tuples(st.just("sweep"), st.just(0)),
+    st.tuples(st.sampled_from(["die before", "die after"]), st.integers(0, 1)),
+    st.tuples(st.just("deploy"), st.integers(0, len(VARIANTS) - 1)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=25))
+def test_whatever_happens_each_time_fires_once_and_the_latest_one_does(steps: list[tuple[str, int]]) -> None:
+    # The night in which London's clocks go back.
+    world = new_world("10-24 22:10")
+    assert isinstance(world.store, FaultyStore)
+    schedule: Schedule | None = None
+    since = world.clock.now()
+    for step, number in steps:
+        if step == "pass":
+            world.advance(number)
+        elif step == "deploy":
+            if VARIANTS[number] != schedule:
+                schedule, since = VARIANTS[number], world.clock.now()
+            deploy(world, scheduled("tidy", schedule))
+        else:
+            doomed = [lambda: None] * number + [fail]
+            world.store.before, world.store.after = (doomed, []) if step == "die before" else ([], doomed)
+            if step == "sweep":
+                world.store.before, world.store.after = [], []
+            with contextlib.suppress(Interrupted):
+                schedules.fire_due(world.context, "shop")
+            world.store.before, world.store.after = [], []
+    schedules.fire_due(world.context, "shop")
+    now = world.clock.now()
+    times = [int(i.invocation_id[4:16], 16) for i in world.store.records(Invocation)]
+    assert len(set(times)) == len(times)
+    latest = None if schedule is None else latest_run(schedule, now)
+    if latest is not None and latest > since:
+        assert latest.timestamp() * 1000 in times
+    if schedule is not None:
+        assert record(world).due_at == next_run(schedule, now)
 
 
 # --- deploys and deletions --------------------------------------------------------------------------------------------

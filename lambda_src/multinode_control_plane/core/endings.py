@@ -75,7 +75,7 @@ def container_ended(
     *,
     worker: WorkerDetails | None,
     task_version: int,
-    max_failed_launches: int,
+    max_lost_containers: int,
     hold_s: float,
     jitter: float,
     now: datetime,
@@ -97,12 +97,14 @@ def container_ended(
     }
     if execution.started_at is None:
         counted = replace(
-            invocation, failed_launches=invocation.failed_launches + 1, last_failure=short(_exit_text(exit))
+            invocation,
+            failed_launches=invocation.failed_launches + 1,
+            lost_containers=invocation.lost_containers + 1,
+            last_failure=short(_exit_text(exit)),
         )
         return fail_launch(
             update_current(counted if not invocation.status.finished else invocation, now, **gone),
-            permanent=exit.permanent,
-            max_failed_launches=max_failed_launches,
+            exhausted=exit.permanent or counted.lost_containers >= max_lost_containers,
             jitter=jitter,
             now=now,
         )

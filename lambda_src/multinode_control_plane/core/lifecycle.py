@@ -118,7 +118,7 @@ def launch_refused(
     reason: str,
     *,
     permanent: bool,
-    max_failed_launches: int,
+    max_refused_launches: int,
     jitter: float,
     now: datetime,
 ) -> Invocation:
@@ -136,28 +136,26 @@ def launch_refused(
     ):
         return invocation
     invocation = replace(invocation, failed_launches=invocation.failed_launches + 1, last_failure=short(reason))
-    exhausted = permanent or invocation.failed_launches >= max_failed_launches
+    exhausted = permanent or invocation.failed_launches >= max_refused_launches
     if exhausted or current.termination_signal_at is not None or invocation.status.finished:
         gone = update_current(invocation, now, worker_status=WorkerStatus.TERMINATED, terminated_at=now)
-        return fail_launch(gone, permanent=exhausted, max_failed_launches=max_failed_launches, jitter=jitter, now=now)
+        return fail_launch(gone, exhausted=exhausted, jitter=jitter, now=now)
     delay_s = delay_after_failed_launch(invocation.failed_launches, jitter)
     return update_current(
         invocation, now, launch_attempt=current.launch_attempt + 1, launch_after=now + seconds(delay_s)
     )
 
 
-def fail_launch(
-    invocation: Invocation, *, permanent: bool, max_failed_launches: int, jitter: float, now: datetime
-) -> Invocation:
+def fail_launch(invocation: Invocation, *, exhausted: bool, jitter: float, now: datetime) -> Invocation:
     """Return what follows when an execution has gone before its code started: a new launch, or the end.
 
-    `invocation.failed_launches` and `last_failure` tell of it already.
+    `invocation.failed_launches` and `last_failure` tell of it already. `exhausted`: another try cannot or may not be.
     """
     if invocation.status.finished:
         return settle(invocation, now)
     if invocation.cancellation_requested_at is not None:
         return end_with(invocation, InvocationStatus.CANCELLED, now)
-    if permanent or invocation.failed_launches >= max_failed_launches:
+    if exhausted:
         return end_with(invocation, InvocationStatus.FAILED, now)
     delay_s = delay_after_failed_launch(invocation.failed_launches, jitter)
     return queue_again(invocation, now + seconds(delay_s), hold_s=0, now=now)

@@ -236,6 +236,9 @@ class Invocation:
     cancellation_requested_at: datetime | None = None
     cancellation_cause: str | None = None
     failed_launches: int = 0
+    """Launches that the platform refused, and containers that ended before the code started."""
+    lost_containers: int = 0
+    """The latter alone."""
     last_failure: str | None = None
     has_children: bool = False
     cascade_pending: bool = False

@@ -24,7 +24,12 @@ class Limits:
     """Caps of one deployment: what protects the bill and the machine from a runaway program."""
 
     max_depth: int = 20
-    max_failed_launches: int = 8
+    max_refused_launches: int = 60
+    """No container was started: no capacity, throttling. With the backoff of `core.retry` that is about two hours."""
+    max_lost_containers: int = 8
+    """A container was started and ended before its code did."""
+    longest_request_s: float | None = None
+    """How long a handler may live, where the platform sees to that; None: for ever. See `invocations.create`."""
     hold_retry_s: float = 20.0
     """A retry's delay up to this long is waited by its worker, so that it overlaps the container's start-up."""
 

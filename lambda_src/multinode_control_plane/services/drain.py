@@ -5,6 +5,7 @@ call goes on. What is open is read from gates and queues, strongly consistent, n
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from multinode_control_plane.core.endings import cancel as cancelled
 from multinode_control_plane.core.keys import (
@@ -22,7 +23,7 @@ from multinode_control_plane.core.keys import (
     queue_prefix,
     versions_prefix,
 )
-from multinode_control_plane.core.records import ChildLink, FunctionKey, Invocation, Output, Record, Version
+from multinode_control_plane.core.records import ChildLink, FunctionKey, Invocation, Output, Record, Version, seconds
 from multinode_control_plane.ports import Compute, Delete, Logs, Stored, Write
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
@@ -45,7 +46,8 @@ def drain(context: Context, compute: Compute, logs: Logs, project_name: str) -> 
         return False
     versions = context.store.query(versions_prefix(project_name))
     keys = [key for version in versions for key in _function_keys(version.record)]
-    if not _all_ended(context, keys):
+    requests_under_way = _requests_may_be_under_way(context, project.record.deletion_requested_at)
+    if not _all_ended(context, keys) or requests_under_way:
         return False
     budget = MOST_PER_CALL
     for key in keys:
@@ -58,6 +60,12 @@ def drain(context: Context, compute: Compute, logs: Logs, project_name: str) -> 
     _remove(context, versions)
     _remove(context, [project])
     return True
+
+
+def _requests_may_be_under_way(context: Context, deletion_requested_at: datetime) -> bool:
+    """Return True while a request that read the project before its deletion was asked for may still commit."""
+    longest_s = context.limits.longest_request_s
+    return longest_s is not None and context.clock.now() <= deletion_requested_at + seconds(longest_s)
 
 
 def _function_keys(version: Version) -> list[FunctionKey]:

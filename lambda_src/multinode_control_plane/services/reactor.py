@@ -163,7 +163,7 @@ def _refuse(reactor: Reactor, invocation: Invocation, execution: Execution, refu
             execution,
             refusal.reason,
             permanent=refusal.permanent,
-            max_failed_launches=context.limits.max_failed_launches,
+            max_refused_launches=context.limits.max_refused_launches,
             jitter=jitter,
             now=now,
         )

@@ -33,7 +33,7 @@ def container_ended(
             exit,
             worker=worker,
             task_version=task_version,
-            max_failed_launches=context.limits.max_failed_launches,
+            max_lost_containers=context.limits.max_lost_containers,
             hold_s=context.limits.hold_retry_s,
             jitter=jitter,
             now=now,

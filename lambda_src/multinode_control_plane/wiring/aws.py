@@ -22,7 +22,7 @@ from multinode_control_plane.core.tokens import TokenScope, sign
 from multinode_control_plane.core.trigger import trigger_request
 from multinode_control_plane.ports import Change, Keychain, Logs, Waiter
 from multinode_control_plane.services import task_events, triggers
-from multinode_control_plane.services.context import Context
+from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import SweepReport, sweep
 from multinode_protocol.messages import DeploymentInfo
@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 API_VERSION = 1
+LONGEST_REQUEST_S = 60.0
+"""Twice what API Gateway lets a request take, and more than any handler's own time-out that creates invocations."""
 SHORTEST_RETENTION_DAYS = 1
 
 
@@ -135,7 +137,7 @@ class AwsDeployment:
         self.settings = settings
         clock = SystemClock()
         self.store = DynamoStore(clients, settings.table, retention=settings.retention)
-        self.context = Context(self.store, clock, SystemIds())
+        self.context = Context(self.store, clock, SystemIds(), Limits(longest_request_s=LONGEST_REQUEST_S))
         self.compute = EcsCompute(clients, settings.ecs, clock)
         self.logs = CloudWatchLogs(clients, settings.log_group, clock)
         self.announcer = EventBridgeAnnouncer(clients, settings.event_bus, settings.deployment)

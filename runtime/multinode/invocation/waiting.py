@@ -17,6 +17,9 @@ PATIENCE_S = 900.0
 """How long a wait goes on while the control plane is away: a restart, an upgrade, a laptop between two networks."""
 LEAST_ROUND_S = 0.5
 """An unfinished invocation is not asked for again sooner, even if the server does not hold its answers."""
+LONGEST_ROUND_S = 3.0
+"""What that grows to: on AWS a request that waits is paid for, so answers come at once and are asked for less often."""
+ROUND_GROWTH = 1.3
 
 
 def fetch(
@@ -57,18 +60,19 @@ def hold(
     invocation_id: str,
     wait_s: int,
     *,
+    least_s: float = LEAST_ROUND_S,
     patience_s: float = PATIENCE_S,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Invocation:
     """Return the invocation once it is finished, or as it stands after about `wait_s` seconds.
 
-    Never sooner than after `LEAST_ROUND_S` for an unfinished one, so that it may be called in a loop. `patience_s`: how
-    long it goes on while the control plane is away.
+    Never sooner than after `least_s` for an unfinished one, so that it may be called in a loop. `patience_s`: how long
+    it goes on while the control plane is away.
     """
     began = monotonic()
     invocation = fetch(transport, invocation_id, wait_s=wait_s, retry_for_s=patience_s)
-    early_s = min(LEAST_ROUND_S, wait_s) - (monotonic() - began)
+    early_s = min(least_s, wait_s) - (monotonic() - began)
     if not invocation.status.finished and early_s > 0:
         sleep(early_s)
     return invocation
@@ -88,6 +92,7 @@ def await_end(
     ControlPlaneUnreachableError.
     """
     give_up_at = float("inf") if timeout_s is None else monotonic() + timeout_s
+    round_s = LEAST_ROUND_S
     while True:
         left_s = max(0.0, give_up_at - monotonic())
         try:
@@ -95,6 +100,7 @@ def await_end(
                 transport,
                 invocation_id,
                 int(min(MAX_WAIT_S, left_s)),
+                least_s=round_s,
                 patience_s=min(PATIENCE_S, left_s),
                 monotonic=monotonic,
                 sleep=sleep,
@@ -107,6 +113,7 @@ def await_end(
             ) from error
         if invocation.status.finished:
             return invocation
+        round_s = min(round_s * ROUND_GROWTH, LONGEST_ROUND_S)
         left_s = give_up_at - monotonic()
         if left_s <= 0:
             raise WaitTimedOutError(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from multinode import Multinode
+from multinode import Every, Multinode
 from multinode.errors import InvocationCancelledError
 
 mn = Multinode()
@@ -35,6 +35,11 @@ def note(path: str, name: str, seconds: float) -> str:
     time.sleep(seconds)
     append(path, f"end {name}")
     return name
+
+
+@mn.function(schedule=Every(minutes=1))
+def tick() -> None:
+    append(os.environ["TICKS"], os.environ["MULTINODE_INVOCATION_ID"])
 
 
 @mn.function(max_concurrency=2)
