@@ -168,7 +168,7 @@ def test_the_id_is_a_uuid_of_version_7_with_the_event_s_time() -> None:
 
 
 def test_the_id_never_changes_from_one_release_to_the_next() -> None:
-    # The SHA-256 of ["a", "b", "c", "d"] begins with c6cce423a05e82c09a6c, 80 bits. Its upper 18 bits are 31b33, of which
+    # The SHA-256 of ["a", "b", "c", "d"] begins with c6cce423a05e82c09a6c, 80 bits. Its upper 18 are 31b33, of which
     # 12 follow the version, 7; its lower 62 follow the variant, binary 10, so that e (1110) becomes a.
     assert derived_invocation_id("a", "b", "c", "d", at=AT) == "inv-01a1f82f2268" + "7b33" + "a423a05e82c09a6c"
 
