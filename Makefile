@@ -10,6 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONTROL_PLANE := lambda_src/multinode_control_plane
 TESTS ?= tests
+JOBS ?= 4
 SEEDS ?= 1000
 
 # Targets that belong to one part of the product are defined beside it.
@@ -57,7 +58,7 @@ check: $(VENV)/.developer check-terraform  ## format, lint, types, import rules,
 	@for example in examples/*/; do \
 	  MYPYPATH=runtime:$$example $(BIN)/mypy --strict --config-file= --cache-dir=.mypy_cache/$$example $$example*.py; done
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not slow and not network" $(TESTS)
+	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not network" $(TESTS)
 
 .PHONY: check-terraform
 check-terraform:
@@ -70,7 +71,7 @@ endif
 .PHONY: test
 test: $(VENV)/.developer  ## all tests with coverage; what this machine lacks is skipped with the reason
 	@rm -f .coverage .coverage.*
-	$(BIN)/pytest --cov --cov-config=pyproject.toml --cov-report= $(TESTS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --cov --cov-config=pyproject.toml --cov-report= $(TESTS)
 
 .PHONY: coverage
 coverage: $(VENV)/.developer  ## after `make test`: branch coverage of core, services and handlers is at least 95%

@@ -1,4 +1,4 @@
-"""① Removing what deploys to AWS made: images, task definitions, secrets. (The rest is the control plane's.)"""
+"""① Removing what deploys to AWS made: schedules, images, task definitions, secrets. The control plane has the rest."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from multinode_cli.aws_account import Account, Deployment, aws_errors
 from multinode_cli.failures import ControlPlaneFailure
+from multinode_cli.schedules import Scheduler, delete_schedules, schedule_names
 
 __all__ = ["AwsCleanup", "Leftovers"]
 
@@ -17,21 +18,23 @@ ALREADY_GONE = {"ImageNotFound"}
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What there is of a project, or of all projects: tags of images, ARNs of task definitions, names of parameters."""
+    """What there is of a project, or of all projects: tags of images, ARNs of task definitions, names of the others."""
 
     images: list[str]
     active: list[str]
     inactive: list[str]
     parameters: list[str]
+    schedules: list[str]
 
     def __bool__(self) -> bool:
-        return bool(self.images or self.active or self.inactive or self.parameters)
+        return bool(self.images or self.active or self.inactive or self.parameters or self.schedules)
 
     def __str__(self) -> str:
         counts = (
             (len(self.images), "image"),
             (len(self.active) + len(self.inactive), "task definition"),
             (len(self.parameters), "SSM parameter"),
+            (len(self.schedules), "schedule"),
         )
         return ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts if count)
 
@@ -43,15 +46,22 @@ class AwsCleanup:
         self._account = account
         self._deployment = deployment
         self._repository = deployment["repository_url"].split("/", 1)[1]
+        self._scheduler = Scheduler.where_there_is_one(deployment.values)
+
+    def stop_schedules(self, project_name: str) -> None:
+        """Delete the project's schedules: none starts anything while the rest goes. Raises ControlPlaneFailure."""
+        self._delete_schedules(self._schedules(project_name))
 
     def leftovers(self, project_name: str | None) -> Leftovers:
         """Return what deploys of the project made; with None, of every project. Raises ControlPlaneFailure."""
         active, inactive = (list(self._task_definitions(project_name, status)) for status in ("ACTIVE", "INACTIVE"))
-        return Leftovers(list(self._images(project_name)), active, inactive, list(self._parameters(project_name)))
+        images, parameters = list(self._images(project_name)), list(self._parameters(project_name))
+        return Leftovers(images, active, inactive, parameters, self._schedules(project_name))
 
     def remove(self, leftovers: Leftovers) -> None:
         """Remove them. Running it again does no harm. Raises ControlPlaneFailure."""
         ecr, ecs, ssm = (self._account.client(service) for service in ("ecr", "ecs", "ssm"))
+        self._delete_schedules(leftovers.schedules)
         with aws_errors("removing images"):
             for tags in _batches(leftovers.images, IMAGES_AT_ONCE):
                 ids = [{"imageTag": tag} for tag in tags]
@@ -64,6 +74,15 @@ class AwsCleanup:
         with aws_errors("removing secrets"):
             for names in _batches(leftovers.parameters, PARAMETERS_AT_ONCE):
                 ssm.delete_parameters(Names=names)
+
+    def _schedules(self, project_name: str | None) -> list[str]:
+        if self._scheduler is None:
+            return []
+        return schedule_names(self._account.client("scheduler"), self._scheduler, project_name)
+
+    def _delete_schedules(self, names: Sequence[str]) -> None:
+        if self._scheduler is not None:
+            delete_schedules(self._account.client("scheduler"), self._scheduler, names)
 
     def _images(self, project_name: str | None) -> Iterator[str]:
         with aws_errors("looking for images"):

@@ -1,7 +1,8 @@
 """① Deploying to AWS: Dockerfile -> image -> functions found inside it -> registry -> secrets -> task definition.
 
 Nothing that runs is touched until the version is registered, which is the control plane's one atomic step and comes
-last: a failure at any step, or Ctrl-C, leaves the old version serving. What a broken deploy left behind (an image,
+last: a failure at any step, or Ctrl-C, leaves the old version serving. Only the schedules follow it; a deploy that was
+cut short before they were made is finished by the next one. What a broken deploy left behind (an image,
 parameters, a task definition) costs next to nothing, is used again by the next deploy where it is the same, and goes
 with `undeploy`.
 """
@@ -10,8 +11,9 @@ import base64
 import json
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,11 +26,12 @@ from multinode_cli.dockerfile import Recipe, read_recipe, render, write_context
 from multinode_cli.failures import ControlPlaneFailure, UsageFailure
 from multinode_cli.image import Docker, Findings, Image, Registry
 from multinode_cli.requirements import Requirements, read_requirements
+from multinode_cli.schedules import ScheduleChanges, Scheduler, apply_schedules
 from multinode_cli.task_definition import ARCHITECTURES, task_definition
 from multinode_cli.terminal import Terminal
 from multinode_cli.text import one_line
 from multinode_control_plane.core.task_size import NoTaskSize, covering
-from multinode_protocol.messages import DeploymentInfo, FunctionSpec, VersionDefinition
+from multinode_protocol.messages import DeploymentInfo, FunctionSpec, VersionDefinition, VersionInfo
 
 __all__ = ["AwsTarget"]
 
@@ -119,6 +122,8 @@ class AwsTarget:
         functions = cast("list[FunctionSpec]", report["functions"])
         for function in functions:
             _check_size(function)
+        if any(function.get("schedule") for function in functions):
+            Scheduler.of(self._deployment.values)  # says at once when the deployment is too old for schedules
         python, count = str(report["python"]), len(functions)
         self._terminal.step(
             f"Found {count} {'function' if count == 1 else 'functions'} in main.py (Python {one_line(python, 20)})"
@@ -148,6 +153,30 @@ class AwsTarget:
         arn = answer["taskDefinition"]["taskDefinitionArn"]
         self._terminal.step(f"Registered task definition {arn.rsplit('/', 1)[1]}")
         return {"default_docker_image": reference, "functions": prepared.functions, "task_definition": arn}
+
+    # --- afterwards ---
+
+    def registered(self, newest: Callable[[], VersionInfo]) -> None:
+        """Make the project's schedules of EventBridge Scheduler those of its newest version."""
+        scheduler = Scheduler.where_there_is_one(self._deployment.values)
+        if scheduler is None:
+            return
+        version = newest()
+        try:
+            changes = apply_schedules(
+                self._account.client("scheduler"),
+                scheduler,
+                version["project_name"],
+                version["functions"],
+                now=datetime.now(UTC),
+            )
+        except ControlPlaneFailure as failure:
+            raise ControlPlaneFailure(
+                f"{failure.message}. Version {version['version_id']} is registered and serves, but not all of its "
+                "schedules are there yet: when that is mended, deploy again"
+            ) from failure
+        if told := _told(changes):
+            self._terminal.step(told)
 
     def _push(self, prepared: _Made, project_name: str) -> str:
         """Return the digest under which the registry has the image; one that it has already is not pushed again."""
@@ -192,6 +221,18 @@ class AwsTarget:
             secrets=names,
             empty=variables.keys() - names.keys(),
         )
+
+
+def _told(changes: ScheduleChanges) -> str:
+    """Return what was done with schedules, in words; empty when there are none and were none."""
+    counts = (
+        (len(changes.created), "made"),
+        (len(changes.updated), "changed"),
+        (len(changes.kept), "kept"),
+        (len(changes.deleted), "deleted"),
+    )
+    told = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"Schedules: {told}" if told else ""
 
 
 def _tag(project_name: str, image: Image) -> str:

@@ -18,7 +18,7 @@ from multinode_cli.api import Api, ControlPlaneAway, connect
 from multinode_cli.bundle import Collection, collect, shown
 from multinode_cli.env_file import read_env_file
 from multinode_cli.failures import ControlPlaneFailure, UsageFailure
-from multinode_cli.lookup import Lookup
+from multinode_cli.lookup import LATEST, Lookup
 from multinode_cli.options import arguments_typed, json_option
 from multinode_cli.render import functions_table
 from multinode_cli.shapes import function_object, version_object
@@ -67,6 +67,9 @@ class Target(Protocol):
 
     def publish(self, prepared: Prepared, project_name: str) -> VersionDefinition:
         """Put the version's parts in their places for `project_name` and return what to register."""
+
+    def registered(self, newest: Callable[[], VersionInfo]) -> None:
+        """Do what is left once the version is registered; `newest` asks for the project's newest version."""
 
 
 def _local(deployment: DeploymentInfo, terminal: Terminal, order: Order) -> Target:
@@ -149,6 +152,7 @@ def _deploy(code_path: Path, order: Order, *, dry_run: bool, as_json: bool, must
         _show_plan(prepared, source, project_name, exists=exists, as_json=as_json, terminal=terminal)
         return
     version = _register(api, project_name, target.publish(prepared, project_name), exists=exists)
+    target.registered(lambda: api.version(project_name, LATEST))
     if as_json:
         terminal.json(version_object(version) | {"project_created": not exists})
     else:

@@ -79,8 +79,8 @@ def _fragment(path: Path) -> str:
     text = "\n".join(lines).strip()
     if len(text) > MAX_FRAGMENT_CHARS:
         raise UsageFailure(
-            f"{FRAGMENT_FILE} has {len(text):,} characters; at most {MAX_FRAGMENT_CHARS:,} are allowed. Build a base image "
-            "of your own and name it with --base-image"
+            f"{FRAGMENT_FILE} has {len(text):,} characters; at most {MAX_FRAGMENT_CHARS:,} are allowed. Build a base "
+            "image of your own and name it with --base-image"
         )
     return text
 

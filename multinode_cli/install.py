@@ -121,7 +121,7 @@ def install(name: str, region: str | None, given: tuple[str, ...], auto_approve:
         if plan:
             _show(plan, site.terminal)
             site.ask(f"Apply this to the AWS account {site.caller.account_id}?", approved=auto_approve)
-    except (click.ClickException, click.exceptions.Exit):
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
         if made:
             site.bucket.remove_if_empty()
         raise

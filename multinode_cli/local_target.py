@@ -1,5 +1,6 @@
 """① Deploying to the control plane of this machine: files, environment and secrets go into its data folder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from multinode_cli.failures import ControlPlaneFailure
 from multinode_cli.installer import Installer
 from multinode_cli.requirements import read_requirements
 from multinode_cli.terminal import Terminal
-from multinode_protocol.messages import DeploymentInfo, VersionDefinition
+from multinode_protocol.messages import DeploymentInfo, VersionDefinition, VersionInfo
 
 __all__ = ["LocalTarget"]
 
@@ -86,3 +87,6 @@ class LocalTarget:
                 "env_file": None if env_file is None else str(env_file),
             },
         }
+
+    def registered(self, newest: Callable[[], VersionInfo]) -> None:
+        """Nothing is left: the registration has replaced the schedules, which the server itself fires."""

@@ -63,7 +63,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], style: Style) -
     left = None if style.columns is None else max(style.columns - sum(widths) - GAP * len(widths), NARROWEST)
 
     cells = rows if left is None else [[*row[:-1], clip(row[-1], left)] for row in rows]
-    text = tabulate(cells, headers, tablefmt="plain", disable_numparse=True)
+    # As a row like any other: tabulate would make each column two wider than its header.
+    text = tabulate([headers, *cells], tablefmt="plain", disable_numparse=True)
     heading, *lines = (line.rstrip() for line in text.split("\n"))
     return "\n".join([style.paint(heading, bold=True), *lines])
 

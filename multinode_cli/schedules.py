@@ -25,9 +25,11 @@ __all__ = [
     "Scheduler",
     "apply_schedules",
     "aws_expression",
+    "delete_schedules",
     "remove_schedules",
     "schedule_arguments",
     "schedule_name",
+    "schedule_names",
 ]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,6 +62,11 @@ class Scheduler:
                 f"the deployment {deployment.get('name')} was installed by a Multinode that knew no schedules (its "
                 f"parameter lacks {error}): run `multinode install` or `terraform apply` again"
             ) from error
+
+    @classmethod
+    def where_there_is_one(cls, deployment: Mapping[str, Any]) -> "Scheduler | None":
+        """Return it; None for a deployment that cannot have schedules."""
+        return cls.of(deployment) if "schedules" in deployment else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +233,13 @@ def apply_schedules(
     Raises ControlPlaneFailure.
     """
     plans = schedule_arguments(functions, project_name=project_name, scheduler=scheduler, now=now)
-    there = _names(client, scheduler, project_name)
+    there = set(schedule_names(client, scheduler, project_name))
     done: dict[str, list[str]] = {"created": [], "updated": [], "kept": []}
     for plan in plans:
         with aws_errors(f"making the schedule of {plan.function_name}"):
             done[_make(client, plan, exists=plan.name in there)].append(plan.function_name)
     gone = sorted(there - {plan.name for plan in plans})
-    _delete(client, scheduler, gone)
+    delete_schedules(client, scheduler, gone)
     return ScheduleChanges(
         **{what: tuple(names) for what, names in done.items()},
         deleted=tuple(gone),
@@ -241,18 +248,20 @@ def apply_schedules(
 
 def remove_schedules(client: Any, scheduler: Scheduler, project_name: str) -> list[str]:
     """Delete every schedule of the project and return their names. Raises ControlPlaneFailure."""
-    names = sorted(_names(client, scheduler, project_name))
-    _delete(client, scheduler, names)
+    names = schedule_names(client, scheduler, project_name)
+    delete_schedules(client, scheduler, names)
     return names
 
 
-def _names(client: Any, scheduler: Scheduler, project_name: str) -> set[str]:
-    part = _project_part(project_name)
-    with aws_errors("looking for the project's schedules"):
-        pages = client.get_paginator("list_schedules").paginate(GroupName=scheduler.group, NamePrefix=f"{part}.")
+def schedule_names(client: Any, scheduler: Scheduler, project_name: str | None) -> list[str]:
+    """Return the names of a project's schedules, sorted; with None, of all projects'. Raises ControlPlaneFailure."""
+    part = None if project_name is None else _project_part(project_name)
+    prefix = {} if part is None else {"NamePrefix": f"{part}."}
+    with aws_errors("looking for schedules"):
+        pages = client.get_paginator("list_schedules").paginate(GroupName=scheduler.group, **prefix)
         names = {schedule["Name"] for page in pages for schedule in page["Schedules"]}
     # A longer project's part may begin with a shorter one's.
-    return {name for name in names if name.rpartition(".")[0] == part}
+    return sorted(name for name in names if part in (None, name.rpartition(".")[0]))
 
 
 def _make(client: Any, plan: SchedulePlan, *, exists: bool) -> str:
@@ -275,7 +284,8 @@ def _make(client: Any, plan: SchedulePlan, *, exists: bool) -> str:
     return "updated"
 
 
-def _delete(client: Any, scheduler: Scheduler, names: Sequence[str]) -> None:
+def delete_schedules(client: Any, scheduler: Scheduler, names: Sequence[str]) -> None:
+    """Delete schedules; those that are gone are no error. Raises ControlPlaneFailure."""
     for name in names:
         with aws_errors(f"deleting the schedule {name}"):
             try:

@@ -32,6 +32,8 @@ NOT_INHERITED = ("TF_WORKSPACE", "TF_DATA_DIR", "TF_LOG_PATH")
 ERRORS_SHOWN = 5
 DETAIL_LINES = 6
 DESTRUCTIVE = ("delete", "replace")
+NEVER_FINISHED = "tainted"
+"""What an interrupted apply left half made: nothing is in it yet."""
 
 Message = dict[str, Any]
 
@@ -112,8 +114,10 @@ class TerraformProgram:
         titles = {"refresh_start": "Looking at what is there", "planned_change": "Planning"}
 
         def message(each: Message) -> None:
-            if each["type"] == "planned_change" and each["change"]["action"] in DESTRUCTIVE:
-                found.lost.append(each["change"]["resource"]["addr"])
+            if each["type"] == "planned_change":
+                change = each["change"]
+                if change["action"] in DESTRUCTIVE and change.get("reason") != NEVER_FINISHED:
+                    found.lost.append(change["resource"]["addr"])
             elif each["type"] == "change_summary":
                 changes = each["changes"]
                 found.add, found.change, found.remove = changes["add"], changes["change"], changes["remove"]
@@ -203,7 +207,7 @@ class TerraformProgram:
         At Ctrl-C it is asked once to stop and waited for: ended at once, it could not write down what it has made.
         """
         with (
-            (self._folder / "terraform.log").open("a", encoding="utf-8") as log,
+            (self._folder / "terraform.log").open("a", encoding="utf-8", buffering=1) as log,
             subprocess.Popen(
                 command,
                 cwd=self._folder,

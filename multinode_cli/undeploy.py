@@ -58,6 +58,8 @@ def undeploy(names: tuple[str, ...], project_name: str | None, yes: bool) -> Non
         terminal.message(_summary(api, name))
         if not yes:
             _confirm(name, terminal)
+    if cleanup is not None:
+        cleanup.stop_schedules(name)
     try:
         with contextlib.suppress(ProjectIsBeingDeleted, ProjectDoesNotExist):
             api.delete_project(name)  # if somebody else was faster, what is left is to wait

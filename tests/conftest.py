@@ -54,6 +54,13 @@ class Requirement:
 
 REQUIREMENTS = {
     "docker": Requirement(succeeds("docker", "info"), "no Docker Engine answers: start one (`docker info` must work)"),
+    "docker-registry": Requirement(
+        on_path("docker-registry"),
+        "docker-registry is not on the PATH: on Debian and Ubuntu, apt install docker-registry",
+    ),
+    "debootstrap": Requirement(
+        on_path("debootstrap"), "debootstrap is not on the PATH: on Debian and Ubuntu, apt install debootstrap"
+    ),
     "terraform": Requirement(on_path("terraform"), "terraform is not on the PATH: install Terraform 1.11 or later"),
     "java": Requirement(on_path("java"), "java is not on the PATH: install a Java runtime, 17 or later"),
     "registry": Requirement(registry_answers, "pip cannot fetch packages: check the network and pip's configuration"),

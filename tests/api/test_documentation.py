@@ -47,6 +47,10 @@ def test_the_page_states_the_limits_that_are_enforced() -> None:
         limits.MAX_LOG_LINES,
         limits.MAX_PAGE,
         limits.MAX_WAIT_S,
+        limits.MAX_CRON_CHARS,
+        limits.MAX_TIMEZONE_CHARS,
+        limits.MIN_EVERY_S,
+        limits.MAX_EVERY_S,
     ):
         assert re.search(rf"\b{number:,}\b", stated), number
     assert f"up to {limits.MAX_CPU:.0f} and {limits.MAX_MEMORY_GBS:.0f}" in stated

@@ -301,3 +301,26 @@ def test_undeploy_stops_what_runs_and_leaves_nothing(user: User):
     assert [project["project_name"] for project in user.json("list")["projects"]] == ["zoo"]  # type: ignore[attr-defined]
     assert not (user.data_dir / "secrets" / "doomed").exists()
     assert user.run("get", started.out.strip()).code == 2
+
+
+def test_a_schedule_is_deployed_described_and_ended(user: User):
+    (user.folder / "clock").mkdir()
+    main = user.folder / "clock" / "main.py"
+    begin = "from multinode import Cron, Every, Multinode\n\nmn = Multinode()\n\n\n"
+    main.write_text(begin + "@mn.function(schedule=Cron('0 0 29 2 *', 'Asia/Tokyo'))\ndef leap():\n    pass\n")
+    assert "0 0 29 2 * Asia/Tokyo" in user.run("deploy", "clock", "--project-name", "clock").out
+    leap = user.json("describe", "clock", "leap")
+    assert leap["schedule"] == {"cron": "0 0 29 2 *", "timezone": "Asia/Tokyo"}
+    assert int(str(leap["next_run_time"])) % 86_400 == 15 * 3600  # midnight in Tokyo, which is nine hours ahead
+    assert "\nNext run     20" in user.run("describe", "clock", "leap").out
+
+    main.write_text(begin + "@mn.function(schedule=Cron('0 0 30 2 *'))\ndef never():\n    pass\n")
+    refused = user.run("deploy", "clock", "--project-name", "clock")
+    assert refused.code == 2
+    assert "The cron expression '0 0 30 2 *' never fires: no FEB has a day 30" in refused.err
+    assert user.json("describe", "clock", "leap")["next_run_time"] == leap["next_run_time"]
+
+    main.write_text(begin + "@mn.function(schedule=Every(minutes=90))\ndef often():\n    pass\n")
+    assert user.run("deploy", "clock", "--project-name", "clock").code == 0
+    assert "every 1 h 30 min" in user.run("describe", "clock").out
+    assert user.run("undeploy", "clock", "--yes").code == 0

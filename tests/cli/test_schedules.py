@@ -330,7 +330,7 @@ def test_two_deploys_at_once_come_to_the_same(client: Any) -> None:
 def test_a_refusal_of_aws_says_what_was_being_done(client: Any) -> None:
     client.delete_schedule_group(Name="multinode-default")
     client.meta.events.register("before-send.scheduler.*", lambda request, **_: denied())
-    with pytest.raises(ControlPlaneFailure, match="looking for the project's schedules is not allowed: not you"):
+    with pytest.raises(ControlPlaneFailure, match="looking for schedules is not allowed: not you"):
         deploy(client, function("report", NINE))
 
 

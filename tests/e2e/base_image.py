@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.e2e.engine import Engine
 
-__all__ = ["base_image", "trusted_certificates"]
+__all__ = ["base_image", "debian_image", "trusted_certificates"]
 
 SUITE = "bookworm"
 PACKAGES = "ca-certificates,python3,python3-pip,python3-venv"
@@ -29,8 +29,7 @@ COPY pip.conf /etc/pip.conf
 
 def base_image(engine: Engine, certificate: Path) -> str:
     """Return the name of the image. `certificate` is trusted in it."""
-    if not engine.has_image(DEBIAN):
-        _import_debian(engine)
+    debian_image(engine)
     with tempfile.TemporaryDirectory(prefix="multinode-base-") as name:
         context = Path(name)
         (context / "Dockerfile").write_text(DOCKERFILE)
@@ -38,6 +37,13 @@ def base_image(engine: Engine, certificate: Path) -> str:
         (context / "pip.conf").write_text(_pip_configuration())
         engine.run("build", "--quiet", "--tag", BASE, context)
     return BASE
+
+
+def debian_image(engine: Engine) -> str:
+    """Return the name of an image with Debian's Python, pip and venv, and nothing of this machine's."""
+    if not engine.has_image(DEBIAN):
+        _import_debian(engine)
+    return DEBIAN
 
 
 def trusted_certificates(certificate: Path) -> str:
@@ -51,14 +57,13 @@ def _import_debian(engine: Engine) -> None:
     with tempfile.TemporaryDirectory(prefix="multinode-debian-") as name:
         root = Path(name, "root")
         script = f"""
-            debootstrap --variant=minbase --include={PACKAGES} {SUITE} {root} >{name}/log 2>&1 || {{ tail {name}/log; exit 1; }}
-            rm -rf {root}/var/cache/apt/archives/*.deb {root}/var/lib/apt/lists/* {root}/usr/share/doc {root}/usr/share/man
+            debootstrap --variant=minbase --include={PACKAGES} {SUITE} {root}
+            rm -rf {root}/var/cache/apt/archives/*.deb {root}/var/lib/apt/lists/* {root}/usr/share/{{doc,man}}
             tar --directory {root} --create --one-file-system . | docker import - {DEBIAN}
         """
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, check=False, timeout=900
-        )
-        assert done.returncode == 0, f"debootstrap:\n{done.stdout}\n{done.stderr}"
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=900)
+        assert done.returncode == 0, f"debootstrap:\n{done.stdout.decode()[-5000:]}"
 
 
 def _pip_configuration() -> str:

@@ -41,7 +41,9 @@ class Emulator:
             "TMPDIR": str(folder),
             **variables,
         }
-        self.process = Process("ministack", [PYTHON, Path(__file__).with_name("ministack_main.py")], environment, folder)
+        self.process = Process(
+            "ministack", [PYTHON, Path(__file__).with_name("ministack_main.py")], environment, folder
+        )
         self.process.until(self._answers)
 
     def _answers(self) -> bool:

@@ -2,7 +2,7 @@
 
     python -m tests.e2e.engine COMMAND …
 
-Our own listens on a Unix socket alone and keeps all it has below one temporary folder. It needs root, as `dockerd` does.
+Our own listens on a Unix socket alone and keeps all that it has below one temporary folder. Only root can start it.
 """
 
 import ipaddress
@@ -43,11 +43,9 @@ class Engine:
     def has_image(self, name: str) -> bool:
         return bool(self.run("images", "--quiet", name))
 
-    def containers(self, task_arn: str, *, stopped: bool = False) -> list[str]:
-        """Return the ids of the containers of an ECS task; those that have exited too if `stopped`."""
-        every = ["--all"] if stopped else []
-        label = f"label=com.amazonaws.ecs.task-arn={task_arn}"
-        return self.run("ps", *every, "--quiet", "--no-trunc", "--filter", label).split()
+    def containers(self, label: str, value: str) -> list[str]:
+        """Return the ids of the containers that run and bear a label."""
+        return self.run("ps", "--quiet", "--no-trunc", "--filter", f"label={label}={value}").split()
 
 
 def answers() -> bool:

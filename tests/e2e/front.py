@@ -111,9 +111,7 @@ class Front:
             connection.close()
 
 
-def _listen(
-    host: str, answer_of: Callable[[Request], Answer], certificate: Path | None = None
-) -> ThreadingHTTPServer:
+def _listen(host: str, answer_of: Callable[[Request], Answer], certificate: Path | None = None) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

@@ -1,4 +1,4 @@
-"""The deployment in the emulated account: `terraform apply` of a copy of the module, with the real package and provider."""
+"""The deployment in the emulated account: `terraform apply` of the module, with the real package and provider."""
 
 import json
 from collections.abc import Mapping

@@ -1,5 +1,6 @@
 """Programs that the tests start: each writes into a file of its own and is ended by its pid."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -55,10 +56,8 @@ class Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)  # the session of `start_new_session`
-        except ProcessLookupError:
-            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # its session is its own, see `start_new_session`
 
 
 def free_port(host: str = "127.0.0.1") -> int:

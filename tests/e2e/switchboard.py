@@ -1,4 +1,4 @@
-"""What the containers of a test may ask: ``count/NAME`` counts the calls, ``gate/NAME`` answers once the gate is open."""
+"""What containers of the tests may ask: ``count/NAME`` counts its calls, ``gate/NAME`` answers once that is open."""
 
 import threading
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""One deployed world for all end-to-end tests: engine, registry, emulator, installation, relay, and a user's terminal."""
+"""One world for all end-to-end tests: engine, registry, emulator, installation, relay, and a user's terminal."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from tests.e2e.engine import Engine
 from tests.e2e.faults import Launches
 from tests.e2e.front import Front
 from tests.e2e.installation import Installation
-from tests.e2e.processes import Process, free_port, until
+from tests.e2e.leftovers import census, traces
+from tests.e2e.processes import free_port, until
 from tests.e2e.registry import EcrImages, Registry
 from tests.e2e.relay import Relay
 from tests.e2e.switchboard import Switchboard
@@ -37,6 +39,7 @@ class World:
     folder: Path
     engine: Engine
     registry: Registry
+    emulator: Emulator
     board: Switchboard
     front: Front
     launches: Launches
@@ -44,53 +47,108 @@ class World:
     base_image: str
     environment: Mapping[str, str]
     """Of the user's terminal."""
-    processes: list[Process]
+    census_before: Mapping[str, list[str]]
+    """What the account held before the installation."""
     relay: Relay = field(init=False)
 
     # --- AWS ---
 
     def client(self, service: str) -> Any:
         """Return a client with the rights of whoever owns the account."""
-        keys = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
-        session = boto3.session.Session(*keys, region_name=CREDENTIALS["AWS_REGION"])
-        make: Any = session.client
-        return make(service, endpoint_url=self.front.url)
+        return client(self.front.url, service)
+
+    def census(self) -> dict[str, list[str]]:
+        """Return the names of all that the account holds, by kind."""
+        return census(self.client)
+
+    @cached_property
+    def deployment(self) -> dict[str, Any]:
+        """Where everything of the deployment is: the parameter by which the CLI finds it."""
+        parameter = self.client("ssm").get_parameter(Name=self.installation.output("deployment_parameter"))
+        where: dict[str, Any] = json.loads(parameter["Parameter"]["Value"])
+        return where
 
     @property
-    def cluster(self) -> str:
-        """ARN of the deployment's cluster."""
-        return self.installation.output("cluster_arn")
+    def repository(self) -> str:
+        """The image repository, as Docker names it."""
+        url: str = self.deployment["repository_url"]
+        return url
+
+    def tag(self, project_name: str) -> str:
+        """Return the one tag of a project's images."""
+        (tag,) = [tag for tag in self.registry.tags("multinode-e2e") if tag.startswith(f"{project_name}.")]
+        return tag
+
+    def letters(self, queue_name: str) -> int:
+        """Return how many messages a queue holds, those included that a consumer has in hand."""
+        sqs = self.client("sqs")
+        url = sqs.get_queue_url(QueueName=queue_name)["QueueUrl"]
+        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+        return sum(int(attributes[count]) for count in counts)
+
+    def tasks(self, execution_id: str) -> list[str]:
+        """Return the ARNs of all tasks that were ever started for an execution."""
+        list_tasks = partial(self.client("ecs").list_tasks, cluster=self.deployment["cluster"], startedBy=execution_id)
+        return [arn for status in ("RUNNING", "STOPPED") for arn in list_tasks(desiredStatus=status)["taskArns"]]
+
+    def traces(self, project_name: str) -> dict[str, list[str]]:
+        """Return what there is of a project, by kind."""
+        return traces(self.client, self.engine, self.registry, self.deployment, project_name)
+
+    # --- containers ---
 
     def containers(self, execution: Mapping[str, Any]) -> list[str]:
         """Return the ids of an execution's containers that run."""
-        return self.engine.containers(execution["worker"]["identifier"])
+        return self.engine.containers("com.amazonaws.ecs.task-arn", execution["worker"]["identifier"])
+
+    def kill_container(self, invocation_id: str) -> None:
+        """Kill the container of an invocation's latest attempt, as a host that is lost would."""
+        (container,) = self.containers(self.get(invocation_id)["executions"][-1])
+        self.engine.run("kill", "--signal", "KILL", container)
 
     # --- a user ---
 
-    def multinode(self, *arguments: str | Path, exit_code: int = 0) -> str:
-        """Return what ``multinode arguments`` wrote to stdout; it must end with `exit_code`."""
+    def multinode(self, *arguments: str | Path) -> str:
+        """Return what ``multinode arguments`` wrote to stdout; it must succeed."""
+        return self._run(MULTINODE, *arguments)
+
+    def python(self, program: str) -> str:
+        """Return what a program of the user's printed; it must succeed."""
+        return self._run(sys.executable, "-c", program)
+
+    def _run(self, *command: str | Path) -> str:
         done = subprocess.run(
-            [MULTINODE, *map(str, arguments)],
+            [str(part) for part in command],
             cwd=self.folder,
             env=dict(self.environment),
             capture_output=True,
             text=True,
-            timeout=170,
+            timeout=240,
             check=False,
         )
-        told = f"multinode {' '.join(map(str, arguments))}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert done.returncode == exit_code, told
+        assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def json(self, *arguments: str | Path, exit_code: int = 0) -> Any:
-        return json.loads(self.multinode(*arguments, "--json", exit_code=exit_code))
+    def following(self, *arguments: str | Path) -> "subprocess.Popen[str]":
+        """Return ``multinode arguments`` while it runs, its output to be read."""
+        return subprocess.Popen(
+            [MULTINODE, *map(str, arguments)],
+            env=dict(self.environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def json(self, *arguments: str | Path) -> Any:
+        return json.loads(self.multinode(*arguments, "--json"))
 
     def deploy(self, folder: Path, project_name: str) -> dict[str, Any]:
         """Deploy; afterwards the engine has no copy of the image but what it pulls from the registry."""
         options = ("--project-name", project_name, "--base-image", self.base_image)
         version: dict[str, Any] = self.json("deploy", folder, *options)
-        pushed = self.engine.run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
-        self.engine.run("rmi", *[name for name in pushed if name.startswith(f"{self.registry.host}/")])
+        tagged = self.engine.run("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        self.engine.run("rmi", *[name for name in tagged if name.startswith(f"{self.repository}:{project_name}.")])
         return version
 
     def start(self, project_name: str, function_name: str, **arguments: object) -> str:
@@ -128,8 +186,9 @@ class World:
 
     def diagnosis(self) -> str:
         """Return what helps to see why a test failed."""
-        parts = [f"--- {process.name}\n{process.last_lines()}" for process in self.processes]
-        return "\n".join([*parts, "--- containers", self.engine.run("ps", "--all"), "--- Lambda", self._lambda_errors()])
+        containers = self.engine.run("ps", "--all", "--last", "8", "--filter", "label=com.amazonaws.ecs.task-arn")
+        parts = ("--- emulator", self.emulator.process.last_lines(), "--- containers", containers)
+        return "\n".join([*parts, "--- Lambda functions", self._lambda_errors()])
 
     def _lambda_errors(self) -> str:
         logs = self.client("logs")
@@ -139,6 +198,13 @@ class World:
                 if "ERROR" in event["message"] or "Traceback" in event["message"]:
                     lines.append(f"{group['logGroupName']}: {event['message'].strip()}")
         return "\n".join(lines[-40:])
+
+
+def client(url: str, service: str) -> Any:
+    """Return a client of the AWS service at `url`."""
+    keys = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
+    make: Any = boto3.session.Session(*keys, region_name=CREDENTIALS["AWS_REGION"]).client
+    return make(service, endpoint_url=url)
 
 
 @contextmanager
@@ -163,6 +229,7 @@ def built(folder: Path) -> Iterator[World]:
         emulator = Emulator(folder / "emulator", emulator_port, variables)
         stack.callback(emulator.process.stop)
         account = {**CREDENTIALS, "AWS_ENDPOINT_URL": front.url}
+        before = census(partial(client, front.url))
         with ThreadPoolExecutor() as pool:
             image = pool.submit(base_image, engine, certificate)
             installation = Installation(folder / "terraform", account)
@@ -171,15 +238,16 @@ def built(folder: Path) -> Iterator[World]:
             folder=folder,
             engine=engine,
             registry=registry,
+            emulator=emulator,
             board=board,
             front=front,
             launches=launches,
             installation=installation,
             base_image=image.result(),
             environment=_terminal(folder, account, certificate),
-            processes=[registry.process, emulator.process],
+            census_before=before,
         )
-        world.relay = Relay(world.client, world.cluster)
+        world.relay = Relay(world.client, world.deployment["cluster"])
         stack.callback(world.relay.stop)
         yield world
 

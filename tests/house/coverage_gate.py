@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import coverage
+from coverage.exceptions import CoverageException
 
 __all__ = ["main"]
 
@@ -31,14 +32,18 @@ def branches(folder: str) -> Mapping[str, tuple[int, int]]:
 
 
 def main() -> int:
-    """Return 0 when every folder reaches the threshold, else 1; print a line per folder and per file below it."""
+    """Return 0 when every folder reaches the threshold, 1 when not, 2 without data; say which files are below it."""
     parser = argparse.ArgumentParser(description="Fail unless each folder's branch coverage is high enough.")
     parser.add_argument("--at-least", type=float, required=True, metavar="PERCENT")
     parser.add_argument("folders", nargs="+")
     options = parser.parse_args()
     enough = True
     for folder in options.folders:
-        counts = branches(folder)
+        try:
+            counts = branches(folder)
+        except CoverageException as error:
+            print(f"{folder}: {error} Run `make test` first.", file=sys.stderr)
+            return 2
         taken, there_are = sum(n for n, _ in counts.values()), sum(n for _, n in counts.values())
         percent = 100 * taken / there_are if there_are else 100.0
         enough = enough and percent >= options.at_least

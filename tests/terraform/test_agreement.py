@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from multinode_cli import lambda_package
+from multinode_cli import aws_account, lambda_package
 from multinode_control_plane.adapters.aws import eventbridge
 from multinode_control_plane.adapters.aws.dynamodb_items import KEY_ATTRIBUTES, item_of
 from multinode_control_plane.adapters.aws.ecs import LAUNCH_PATIENCE_S
@@ -264,6 +264,10 @@ def test_the_deployment_s_parameter_tells_the_cli_where_everything_is(made: Plan
         },
         "schedules": {"group": "multinode-default", "role_arn": "arn:aws:iam::123456789012:role/schedules"},
     }
+
+
+def test_the_parameter_has_all_that_the_cli_asks_for(made: Planned) -> None:
+    assert set(aws_account.FIELDS) <= set(json.loads(made["aws_ssm_parameter.deployment"]["insecure_value"]))
 
 
 def test_no_secret_is_in_what_terraform_remembers(made: Planned) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from multinode_control_plane.adapters.aws import eventbridge
+from multinode_control_plane.core import trigger
 from multinode_control_plane.core.keys import input_key
 from multinode_control_plane.core.records import Invocation, Project
 from multinode_control_plane.core.trigger import EventIsInvalid, TriggerRequest, derived_invocation_id, trigger_request
@@ -171,6 +173,29 @@ def test_the_id_never_changes_from_one_release_to_the_next() -> None:
     # The SHA-256 of ["a", "b", "c", "d"] begins with c6cce423a05e82c09a6c, 80 bits. Its upper 18 are 31b33, of which
     # 12 follow the version, 7; its lower 62 follow the variant, binary 10, so that e (1110) becomes a.
     assert derived_invocation_id("a", "b", "c", "d", at=AT) == "inv-01a1f82f2268" + "7b33" + "a423a05e82c09a6c"
+
+
+def announcement(event_id: str, **detail: object) -> dict[str, object]:
+    told = {"invocation_id": "inv-1", "status": "SUCCEEDED", "time_ms": 5} | detail
+    return {"id": event_id, "time": "2026-11-20T09:00:01Z", "source": "multinode", "detail": told}
+
+
+def test_an_announcement_that_was_sent_twice_is_one_event_and_another_status_is_another() -> None:
+    def id_of(event: object) -> str:
+        return trigger_request(made(event)).invocation_id
+
+    first = id_of(announcement("e1"))
+    assert id_of(announcement("e2")) == first
+    assert id_of(announcement("e1", status="FAILED")) != first
+    assert id_of(announcement("e1", invocation_id="inv-2")) != first
+    # Only of announcements is that known: others go by their id.
+    assert id_of(announcement("e1") | {"source": "shop"}) != id_of(announcement("e2") | {"source": "shop"})
+    assert id_of(announcement("e1", time_ms=None)) != id_of(announcement("e2", time_ms=None))
+    assert id_of(announcement("e1") | {"detail": []}) != id_of(announcement("e2") | {"detail": []})
+
+
+def test_our_announcements_are_known_by_their_source() -> None:
+    assert trigger.ANNOUNCEMENTS == eventbridge.SOURCE
 
 
 def test_each_part_of_the_event_s_identity_makes_another_id() -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -11,6 +12,15 @@ import pytest
 from multinode.errors import ExecutionInterruptedError, InvocationCancelledError, InvocationTimedOutError
 from multinode.worker import calling
 from multinode.worker.interruption import SIGNAL, Interruption
+
+
+@pytest.fixture(autouse=True)
+def without_tracing() -> Iterator[None]:
+    """Coverage's own bookkeeping holds a lock for which an exception raised inside it, by a signal, would be fatal."""
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    yield
+    sys.settrace(tracer)
 
 
 @pytest.fixture

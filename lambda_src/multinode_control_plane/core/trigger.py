@@ -1,5 +1,8 @@
 """② Events to invocations: what an event's mapping asks for, and the id that each repetition of the event has again.
 
+EventBridge may bring an event twice, with the same id. An announcement of ours may also be *sent* twice, and then has
+another id each time: what it announces stands for it.
+
 The event of the trigger, made by `terraform/modules/trigger` and by the schedules that `multinode deploy` makes:
 
 {"multinode": {"project_name", "version_id": id or "latest", "function_name",
@@ -23,6 +26,8 @@ __all__ = ["EventIsInvalid", "TriggerRequest", "derived_invocation_id", "trigger
 
 _PATH = re.compile(r"\$(?:\.[A-Za-z0-9_/-]+|\[[0-9]+\])*")
 _STEP = re.compile(r"\.([A-Za-z0-9_/-]+)|\[([0-9]+)\]")
+ANNOUNCEMENTS = "multinode"
+"""The source of our own announcements."""
 MAX_SHOWN_NAMES = 10
 MAX_SHOWN_CHARS = 100
 
@@ -58,7 +63,7 @@ def trigger_request(data: Mapping[str, object]) -> TriggerRequest:
         project_name,
         _text(request, "version_id"),
         function_name,
-        derived_invocation_id(source, _text(event, "id"), project_name, function_name, at=_time(_text(event, "time"))),
+        derived_invocation_id(source, _identity(event), project_name, function_name, at=_time(_text(event, "time"))),
         _input_text(arguments),
     )
 
@@ -71,6 +76,15 @@ def derived_invocation_id(source: str, event_id: str, project_name: str, functio
     name = json.dumps([source, event_id, project_name, function_name])
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10])
     return f"inv-{uuid7(whole_ms(at), digest)}"
+
+
+def _identity(event: Mapping[str, object]) -> str:
+    """Return what is the same however often the event comes."""
+    event_id, detail = _text(event, "id"), event.get("detail")
+    if event.get("source") != ANNOUNCEMENTS or not isinstance(detail, Mapping):
+        return event_id
+    announced = [detail.get(name) for name in ("invocation_id", "status", "time_ms")]
+    return event_id if None in announced else json.dumps(announced)
 
 
 def _value_at(event: object, path: object, name: str) -> object:

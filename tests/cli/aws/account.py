@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -51,7 +52,9 @@ class TestAccount:
         ssm.put_parameter(Name=f"/multinode/{name}/deployment", Value=json.dumps(values), Type="String", Overwrite=True)
         ssm.put_parameter(Name=f"/multinode/{name}/api_key", Value=KEY, Type="SecureString", Overwrite=True)
         self.client("ecs").create_cluster(clusterName=f"multinode-{name}")
-        self.client("ecr").create_repository(repositoryName=f"multinode-{name}", imageTagMutability="IMMUTABLE")
+        ecr = self.client("ecr")
+        if f"multinode-{name}" not in [each["repositoryName"] for each in ecr.describe_repositories()["repositories"]]:
+            ecr.create_repository(repositoryName=f"multinode-{name}", imageTagMutability="IMMUTABLE")
 
     def parameters(self, path: str = "/multinode/") -> dict[str, str]:
         """Return the parameters below `path`, decrypted."""
@@ -74,14 +77,29 @@ class EcrOfFakeDocker:
 
     def __init__(self, docker: FakeDocker) -> None:
         self._docker = docker
+        self._deleted: set[str] = set()
         self.lies: dict[str, str] = {}
 
+    def _images(self) -> dict[str, str]:
+        return {tag: digest for tag, digest in self._docker.pushed().items() if tag not in self._deleted}
+
     def describe_images(self, *, repositoryName: str, imageIds: list[dict[str, str]]) -> dict[str, Any]:
-        pushed = self._docker.pushed()
+        pushed = self._images()
         (tag,) = (image["imageTag"] for image in imageIds)
         if tag not in pushed:
             raise self.exceptions.ImageNotFoundException
         return {"imageDetails": [{"imageDigest": self.lies.get(pushed[tag], pushed[tag])}]}
+
+    def get_paginator(self, operation: str) -> "EcrOfFakeDocker":
+        assert operation == "list_images"
+        return self
+
+    def paginate(self, *, repositoryName: str) -> Iterator[dict[str, Any]]:
+        yield {"imageIds": [{"imageTag": tag, "imageDigest": digest} for tag, digest in self._images().items()]}
+
+    def batch_delete_image(self, *, repositoryName: str, imageIds: list[dict[str, str]]) -> dict[str, Any]:
+        self._deleted |= {image["imageTag"] for image in imageIds}
+        return {"imageIds": imageIds, "failures": []}
 
     def get_authorization_token(self) -> dict[str, Any]:
         token = base64.b64encode(b"AWS:password-for-twelve-hours").decode()

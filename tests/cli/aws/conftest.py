@@ -11,6 +11,7 @@ from multinode_cli.aws_account import Account
 from tests.aws.emulators import moto_environment
 from tests.cli.aws.account import ACCOUNT_ID, REGION, EcrOfFakeDocker, TestAccount
 from tests.cli.aws.fake_docker import FakeDocker
+from tests.cli.aws.fake_terraform import FakeTerraform
 from tests.cli.fake_control_plane import FakeControlPlane
 
 MAIN = '''
@@ -67,6 +68,15 @@ def ecr(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> EcrOfFakeDocker:
         return fake if service == "ecr" else real(account, service)
 
     monkeypatch.setattr(Account, "client", client)
+    return fake
+
+
+@pytest.fixture
+def terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTerraform:
+    """The only terraform on the PATH."""
+    fake = FakeTerraform(tmp_path / "terraform")
+    monkeypatch.setenv("PATH", f"{fake.folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return fake
 
 

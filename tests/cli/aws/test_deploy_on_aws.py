@@ -263,7 +263,7 @@ def test_an_image_for_a_platform_that_fargate_has_not_is_refused(
         ("packages.txt", "x; rm -rf /\n", "packages.txt, line 1: 'x; rm -rf /' is not the name of a Debian package"),
         ("Dockerfile.fragment", "RUN true\nFROM other\n", "Dockerfile.fragment, line 2: FROM is Multinode's own"),
         ("Dockerfile.fragment", "entrypoint sh\n", "Dockerfile.fragment, line 1: entrypoint is Multinode's own"),
-        ("Dockerfile.fragment", "# x\n" * 6000, "has 24,000 characters; at most 20,000"),
+        ("Dockerfile.fragment", "# x\n" * 6000 + "#", "has 24,001 characters; at most 20,000"),
     ],
 )
 def test_what_stands_beside_main_is_checked(

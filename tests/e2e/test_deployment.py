@@ -19,12 +19,22 @@ def test_a_login_from_aws_finds_the_deployment_that_terraform_made(world: World)
 def test_the_image_of_a_version_is_in_the_registry_under_the_digest_that_its_containers_run(
     world: World, tsp: dict[str, Any]
 ):
-    (tag,) = [tag for tag in world.registry.tags("multinode-e2e") if tag.startswith("tsp.")]
-    newest = world.client("ecs").describe_task_definition(taskDefinition="multinode-e2e-tsp")["taskDefinition"]
+    family = f"{world.deployment['task_family_prefix']}tsp"
+    newest = world.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
     (container,) = newest["containerDefinitions"]
 
-    digest = world.registry.digest("multinode-e2e", tag)
-    assert container["image"] == f"{world.registry.host}/multinode-e2e@{digest}"
+    digest = world.registry.digest("multinode-e2e", world.tag("tsp"))
+    assert container["image"] == f"{world.repository}@{digest}"
+
+
+def test_a_program_starts_a_deployed_function_and_gets_its_result(world: World, project: dict[str, Any]):
+    program = (
+        "from multinode import get_deployed_function\n"
+        "add = get_deployed_function('faults', 'add')\n"
+        "print([add.await_result(each) for each in [add.start(20, 22), add.start(x=1, y=2)]])\n"
+    )
+
+    assert world.python(program) == "[42, 3]\n"
 
 
 def test_the_example_solves_its_problem_with_subtasks_in_containers_of_their_own(world: World, tsp: dict[str, Any]):

@@ -1,0 +1,95 @@
+"""`multinode install`, interrupted and run again, and `uninstall`: Terraform itself, in an account of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from scripts.terraform_offline import environment
+from tests.e2e.emulator import CREDENTIALS, Emulator, without_aws
+from tests.e2e.leftovers import census
+from tests.e2e.processes import free_port, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("terraform"), pytest.mark.timeout(1200)]
+
+MULTINODE = Path(sys.executable).with_name("multinode")
+
+
+@dataclass
+class Account:
+    """An empty account, and a user who has its credentials."""
+
+    url: str
+    variables: Mapping[str, str]
+    folder: Path
+
+    def client(self, service: str) -> Any:
+        keys = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
+        make: Any = boto3.session.Session(*keys, region_name=CREDENTIALS["AWS_REGION"]).client
+        return make(service, endpoint_url=self.url)
+
+    def started(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a command; what it says goes to the file `said`."""
+        with self.said.open("w") as said:
+            return subprocess.Popen(
+                [MULTINODE, *arguments], env=dict(self.variables), stdout=said, stderr=subprocess.STDOUT, text=True
+            )
+
+    @property
+    def said(self) -> Path:
+        return self.folder / "said.txt"
+
+    def multinode(self, *arguments: str) -> tuple[int, str]:
+        """Return exit code and output of a command."""
+        code = self.started(*arguments).wait(timeout=900)
+        return code, self.said.read_text()
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    port = free_port()
+    emulator = Emulator(tmp_path / "emulator", port, {})
+    variables = {
+        **without_aws(environment(tmp_path)),
+        **CREDENTIALS,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "MULTINODE_CONFIG_DIR": str(tmp_path / "config"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    try:
+        yield Account(f"http://127.0.0.1:{port}", variables, tmp_path)
+    finally:
+        emulator.process.stop()
+
+
+def test_an_interrupted_installation_is_finished_by_the_next_and_removed_without_a_trace(account: Account):
+    before = census(account.client)
+
+    first = account.started("install", "--auto-approve")
+    until(lambda: "Creation complete" in account.said.read_text(), "something to be made", timeout_s=600)
+    os.kill(first.pid, signal.SIGINT)
+    assert first.wait(timeout=600) == 130, account.said.read_text()
+    assert "Terraform finishes what it has begun and writes it down" in account.said.read_text()
+
+    # The API's name is the emulator's own, which only it knows, so the login at the end finds nobody.
+    code, said = account.multinode("install", "--set", "log_retention_days=7", "--auto-approve")
+    assert "✓ The deployment default is installed" in said, said
+    assert (code, "multinode login --from-aws --name default" in said) == (3, True), said
+
+    key = account.client("ssm").get_parameter(Name="/multinode/default/api_key", WithDecryption=True)
+    state = account.client("s3").get_object(Bucket="multinode-000000000000-eu-west-1", Key="default/terraform.tfstate")
+    assert key["Parameter"]["Value"] not in state["Body"].read().decode()
+    (group,) = account.client("logs").describe_log_groups(logGroupNamePrefix="/multinode/default/workers")["logGroups"]
+    assert group["retentionInDays"] == 7
+
+    code, said = account.multinode("uninstall", "--auto-approve")
+    assert code == 0, said
+    assert census(account.client) == before
+    assert account.client("s3").list_buckets()["Buckets"] == []
