@@ -106,7 +106,7 @@ def test_a_task_that_goes_on_has_not_ended(name: str) -> None:
         ("CannotPullContainerError: pull access denied for shop, repository does not exist or may require login", True),
         ("CannotPullContainerError: image Manifest does not contain descriptor: no match for platform", True),
         ("CannotPullContainerError: toomanyrequests: You have reached your pull rate limit", False),
-        ("CannotPullContainerError: failed to register layer: write /opt/x: no space left on device", True),
+        ("CannotPullContainerError: failed to register layer: write /app/x: no space left on device", True),
         ("CannotStartContainerError: Error response from daemon: exec: permission denied", True),
         ("CannotStartContainerError: cannot start container: signal: killed", False),
         ("ResourceInitializationError: failed to validate logger args: The specified log group does not exist", True),

@@ -22,7 +22,7 @@ def memory_store(folder: Path) -> Iterator[StoreUnderTest]:
         return taken
 
     def corrupt(key: Key[Record]) -> None:
-        raise NotImplementedError("it holds records, not bytes: see `encoded_store_under_test`")
+        raise TypeError("it holds records, not bytes: see `encoded_store_under_test`")
 
     yield StoreUnderTest(store, changes, corrupt, lambda: store)
 

@@ -25,13 +25,13 @@ def test_an_image_that_cannot_be_pulled_ends_the_invocation_with_the_platforms_r
     assert (invocation["status"], invocation["num_failed_attempts"]) == ("FAILED", 0)
     assert "unable to pull image" in invocation["error"]
     assert "manifest unknown" in invocation["error"]
-    world.multinode("undeploy", "vanished", "--yes")
 
 
 def test_a_launch_refused_for_capacity_is_tried_again_as_a_new_one(world: World, project: dict[str, Any]):
     world.launches.fail("add", no_capacity)
 
-    invocation = world.ended(world.start("faults", "add", x=20, y=22), timeout_s=240)
+    with world.sweeping():
+        invocation = world.ended(world.start("faults", "add", x=20, y=22))
 
     assert (invocation["status"], invocation["result"]) == ("SUCCEEDED", 42)
     assert (invocation["num_failed_launches"], invocation["num_failed_attempts"]) == (1, 0)

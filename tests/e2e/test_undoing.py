@@ -27,7 +27,8 @@ def test_undeploying_a_project_leaves_nothing_of_it_and_all_of_the_others(
     others = world.traces("tsp")
     assert all(before.values()), before
 
-    world.multinode("undeploy", "faults", "--yes")
+    with world.sweeping():
+        world.multinode("undeploy", "faults", "--yes")
 
     assert world.containers(execution) == []
     assert world.board.counts["undeployed-cleaned-up"] == 1
@@ -36,7 +37,9 @@ def test_undeploying_a_project_leaves_nothing_of_it_and_all_of_the_others(
 
 
 def test_terraform_destroy_leaves_nothing_behind(world: World, tsp: dict[str, Any]):
-    world.multinode("undeploy", "tsp", "--yes")
+    with world.sweeping():
+        for project in world.json("list")["projects"]:
+            world.multinode("undeploy", project["project_name"], "--yes")
     assert records(world.client, world.deployment) == []
     assert world.census() != world.census_before
 

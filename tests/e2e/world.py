@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from tests.e2e.emulator import CREDENTIALS, Emulator, without_aws
 from tests.e2e.engine import Engine
 from tests.e2e.faults import Launches
 from tests.e2e.front import Front
-from tests.e2e.installation import Installation
+from tests.e2e.installation import DEPLOYMENT, Installation
 from tests.e2e.leftovers import census, traces
 from tests.e2e.processes import free_port, until
 from tests.e2e.registry import EcrImages, Registry
@@ -78,6 +79,23 @@ class World:
         """Return the one tag of a project's images."""
         (tag,) = [tag for tag in self.registry.tags("multinode-e2e") if tag.startswith(f"{project_name}.")]
         return tag
+
+    @contextmanager
+    def sweeping(self) -> Iterator[None]:
+        """Within, the sweep is called every few seconds instead of once a minute."""
+        lambdas, done = self.client("lambda"), threading.Event()
+
+        def sweep() -> None:
+            while not done.wait(3):
+                lambdas.invoke(FunctionName=f"multinode-{DEPLOYMENT}-sweep", InvocationType="Event")
+
+        thread = threading.Thread(target=sweep, name="sweeping", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def letters(self, queue_name: str) -> int:
         """Return how many messages a queue holds, those included that a consumer has in hand."""
@@ -224,6 +242,7 @@ def built(folder: Path) -> Iterator[World]:
         launches = _intercept(front, registry)
         variables = {
             "AWS_ENDPOINT_URL_ECS": front.url,
+            "AUTH": "true",
             "DOCKER_CONFIG": str(registry.engine_configuration(folder / "docker")),
         }
         emulator = Emulator(folder / "emulator", emulator_port, variables)

@@ -9,7 +9,7 @@ __all__ = ["matches"]
 def matches(pattern: Mapping[str, Any], event: object) -> bool:
     """Return whether every field of `pattern` is in `event` with one of its values.
 
-    Raises NotImplementedError for what else a pattern could say: then this must learn it.
+    Raises LookupError for what else a pattern could say: then this must learn it.
     """
     if not isinstance(event, Mapping):
         return False
@@ -20,5 +20,5 @@ def _field_matches(wanted: object, value: object) -> bool:
     if isinstance(wanted, Mapping):
         return matches(wanted, value)
     if not isinstance(wanted, list) or not all(isinstance(option, str) for option in wanted):
-        raise NotImplementedError(f"a pattern of exact strings is understood, not {wanted!r}")
+        raise LookupError(f"a pattern of exact strings is understood, not {wanted!r}")
     return value in wanted

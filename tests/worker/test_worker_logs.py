@@ -46,7 +46,8 @@ def test_what_other_programs_print_is_in_the_logs_too(launch, control_plane):
             subprocess.run([sys.executable, "-c", "print('from python'); input()"], stdin=subprocess.PIPE, timeout=None)
         """
     )
-    worker.until(lambda: worker.printed() == ["from echo", "from python"])
+    worker.until(lambda: len(worker.printed()) == 2)
+    assert worker.printed() == ["from echo", "from python"]
 
 
 def test_bytes_that_are_no_text_and_text_that_is_no_utf8_are_shown(launch, control_plane):
