@@ -9,6 +9,7 @@ installation could change (`linux`, `control_groups`, `unprivileged`), a plain `
 import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,12 @@ def required() -> frozenset[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell has it ignored by what it starts in the background; all that the tests start would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell without job control ignores Ctrl-C for what it runs in the background, and all its children with it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     names = ", ".join(REQUIREMENTS)
     config.addinivalue_line("markers", f"requires(*names): what the test needs beyond Python; one or more of {names}")
     if unknown := required() - REQUIREMENTS.keys() - {"all"}:
