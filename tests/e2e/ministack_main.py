@@ -5,6 +5,7 @@
 - A stop sends SIGTERM, waits for the container's `stopTimeout`, and is answered at once.
 - `initProcessEnabled` gives the container an init process.
 - A parameter of type SecureString comes into the container as it was before its encryption.
+- IAM knows the resources of ECS's actions on tasks, and the condition key `ecs:cluster`.
 """
 
 import copy
@@ -12,12 +13,14 @@ import json
 import threading
 
 from ministack.app import main
+from ministack.core import iam_actions
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import json_response
 from ministack.services import ecs, ssm
 
 run_task, stop_task = ecs._ACTION_MAP["RunTask"], ecs._ACTION_MAP["StopTask"]
 build_run_kwargs, mark_task_stopped = ecs._build_run_kwargs, ecs._mark_task_stopped
+extract_resource_arn, request_tag_context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
 resolve_parameter_value = ssm.resolve_parameter_value
 
 launches = {}
@@ -76,6 +79,28 @@ def decrypted_parameter_value(name, version=None, decrypt=True):
     return resolve_parameter_value(name, version=version, decrypt=decrypt)
 
 
+def resource_of(service, method, path, headers, body, *others):
+    action = iam_actions.extract_iam_action(service, method, path, headers, body, {}) if service == "ecs" else None
+    data = json.loads(body or b"{}") if action in ECS_RESOURCES else {}
+    return ECS_RESOURCES[action](data) if data else extract_resource_arn(service, method, path, headers, body, *others)
+
+
+def context_of(service, action, body, params):
+    context = request_tag_context(service, action, body, params)
+    cluster = json.loads(body or b"{}").get("cluster") if service == "ecs" else None
+    return {**context, "ecs:cluster": cluster} if cluster else context
+
+
+ECS_RESOURCES = {
+    "ecs:DescribeTasks": lambda data: data["tasks"][0],
+    "ecs:ListTasks": lambda data: "*",
+    "ecs:RunTask": lambda data: data["taskDefinition"],
+    "ecs:StopTask": lambda data: data["task"],
+}
+"""From the service authorization reference: IAM's own words for what an action is about."""
+
+iam_actions.extract_resource_arn = resource_of
+iam_actions.request_tag_context = context_of
 ecs._ACTION_MAP.update(RunTask=run_task_once, StopTask=stop_task_gracefully)
 ecs._build_run_kwargs = run_kwargs_with_init
 ecs._mark_task_stopped = mark_as_asked

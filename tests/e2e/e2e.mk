@@ -1,0 +1,16 @@
+# The whole of it on an emulated AWS: real Terraform and provider, real Lambda package, real containers. The emulator lives
+# in an environment of its own, whose Python also runs the Lambda functions.
+
+EMULATOR_VENV := .venv-e2e
+
+$(EMULATOR_VENV)/bin/ministack:
+	"$(PYTHON)" -m venv $(EMULATOR_VENV)
+	@echo '*' > $(EMULATOR_VENV)/.gitignore
+	$(EMULATOR_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'ministack>=1.5.33,<2' docker boto3
+
+# The engine that answers, or one started for as long as the tests run (which needs root).
+WITH_ENGINE := $(BIN)/python -m tests.e2e.engine
+
+.PHONY: e2e
+e2e: $(VENV)/.developer $(EMULATOR_VENV)/bin/ministack  ## end to end on an emulated AWS: needs Docker, Terraform, debootstrap
+	$(WITH_ENGINE) $(BIN)/pytest -m e2e tests/e2e
