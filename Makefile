@@ -18,7 +18,7 @@ include $(wildcard terraform/*.mk lambda_src/*.mk tests/*/*.mk)
 
 .PHONY: help
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  make %-17s %s\n", $$1, $$2 }'
 
 # --- the environment ----------------------------------------------------------------------------------------------------
 
