@@ -43,7 +43,7 @@ def test_a_new_invocation_waits_and_shows_what_was_sent() -> None:
         "last_update_time": AT,
         "executions": [],
         "status": "PENDING",
-        "status_reason": "waiting for a free slot to launch attempt 1",
+        "status_reason": "waiting for a free slot: 0 of 2 running",
         "terminated": False,
         "num_failed_attempts": 0,
         "num_failed_launches": 0,
@@ -57,6 +57,20 @@ def test_a_new_invocation_waits_and_shows_what_was_sent() -> None:
     }
     assert api.get(api.path(invocation_id)).body == body
     assert api.get(f"/invocations/{invocation_id}").body == body
+
+
+def test_a_waiting_invocation_says_how_many_slots_are_taken_and_after_what_it_is_tried_again() -> None:
+    api = Api().deploy({**FUNCTION, "execution_spec": {"max_retries": 1, "timeout_seconds": 600}})
+    failed = api.running()
+    api.running()
+    waiting = api.start()
+    assert api.get(f"/invocations/{waiting}").body["status_reason"] == "waiting for a free slot: 2 of 2 running"
+    api.put(f"{api.execution_path(failed)}/finish", {"outcome": "FAILED", "error_message": "ValueError: no"})
+    api.world.container_ends(failed)
+    api.world.react()
+    assert api.get(f"/invocations/{failed}").body["status_reason"] == (
+        "waiting for a free slot: 2 of 2 running; then comes attempt 2, after: ValueError: no"
+    )
 
 
 def test_latest_in_the_path_means_the_newest_version_for_starting_reading_and_listing() -> None:

@@ -3,14 +3,15 @@
 
 EMULATOR_VENV := .venv-e2e
 
-$(EMULATOR_VENV)/bin/ministack:
+# This version and no other: tests/e2e/ministack_main.py adds to its inside.
+$(EMULATOR_VENV)/.made: tests/e2e/e2e.mk
 	"$(PYTHON)" -m venv $(EMULATOR_VENV)
-	@echo '*' > $(EMULATOR_VENV)/.gitignore
-	$(EMULATOR_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'ministack>=1.5.33,<2' docker boto3
+	$(EMULATOR_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'ministack==1.5.33' docker boto3
+	@touch $@
 
 # The engine that answers, or one started for as long as the tests run (which needs root).
 WITH_ENGINE := $(BIN)/python -m tests.e2e.engine
 
 .PHONY: e2e
-e2e: $(VENV)/.developer $(EMULATOR_VENV)/bin/ministack  ## end to end on an emulated AWS: needs Docker, Terraform, debootstrap
+e2e: $(VENV)/.developer $(EMULATOR_VENV)/.made  ## end to end on an emulated AWS: needs Docker, Terraform, debootstrap
 	$(WITH_ENGINE) $(BIN)/pytest -m e2e tests/e2e

@@ -5,7 +5,7 @@
 - A stop sends SIGTERM, waits for the container's `stopTimeout`, and is answered at once.
 - `initProcessEnabled` gives the container an init process.
 - A parameter of type SecureString comes into the container as it was before its encryption.
-- IAM knows the resources of ECS's actions on tasks, and the condition key `ecs:cluster`.
+- IAM knows what actions on tasks and log streams are about, and the condition key `ecs:cluster`.
 """
 
 import copy
@@ -80,9 +80,9 @@ def decrypted_parameter_value(name, version=None, decrypt=True):
 
 
 def resource_of(service, method, path, headers, body, *others):
-    action = iam_actions.extract_iam_action(service, method, path, headers, body, {}) if service == "ecs" else None
-    data = json.loads(body or b"{}") if action in ECS_RESOURCES else {}
-    return ECS_RESOURCES[action](data) if data else extract_resource_arn(service, method, path, headers, body, *others)
+    found = extract_resource_arn(service, method, path, headers, body, *others)
+    rule = RESOURCES.get(f"{service}:{headers.get('x-amz-target', '').rsplit('.', 1)[-1]}")
+    return rule(json.loads(body), found) if rule else found
 
 
 def context_of(service, action, body, params):
@@ -91,13 +91,19 @@ def context_of(service, action, body, params):
     return {**context, "ecs:cluster": cluster} if cluster else context
 
 
-ECS_RESOURCES = {
-    "ecs:DescribeTasks": lambda data: data["tasks"][0],
-    "ecs:ListTasks": lambda data: "*",
-    "ecs:RunTask": lambda data: data["taskDefinition"],
-    "ecs:StopTask": lambda data: data["task"],
+def log_stream(data, log_group):
+    return f"{log_group}:log-stream:{data['logStreamName']}"
+
+
+RESOURCES = {
+    "ecs:DescribeTasks": lambda data, _: data["tasks"][0],
+    "ecs:ListTasks": lambda data, _: "*",
+    "ecs:RunTask": lambda data, _: data["taskDefinition"],
+    "ecs:StopTask": lambda data, _: data["task"],
+    "logs:DeleteLogStream": log_stream,
+    "logs:GetLogEvents": log_stream,
 }
-"""From the service authorization reference: IAM's own words for what an action is about."""
+"""What an action is about by AWS's service authorization reference: from its request, and from what the emulator found."""
 
 iam_actions.extract_resource_arn = resource_of
 iam_actions.request_tag_context = context_of

@@ -213,8 +213,8 @@ class World:
         lines = []
         for group in logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]:
             for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]:
-                if "ERROR" in event["message"] or "Traceback" in event["message"]:
-                    lines.append(f"{group['logGroupName']}: {event['message'].strip()}")
+                if event["message"].startswith(("Traceback", "botocore", "multinode")) or "ERROR" in event["message"]:
+                    lines.append(f"{group['logGroupName']}: {event['message'].strip()[:1000]}")
         return "\n".join(lines[-40:])
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "short",
     "stop_deadline",
     "update_current",
+    "waiting_reason",
 ]
 
 SHORT_ERROR_CHARS = 500
@@ -255,6 +256,14 @@ def launch_deadline(execution: Execution) -> datetime | None:
     return max(execution.launched_at, execution.not_before or execution.launched_at) + seconds(LAUNCH_DEADLINE_S)
 
 
+def waiting_reason(invocation: Invocation, taken: int | None = None) -> str:
+    """Return what an invocation in the queue waits for; `taken` of its function's slots, where that has been read."""
+    most = invocation.resource_spec.max_concurrency
+    slots = "" if taken is None else f": {taken} of {most} running"
+    again = f"; then comes attempt {invocation.attempts + 1}, after: {invocation.last_failure}"
+    return f"waiting for a free slot{slots}{again if invocation.last_failure else ''}"
+
+
 def short(text: str) -> str:
     """Return `text` cut to what the invocation's own record may hold."""
     return text if len(text) <= SHORT_ERROR_CHARS else text[: SHORT_ERROR_CHARS - 1] + "…"
@@ -307,7 +316,7 @@ def _reason(invocation: Invocation) -> str:
     if current is None:
         if invocation.waiting_in is QueueName.BACKOFF and invocation.retry_at is not None:
             return f"waiting until {invocation.retry_at:%Y-%m-%d %H:%M:%S} UTC to launch attempt {attempt}{after}"
-        return f"waiting for a free slot to launch attempt {attempt}{after}"
+        return waiting_reason(invocation)
     return _execution_reason(invocation, current, after)
 
 

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from multinode_control_plane.core import validation
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import input_key, invocation_key, output_key, outputs_prefix
+from multinode_control_plane.core.lifecycle import waiting_reason
 from multinode_control_plane.core.queries import WaitQuery
-from multinode_control_plane.core.records import Invocation, Output
+from multinode_control_plane.core.records import Invocation, Output, QueueName
 from multinode_control_plane.ports import Stored, Waiter
-from multinode_control_plane.services import projects, rendering
+from multinode_control_plane.services import commit, projects, rendering
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.rendering import InvocationView
 from multinode_protocol.failures import ErrorCode
@@ -111,7 +112,7 @@ def _revision_text(stored: Stored[Invocation], output: Stored[Output] | None) ->
 
 
 def _view(context: Context, stored: Stored[Invocation]) -> InvocationView:
-    invocation = stored.record
+    invocation = _with_slots(context, stored.record)
     input_text = _input_text(context, invocation)
     outputs = _outputs(context, invocation, MAX_TEXT_BYTES - _size(input_text))
     current = invocation.current
@@ -123,6 +124,15 @@ def _view(context: Context, stored: Stored[Invocation]) -> InvocationView:
         parent=None if parent is None else parent.record,
         revision=_revision_text(stored, None if current is None else outputs.get(current.execution_id)),
     )
+
+
+def _with_slots(context: Context, invocation: Invocation) -> Invocation:
+    """Return the invocation, its status saying how many slots are taken while it waits for one."""
+    if invocation.waiting_in is not QueueName.QUEUE:
+        return invocation
+    gate = commit.read_gate(context.store, invocation.function_key)
+    taken = 0 if gate is None else len(gate.record.slots)
+    return replace(invocation, status_reason=waiting_reason(invocation, taken))
 
 
 def _input_text(context: Context, invocation: Invocation) -> str:
