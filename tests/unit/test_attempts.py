@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.lifecycle import waiting_reason
 from multinode_control_plane.core.records import QueueName, RetryPolicy
 from multinode_control_plane.core.reports import FinishReport
 from multinode_control_plane.ports import ExitKind, LaunchRefused
@@ -52,6 +53,16 @@ def test_the_code_starts_at_most_max_retries_plus_one_times() -> None:
     world.react()
     ended = world.get(created)
     assert (ended.status, ended.attempts, ended.failed_attempts) == (InvocationStatus.FAILED, 3, 3)
+
+
+def test_a_retry_that_waits_for_a_slot_says_what_failed_before() -> None:
+    world = World((function_spec(max_retries=1),))
+    created = world.started()
+    world.finish(created, FAILURE)
+    world.container_ends(created)
+    waiting = world.get(created)
+    assert waiting.status_reason == "waiting for a free slot; then comes attempt 2, after: ValueError: no"
+    assert waiting_reason(waiting, 2).startswith("waiting for a free slot: 2 of 2 running; then")
 
 
 def test_a_retry_can_succeed() -> None:
