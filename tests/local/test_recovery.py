@@ -137,4 +137,8 @@ def test_what_waited_when_the_server_was_killed_is_started_by_the_next(server: L
     server.kill()
     server.start()
     assert [server.terminated(invocation_id)["status"] for invocation_id in ids] == ["SUCCEEDED"] * 3
-    assert lines(path) == [f"{word} {number}" for number in range(3) for word in ("begin", "end")]
+    written = lines(path)
+    began = [line.split()[1] for line in written if line.startswith("begin")]
+    assert written == [f"{word} {number}" for number in began for word in ("begin", "end")]  # one after the other
+    # The first may have been killed with the server amid its launch: then it backs off, and the others do not wait.
+    assert began in (["0", "1", "2"], ["1", "0", "2"], ["1", "2", "0"])
