@@ -18,6 +18,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if asked_for else collection_path.name.startswith("test_") or None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give one process all tests that share the world, in their order; the others may run beside them."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "world" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("world"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield

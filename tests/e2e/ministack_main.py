@@ -103,7 +103,7 @@ RESOURCES = {
     "logs:DeleteLogStream": log_stream,
     "logs:GetLogEvents": log_stream,
 }
-"""What an action is about by AWS's service authorization reference: from its request, and from what the emulator found."""
+"""What an action is about, by AWS's service authorization reference: from the request and what the emulator found."""
 
 iam_actions.extract_resource_arn = resource_of
 iam_actions.request_tag_context = context_of

@@ -18,11 +18,14 @@ def after_its_container_was_killed(world: World, name: str) -> dict[str, Any]:
     invocation_id = world.start("faults", "killed_once", board=world.board.url, name=name)
     until(lambda: world.board.counts[name] == 1, "the first attempt", timeout_s=120)
     world.kill_container(invocation_id)
-    return world.ended(invocation_id, timeout_s=240)
+    until(lambda: world.board.counts[name] == 2, "the second attempt", timeout_s=180)
+    with world.sweeping():
+        return world.ended(invocation_id)
 
 
 def test_the_sweep_finds_a_dead_container_of_which_no_event_told(world: World, project: dict[str, Any]):
     with world.relay.delivering(lambda events: []):
+        # That its first container has died is found by the sweep that the schedule calls.
         invocation = after_its_container_was_killed(world, "untold")
 
         assert (invocation["status"], invocation["result"]) == ("SUCCEEDED", "attempt 2 succeeded")
