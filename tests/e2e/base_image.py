@@ -3,6 +3,7 @@
 No image registry is asked: `debootstrap` fetches packages, of which the first image is made. It stays in the engine.
 """
 
+import hashlib
 import os
 import re
 import ssl
@@ -18,7 +19,6 @@ __all__ = ["base_image", "debian_image", "trusted_certificates"]
 SUITE = "bookworm"
 PACKAGES = "ca-certificates,python3,python3-pip,python3-venv"
 DEBIAN = f"multinode-e2e/debian:{SUITE}"
-BASE = "multinode-e2e/base:latest"
 PIP_SETTING = re.compile(r"^.*\.(index-url|extra-index-url|trusted-host|proxy)='(?!file:)(.*)'$", re.MULTILINE)
 DOCKERFILE = f"""\
 FROM {DEBIAN}
@@ -28,15 +28,16 @@ COPY pip.conf /etc/pip.conf
 
 
 def base_image(engine: Engine, certificate: Path) -> str:
-    """Return the name of the image. `certificate` is trusted in it."""
+    """Return the name of the image, which is that of this run alone. `certificate` is trusted in it."""
     debian_image(engine)
     with tempfile.TemporaryDirectory(prefix="multinode-base-") as name:
         context = Path(name)
         (context / "Dockerfile").write_text(DOCKERFILE)
         (context / "ca-certificates.crt").write_text(trusted_certificates(certificate))
         (context / "pip.conf").write_text(_pip_configuration())
-        engine.run("build", "--quiet", "--tag", BASE, context)
-    return BASE
+        image = f"multinode-e2e/base:{hashlib.sha256(certificate.read_bytes()).hexdigest()[:16]}"
+        engine.run("build", "--quiet", "--tag", image, context)
+    return image
 
 
 def debian_image(engine: Engine) -> str:

@@ -13,20 +13,21 @@ from tests.e2e.world import World
 pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "terraform"), pytest.mark.timeout(600)]
 
 
-def after_its_container_was_killed(world: World, name: str) -> dict[str, Any]:
-    """Return the ended invocation of a function whose first attempt loses its container."""
+def tried_again(world: World, name: str) -> str:
+    """Return the invocation of a function whose first attempt has lost its container, and whose second has begun."""
     invocation_id = world.start("faults", "killed_once", board=world.board.url, name=name)
     until(lambda: world.board.counts[name] == 1, "the first attempt", timeout_s=120)
     world.kill_container(invocation_id)
     until(lambda: world.board.counts[name] == 2, "the second attempt", timeout_s=180)
-    with world.sweeping():
-        return world.ended(invocation_id)
+    return invocation_id
 
 
 def test_the_sweep_finds_a_dead_container_of_which_no_event_told(world: World, project: dict[str, Any]):
     with world.relay.delivering(lambda events: []):
         # That its first container has died is found by the sweep that the schedule calls.
-        invocation = after_its_container_was_killed(world, "untold")
+        invocation_id = tried_again(world, "untold")
+        with world.sweeping():
+            invocation = world.ended(invocation_id)
 
         assert (invocation["status"], invocation["result"]) == ("SUCCEEDED", "attempt 2 succeeded")
         told = [world.relay.delivered_of(each["execution_id"]) for each in invocation["executions"]]
@@ -35,7 +36,7 @@ def test_the_sweep_finds_a_dead_container_of_which_no_event_told(world: World, p
 
 def test_an_event_that_comes_three_times_counts_once(world: World, project: dict[str, Any]):
     with world.relay.delivering(lambda events: [event for event in events for _ in range(3)]):
-        invocation = after_its_container_was_killed(world, "thrice")
+        invocation = world.ended(tried_again(world, "thrice"))
 
         first, second = [each["execution_id"] for each in invocation["executions"]]
         assert world.relay.delivered_of(first).count("STOPPED") == 3
@@ -47,7 +48,7 @@ def test_an_event_that_comes_three_times_counts_once(world: World, project: dict
 
 def test_events_in_the_wrong_order_come_to_the_same(world: World, project: dict[str, Any]):
     with world.relay.delivering(newest_first()):
-        invocation = after_its_container_was_killed(world, "backwards")
+        invocation = world.ended(tried_again(world, "backwards"))
 
         first, _ = [each["execution_id"] for each in invocation["executions"]]
         assert world.relay.delivered_of(first) == ["STOPPED", "RUNNING"]

@@ -266,6 +266,7 @@ def built(folder: Path) -> Iterator[World]:
             environment=_terminal(folder, account, certificate),
             census_before=before,
         )
+        stack.callback(engine.run, "rmi", "--force", world.base_image)
         world.relay = Relay(world.client, world.deployment["cluster"])
         stack.callback(world.relay.stop)
         yield world
