@@ -75,6 +75,17 @@ class _Site:
             unsaved.unlink()
             self.terminal.step("Stored the state that the last run could not store")
 
+    def plan(self, *targets: str) -> Plan:
+        """Return what an apply would do; what may hold data, and is protected for that, it never makes anew."""
+        plan = self.terraform.plan(self.root.plan, targets=targets)
+        half_made = [address for address in PROTECTED if address in plan.half_made]
+        if not half_made:
+            return plan
+        for address in half_made:
+            self.terraform.keep(address)
+            self.terminal.step(f"Going on with {address}, which an interrupted run had begun")
+        return self.terraform.plan(self.root.plan, targets=targets)
+
     def ask(self, question: str, *, approved: bool) -> None:
         """Raise unless the user agrees."""
         if approved:
@@ -117,7 +128,7 @@ def install(name: str, region: str | None, given: tuple[str, ...], auto_approve:
     settings = {key: value for key, value in {**site.bucket.settings(name), **wanted}.items() if value is not None}
     try:
         site.prepare({**_fitting(site), **settings})
-        plan = site.terraform.plan(site.root.plan)
+        plan = site.plan()
         if plan:
             _show(plan, site.terminal)
             site.ask(f"Apply this to the AWS account {site.caller.account_id}?", approved=auto_approve)
@@ -239,7 +250,7 @@ def _unprotect(site: _Site) -> None:
     targets = tuple(address for address in PROTECTED if address in there)
     if not targets:
         return
-    plan = site.terraform.plan(site.root.plan, targets=targets)
+    plan = site.plan(*targets)
     if plan:
         site.terraform.apply(site.root.plan, plan, "Taking off the deletion protection")
 

@@ -33,19 +33,23 @@ ERRORS_SHOWN = 5
 DETAIL_LINES = 6
 DESTRUCTIVE = ("delete", "replace")
 NEVER_FINISHED = "tainted"
-"""What an interrupted apply left half made: nothing is in it yet."""
+"""Why an apply would replace what an interrupted one left half made: nothing is in it yet."""
 
 Message = dict[str, Any]
 
 
 @dataclass
 class Plan:
-    """What an apply would do. `lost`: addresses of what it would delete, or replace by something new and empty."""
+    """What an apply would do. `lost`: addresses of what it would delete, or replace by something new and empty.
+
+    `half_made`: addresses of what an interrupted apply had only begun, and this one would replace.
+    """
 
     add: int = 0
     change: int = 0
     remove: int = 0
     lost: list[str] = field(default_factory=list)
+    half_made: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.add or self.change or self.remove)
@@ -108,6 +112,10 @@ class TerraformProgram:
         """Return the addresses of all that the state knows."""
         return self._plain("state list")
 
+    def keep(self, address: str) -> None:
+        """Have the next plan go on with what an interrupted apply left half made, instead of replacing it."""
+        self._plain("untaint", address)
+
     def plan(self, file: Path, *, destroy: bool = False, targets: tuple[str, ...] = ()) -> Plan:
         """Write to `file` what is to be done, and return it in short."""
         found = Plan()
@@ -116,8 +124,9 @@ class TerraformProgram:
         def message(each: Message) -> None:
             if each["type"] == "planned_change":
                 change = each["change"]
-                if change["action"] in DESTRUCTIVE and change.get("reason") != NEVER_FINISHED:
-                    found.lost.append(change["resource"]["addr"])
+                if change["action"] in DESTRUCTIVE:
+                    of_these = found.half_made if change.get("reason") == NEVER_FINISHED else found.lost
+                    of_these.append(change["resource"]["addr"])
             elif each["type"] == "change_summary":
                 changes = each["changes"]
                 found.add, found.change, found.remove = changes["add"], changes["change"], changes["remove"]
@@ -154,7 +163,7 @@ class TerraformProgram:
         given = {"input": False, "no-color": IsFlagged, **options}
         if name in ("plan", "apply"):
             given["json"] = IsFlagged
-        if name.startswith("state"):
+        if name == "untaint" or name.startswith("state"):
             del given["input"], given["no-color"]
         command: list[str] = self._commands.generate_cmd_string(name, *arguments, **given)
         return command

@@ -16,7 +16,12 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
+
+# A busy machine is slow; that is no fault of what is tested.
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("unhurried")
 
 REQUIRE = "MULTINODE_TESTS_REQUIRE"
 OF_MULTINODE, OF_THE_TESTS = "MULTINODE_", "MULTINODE_TESTS_"

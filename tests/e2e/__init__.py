@@ -2,5 +2,5 @@
 
     make e2e
 
-What is real, what stands in for AWS and what stands between them is told in docs/e2e.md.
+What is real, what stands in for AWS and what stands between them is told in CONTRIBUTING.md.
 """

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.e2e.world import World, built
 
@@ -18,12 +19,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if asked_for else collection_path.name.startswith("test_") or None
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give one process all tests that share the world, in their order; the others may run beside them."""
-    for item in items:
-        if isinstance(item, pytest.Function) and "world" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("world"))
+class OneWorld(LoadScopeScheduling):
+    """Gives one process all tests that share the world, in their order; the others run beside them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "installing" if "/test_installing.py::" in nodeid else "world"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return OneWorld(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,4 +14,4 @@ WITH_ENGINE := $(BIN)/python -m tests.e2e.engine
 
 .PHONY: e2e
 e2e: $(VENV)/.developer $(EMULATOR_VENV)/.made  ## end to end on an emulated AWS: needs Docker, Terraform, debootstrap
-	$(WITH_ENGINE) $(BIN)/pytest -m e2e -n 2 --dist loadgroup --durations=10 tests/e2e
+	$(WITH_ENGINE) $(BIN)/pytest -m e2e -n 2 --durations=10 tests/e2e

@@ -1,8 +1,11 @@
 """The deployment in the emulated account: `terraform apply` of the module, with the real package and provider."""
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from multinode_cli.lambda_package import build
 from scripts.terraform_offline import copy_modules, environment, terraform
@@ -28,15 +31,20 @@ class Installation:
         self._run("init", "-no-color")
         self._run("apply", "-auto-approve", "-no-color", "-parallelism=20")
 
-    def plan(self) -> list[str]:
-        """Return the addresses of what another apply would change."""
-        self._run("plan", "-no-color", "-out=plan")
-        changes = json.loads(self._run("show", "-json", "plan"))["resource_changes"]
-        return [change["address"] for change in changes if change["change"]["actions"] not in (["no-op"], ["read"])]
+    @contextmanager
+    def beside(self, folder: Path, inputs: Mapping[str, str]) -> Iterator[None]:
+        """Within, a user's own root module is applied too. `inputs`: its variable -> an output of the deployment."""
+        root = Path(shutil.copytree(folder, self._folder.parent / folder.name))
+        given = {f"TF_VAR_{name}": json.dumps(self.output(output)) for name, output in inputs.items()}
+        self._run("init", "-no-color", within=root)
+        self._run("apply", "-auto-approve", "-no-color", within=root, given=given)
+        try:
+            yield
+        finally:
+            self._run("destroy", "-auto-approve", "-no-color", within=root, given=given)
 
-    def output(self, name: str) -> str:
-        value: str = json.loads(self._run("output", "-json", name))
-        return value
+    def output(self, name: str) -> Any:
+        return json.loads(self._run("output", "-json", name))
 
     def resources(self) -> list[str]:
         """Return the addresses of what Terraform has made, without what it has only read."""
@@ -45,7 +53,7 @@ class Installation:
     def destroy(self) -> None:
         self._run("destroy", "-auto-approve", "-no-color", "-parallelism=20")
 
-    def _run(self, *arguments: str) -> str:
-        done = terraform(arguments, self._folder, self._variables)
+    def _run(self, *arguments: str, within: Path | None = None, given: Mapping[str, str] | None = None) -> str:
+        done = terraform(arguments, within or self._folder, {**self._variables, **(given or {})})
         assert done.returncode == 0, f"terraform {' '.join(arguments)}:\n{done.stdout}"
         return done.stdout

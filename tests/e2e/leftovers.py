@@ -25,10 +25,12 @@ def traces(
         Path=f"{deployment['parameter_prefix']}/projects/{project_name}",
         Recursive=True,
     )
+    schedules = _all(client("scheduler"), "list_schedules", "Schedules", GroupName=deployment["schedules"]["group"])
     return {
         "records": [item["sort"] for item in records(client, deployment) if f'"{project_name}"' in item["body"]],
         "images": [tag for tag in registry.tags(repository) if tag.startswith(f"{project_name}.")],
         "task definitions": [arn for arn in definitions if arn.rsplit("/", 1)[1].rsplit(":", 1)[0] == family],
+        "schedules": [schedule["Name"] for schedule in schedules if schedule["Name"].startswith(project_name)],
         "parameters": [parameter["Name"] for parameter in parameters],
         "log streams": _streams(client, deployment, project_name),
         "containers": engine.containers("com.amazonaws.ecs.task-definition-family", family),

@@ -1,27 +1,29 @@
-"""Runs the emulator, in its own environment, with what ECS does and it leaves out.
+"""Runs the emulator, in its own environment, with what AWS does and it leaves out.
 
 - A launch that is asked for again with the same `clientToken` is the same launch.
 - `cpu` and `memory` of a launch's overrides are the task's.
 - A stop sends SIGTERM, waits for the container's `stopTimeout`, and is answered at once.
 - `initProcessEnabled` gives the container an init process.
 - A parameter of type SecureString comes into the container as it was before its encryption.
+- A schedule's input has its context attributes filled in.
 - IAM knows what actions on tasks and log streams are about, and the condition key `ecs:cluster`.
 """
 
 import copy
 import json
 import threading
+import time
 
 from ministack.app import main
 from ministack.core import iam_actions
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import json_response
-from ministack.services import ecs, ssm
+from ministack.services import ecs, eventbridge, ssm
 
 run_task, stop_task = ecs._ACTION_MAP["RunTask"], ecs._ACTION_MAP["StopTask"]
 build_run_kwargs, mark_task_stopped = ecs._build_run_kwargs, ecs._mark_task_stopped
 extract_resource_arn, request_tag_context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
-resolve_parameter_value = ssm.resolve_parameter_value
+invoke_target, resolve_parameter_value = eventbridge._invoke_target, ssm.resolve_parameter_value
 
 launches = {}
 launching = threading.Lock()
@@ -79,6 +81,17 @@ def decrypted_parameter_value(name, version=None, decrypt=True):
     return resolve_parameter_value(name, version=version, decrypt=decrypt)
 
 
+def invoke_target_filled_in(target, event, rule, *others):
+    if event["Source"] == "aws.scheduler" and "Input" in target:
+        attributes = {
+            "<aws.scheduler.schedule-arn>": event["Resources"][0],
+            "<aws.scheduler.scheduled-time>": time.strftime("%Y-%m-%dT%H:%M:00Z", time.gmtime(event["Time"])),
+        }
+        for name, value in attributes.items():
+            target = {**target, "Input": target["Input"].replace(name, value)}
+    return invoke_target(target, event, rule, *others)
+
+
 def resource_of(service, method, path, headers, body, *others):
     found = extract_resource_arn(service, method, path, headers, body, *others)
     rule = RESOURCES.get(f"{service}:{headers.get('x-amz-target', '').rsplit('.', 1)[-1]}")
@@ -110,6 +123,7 @@ iam_actions.request_tag_context = context_of
 ecs._ACTION_MAP.update(RunTask=run_task_once, StopTask=stop_task_gracefully)
 ecs._build_run_kwargs = run_kwargs_with_init
 ecs._mark_task_stopped = mark_as_asked
+eventbridge._invoke_target = invoke_target_filled_in
 ssm.resolve_parameter_value = decrypted_parameter_value
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "terraform"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(900)]
 
 
 def test_a_login_from_aws_finds_the_deployment_that_terraform_made(world: World):

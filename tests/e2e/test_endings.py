@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.processes import until
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "terraform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
 def test_a_failing_function_is_tried_again_each_time_in_a_new_container(world: World, project: dict[str, Any]):
@@ -25,8 +25,7 @@ def test_a_function_that_takes_too_long_is_stopped_and_not_tried_again(world: Wo
 
     (execution,) = invocation["executions"]
     assert (invocation["status"], execution["outcome"]) == ("TIMED_OUT", "ABORTED")
-    # It sleeps for 600 s, and its time-out is 2 s.
-    assert 2_000 <= execution["finish_time_ms"] - execution["start_time_ms"] < 60_000
+    assert execution["finish_time_ms"] - execution["start_time_ms"] >= 2_000  # its time-out; it sleeps for 600 s
     assert world.containers(execution) == []
 
 

@@ -10,7 +10,7 @@ from tests.e2e.processes import until
 from tests.e2e.relay import Event
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "terraform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
 def tried_again(world: World, name: str) -> str:

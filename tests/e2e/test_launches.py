@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.faults import answer_lost, no_capacity
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "terraform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
 def test_an_image_that_cannot_be_pulled_ends_the_invocation_with_the_platforms_reason(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "terraform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
 def test_a_value_of_the_env_file_is_in_the_container_and_nowhere_on_the_way(

@@ -8,7 +8,7 @@ from tests.e2e.leftovers import records
 from tests.e2e.processes import until
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "terraform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
 def test_nothing_that_happened_so_far_became_a_dead_letter(world: World, project: dict[str, Any]):
@@ -37,9 +37,10 @@ def test_undeploying_a_project_leaves_nothing_of_it_and_all_of_the_others(
 
 
 def test_terraform_destroy_leaves_nothing_behind(world: World, tsp: dict[str, Any]):
+    projects = [each["project_name"] for each in world.json("list")["projects"]]
     with world.sweeping():
-        for project in world.json("list")["projects"]:
-            world.multinode("undeploy", project["project_name"], "--yes")
+        undeploying = [world.following("undeploy", name, "--yes") for name in projects]
+        assert [each.wait(timeout=300) for each in undeploying] == [0 for _ in projects]
     assert records(world.client, world.deployment) == []
     assert world.census() != world.census_before
 

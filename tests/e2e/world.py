@@ -266,7 +266,7 @@ def built(folder: Path) -> Iterator[World]:
             environment=_terminal(folder, account, certificate),
             census_before=before,
         )
-        stack.callback(engine.run, "rmi", "--force", world.base_image)
+        stack.callback(_remove_images, engine, world)
         world.relay = Relay(world.client, world.deployment["cluster"])
         stack.callback(world.relay.stop)
         yield world
@@ -280,6 +280,12 @@ def _certificate(folder: Path, host: str) -> Path:
     command = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files)
     subprocess.run(command, capture_output=True, check=True)
     return certificate
+
+
+def _remove_images(engine: Engine, world: World) -> None:
+    """Remove this run's images; the Debian below them stays for the next run."""
+    pulled = engine.run("images", "--quiet", "--filter", f"reference={world.registry.host}/*").split()
+    engine.run("rmi", "--force", world.base_image, *dict.fromkeys(pulled))
 
 
 def _intercept(front: Front, registry: Registry) -> Launches:

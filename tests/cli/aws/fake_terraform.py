@@ -82,6 +82,9 @@ def main(arguments: list[str]) -> int:
     if command == "init":
         sys.stdout.write("Initializing the backend...\n")
         return _end("init", scenario)
+    if command == "untaint":
+        (folder / f"untainted {arguments[-1]}").touch()
+        return 0
     if command == "state":
         sys.stdout.write("".join(f"{address}\n" for address in scenario["listed"]))
         return 0
@@ -89,6 +92,8 @@ def main(arguments: list[str]) -> int:
         for address in scenario["lost"]:
             say("planned_change", change={"action": "replace", "resource": {"addr": address}})
         for address in scenario["tainted"]:
+            if (folder / f"untainted {address}").exists():
+                continue
             say("planned_change", change={"action": "replace", "reason": "tainted", "resource": {"addr": address}})
         counts = {name: scenario[name] for name in ("add", "change", "remove")}
         if "-destroy=true" in arguments:

@@ -195,6 +195,19 @@ def test_what_would_be_lost_is_named(run: Any, installs: FakeControlPlane, terra
     assert "what is in these is lost: module.multinode.aws_dynamodb_table.state\n" in run("install").err
 
 
+def test_a_table_that_an_interrupted_run_had_begun_is_gone_on_with(
+    run: Any, installs: FakeControlPlane, terraform: FakeTerraform
+):
+    # Terraform would make it anew, which its deletion protection refuses.
+    table, queue = "module.multinode.aws_dynamodb_table.state", "module.multinode.aws_sqs_queue.half"
+    terraform.does(tainted=[queue, table])
+    done = run("install")
+    assert done.code == 0, done.err
+    assert f"Going on with {table}, which an interrupted run had begun" in done.err
+    assert [call for call in terraform.calls() if call[0] == "untaint"] == [["untaint", table]]
+    assert terraform.commands() == ["init", "plan", f"untaint {table}", "plan", "apply"]
+
+
 def test_nothing_to_do_asks_nothing(run: Any, installs: FakeControlPlane, terraform: FakeTerraform):
     assert run("install").code == 0
     terraform.does(add=0)
@@ -373,6 +386,20 @@ def test_a_package_of_these_very_files_is_used_and_any_other_built_anew(
 
 
 # --- uninstalling ---
+
+
+def test_uninstall_takes_the_protection_off_a_table_that_was_only_begun(
+    run: Any, installs: FakeControlPlane, terraform: FakeTerraform
+):
+    assert run("install").code == 0
+    table = "module.multinode.aws_dynamodb_table.state"
+    terraform.does(listed=[table], tainted=[table])
+    assert run("uninstall").code == 0
+    # The plan and apply after `untaint` set its deletion_protection to false, in place.
+    assert terraform.commands()[3:] == [
+        *("init", "plan -destroy", "state list", "plan", f"untaint {table}", "plan", "apply"),
+        *("plan -destroy", "apply"),
+    ]
 
 
 def test_uninstall_takes_the_protection_off_removes_all_and_forgets(

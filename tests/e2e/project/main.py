@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 
-from multinode import Multinode
+from multinode import Every, Multinode
 from multinode.errors import InvocationCancelledError
 
 mn = Multinode()
@@ -70,6 +70,11 @@ def talkative(board: str, name: str) -> Iterator[str]:
     ask(board, f"gate/{name}")
     print("after the gate")
     yield "done"
+
+
+@mn.function(schedule=Every(minutes=1))
+def by_itself() -> str:
+    return "nobody asked"
 
 
 @mn.function
