@@ -20,7 +20,9 @@ import hypothesis
 import pytest
 
 # A busy machine is slow; that is no fault of what is tested.
-hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("unhurried")
 
 REQUIRE = "MULTINODE_TESTS_REQUIRE"
