@@ -14,8 +14,18 @@ AT = 1767225600
 OWN_ID = "inv-" + "a" * 32
 
 
-def test_a_new_invocation_waits_and_shows_what_was_sent() -> None:
+def test_a_new_invocation_has_a_slot_at_once_if_one_is_free() -> None:
     api = Api().deploy()
+    body = api.post(api.path(), {"input": "[]"}).body
+    (execution,) = body["executions"]
+    assert (body["status"], body["status_reason"]) == ("PENDING", "launching attempt 1")
+    assert (execution["worker_status"], execution["worker_details"]) == ("PENDING", None)
+
+
+def test_a_new_invocation_waits_when_none_is_free_and_shows_what_was_sent() -> None:
+    api = Api().deploy()
+    for _ in range(2):  # all of its slots
+        api.start()
     answer = api.post(api.path(), {"input": "[[1],{}]"})
     assert answer.status == 200
     body: dict[str, Any] = answer.body
@@ -43,7 +53,7 @@ def test_a_new_invocation_waits_and_shows_what_was_sent() -> None:
         "last_update_time": AT,
         "executions": [],
         "status": "PENDING",
-        "status_reason": "waiting for a free slot: 0 of 2 running",
+        "status_reason": "waiting for a free slot: 2 of 2 running",
         "terminated": False,
         "num_failed_attempts": 0,
         "num_failed_launches": 0,
@@ -157,6 +167,8 @@ def test_a_failure_shows_the_whole_error_of_the_last_attempt() -> None:
 
 def test_cancelling_what_waits_ends_it_and_again_is_refused() -> None:
     api = Api().deploy()
+    for _ in range(2):  # all of its slots
+        api.start()
     invocation_id = api.post(api.path(), {"input": "[]"}).body["invocation_id"]
     body = api.put(f"{api.path(invocation_id)}/cancel").body
     assert (body["status"], body["cancellation_request_time"], body["terminated"]) == ("CANCELLED", AT, True)

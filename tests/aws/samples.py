@@ -62,7 +62,6 @@ def invocation(**changes: object) -> Invocation:
         resource_spec=ResourceSpec(virtual_cpus=0.5, memory_gbs=1.5, max_concurrency=10),
         execution_spec=ExecutionSpec(max_retries=0, timeout_s=3600),
         input_digest="d",
-        queue_position=f"001796979600000#{INVOCATION_ID}",
         status=InvocationStatus.PENDING,
         status_reason="waiting for a free slot",
         created_at=NOW,

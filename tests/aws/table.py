@@ -43,8 +43,9 @@ def corrupt_item(client: "DynamoDBClient", table: str, key: Key[Record]) -> None
     client.update_item(
         TableName=table,
         Key={"partition": {"S": key.partition}, "sort": {"S": key.sort}},
-        UpdateExpression="SET body = :body",
-        ExpressionAttributeValues={":body": {"S": '{"type":"Nonsense"}'}},
+        UpdateExpression="SET #type = :type",
+        ExpressionAttributeNames={"#type": "type"},
+        ExpressionAttributeValues={":type": {"S": "Nonsense"}},
     )
 
 

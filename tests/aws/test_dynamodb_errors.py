@@ -148,7 +148,8 @@ def test_keys_that_a_batch_left_unread_are_asked_for_again(
         {
             **key,
             "version": {"N": "1"},
-            "body": {"S": f'{{"type":"Project","project_name":"{name}","created_at":0}}'},
+            "type": {"S": "Project"},
+            "body": {"S": f'{{"project_name":"{name}","created_at":0}}'},
         }
         for key, name in zip(keys, "ab", strict=True)
     ]

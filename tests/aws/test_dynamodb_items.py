@@ -1,6 +1,8 @@
 """How records lie in DynamoDB: small items, sparse indexes, and an expiry only where nothing is needed any more."""
 
 import json
+import zlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -61,13 +63,24 @@ def test_an_item_holds_its_key_its_record_and_its_index_entries(moto_store: Dyna
         "version": {"N": "1"},
         "type": {"S": "Invocation"},
         "by_function_value": {"S": "tsp#ver-1#solve"},
-        "by_function_sort": {"S": f"001796979600000#{INVOCATION_ID}"},
+        "by_function_sort": {"S": f"001795165200000#{INVOCATION_ID}"},
         "by_due_value": {"S": "WAITING"},
         # NOW in milliseconds since the epoch, 15 digits.
         "by_due_sort": {"S": f"001795165200000#{INVOCATION_ID}"},
     }
     assert body["invocation_id"] == INVOCATION_ID
     assert len(operation) == 32
+
+
+def test_a_long_record_is_packed_and_counts_as_one_kb(moto_store: DynamoStore, clients: Clients) -> None:
+    first = replace(ended().executions[0], error="E" * 100, worker_nonce="n" * 32)
+    record = ended(executions=(first, execution()), cancellation_cause="c" * 100)
+    moto_store.commit([Put(record, ABSENT)])
+    found = item(clients, record)
+    body = zlib.decompress(found["packed"]["B"])
+    assert (json.loads(body)["invocation_id"], len(body) > 1024) == (INVOCATION_ID, True)
+    assert sum(len(name) + len(next(iter(value.values()))) for name, value in found.items()) <= 1024
+    assert moto_store.get(invocation_key(INVOCATION_ID)) == Stored(record, 1)
 
 
 def test_an_entry_that_a_record_has_no_more_leaves_its_item(moto_store: DynamoStore, clients: Clients) -> None:
@@ -265,13 +278,26 @@ def test_everything_lies_past_what_comes_before_a_prefix(
     assert list(found) == [Stored(output, 1)]
 
 
+@pytest.mark.parametrize("packed", [b"", b"{}", zlib.compress(b"{"), zlib.compress(b"\xff")])
+def test_an_item_that_cannot_be_unpacked_is_named(moto_store: DynamoStore, clients: Clients, packed: bytes) -> None:
+    moto_store.commit([Put(invocation(), ABSENT)])
+    clients.dynamodb.update_item(
+        TableName=TABLE,
+        Key={"partition": {"S": f"INV#{INVOCATION_ID}"}, "sort": {"S": "INVOCATION"}},
+        UpdateExpression="SET packed = :packed",
+        ExpressionAttributeValues={":packed": {"B": packed}},
+    )
+    with pytest.raises(ValueError, match=f"INV#{INVOCATION_ID} INVOCATION"):
+        moto_store.get(invocation_key(INVOCATION_ID))
+
+
 @pytest.mark.parametrize("body", ["", "{", "[1]", "7", "null"])
 def test_an_item_whose_body_is_no_json_object_is_named(moto_store: DynamoStore, clients: Clients, body: str) -> None:
     moto_store.commit([Put(invocation(), ABSENT)])
     clients.dynamodb.update_item(
         TableName=TABLE,
         Key={"partition": {"S": f"INV#{INVOCATION_ID}"}, "sort": {"S": "INVOCATION"}},
-        UpdateExpression="SET body = :body",
+        UpdateExpression="SET body = :body REMOVE packed",
         ExpressionAttributeValues={":body": {"S": body}},
     )
     with pytest.raises(ValueError, match=f"INV#{INVOCATION_ID} INVOCATION"):

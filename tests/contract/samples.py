@@ -72,7 +72,6 @@ def invocation(number: int = 1, *, due_at: datetime | None = None, function: Fun
         resource_spec=_RESOURCES,
         execution_spec=_SPEC,
         input_digest="d1",
-        queue_position=f"{int(created_at.timestamp() * 1000):015d}#{invocation_id}",
         status=InvocationStatus.PENDING,
         status_reason="waiting for a free slot: 10 of 10 running",
         created_at=created_at,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from multinode_control_plane.adapters.aws.dynamodb_items import body_of
 from tests.e2e.engine import Engine
 from tests.e2e.registry import Registry
 
@@ -27,7 +28,7 @@ def traces(
     )
     schedules = _all(client("scheduler"), "list_schedules", "Schedules", GroupName=deployment["schedules"]["group"])
     return {
-        "records": [item["sort"] for item in records(client, deployment) if f'"{project_name}"' in item["body"]],
+        "records": [item["sort"] for item in records(client, deployment) if f"'{project_name}'" in item["record"]],
         "images": [tag for tag in registry.tags(repository) if tag.startswith(f"{project_name}.")],
         "task definitions": [arn for arn in definitions if arn.rsplit("/", 1)[1].rsplit(":", 1)[0] == family],
         "schedules": [schedule["Name"] for schedule in schedules if schedule["Name"].startswith(project_name)],
@@ -41,7 +42,8 @@ def records(client: Client, deployment: Mapping[str, Any]) -> list[dict[str, str
     """Return the items of the deployment's table."""
     items = _all(client("dynamodb"), "scan", "Items", TableName=f"multinode-{deployment['name']}")
     return [
-        {name: str(item.get(name, {}).get("S")) for name in ("partition", "sort", "type", "body")} for item in items
+        {**{name: item[name]["S"] for name in ("partition", "sort", "type")}, "record": repr(body_of(item))}
+        for item in items
     ]
 
 

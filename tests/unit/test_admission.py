@@ -32,9 +32,47 @@ def test_waiting_invocations_get_slots_in_order_of_creation() -> None:
     assert order == created
 
 
+def test_a_new_invocation_takes_a_free_slot_in_the_commit_that_makes_it() -> None:
+    world = World()
+    commits = world.store.commits
+    created = world.create()
+    assert world.store.commits == commits + 1
+    assert world.get(created).waiting_in is None
+    assert world.slots() == {world.execution_id(created): created}
+    assert [key for key in world.store.items if "QUEUE" in key[1]] == []
+
+
+def test_a_new_invocation_does_not_overtake_one_that_waits() -> None:
+    world = World((function_spec(max_concurrency=2),))
+    older = world.create_waiting()
+    world.advance(1)
+    younger = world.create()
+    assert world.get(younger).waiting_in is QueueName.QUEUE
+    assert world.slots() == {}
+    world.react()
+    assert set(world.slots().values()) == {older, younger}
+
+
+def test_of_two_starts_at_once_one_gets_the_last_slot_and_the_other_waits() -> None:
+    world = World((function_spec(max_concurrency=1),))
+    commit = world.store.commit
+    winner: list[str] = []
+
+    def another_start_first(writes):  # type: ignore[no-untyped-def]
+        world.store.commit = commit  # type: ignore[method-assign]
+        winner.append(world.create())
+        commit(writes)
+
+    world.store.commit = another_start_first  # type: ignore[method-assign]
+    loser = world.create()
+    assert list(world.slots().values()) == winner
+    assert world.get(loser).waiting_in is QueueName.QUEUE
+    assert world.get(loser).executions == ()
+
+
 def test_an_invocation_with_a_slot_waits_in_no_queue_any_more() -> None:
     world = World()
-    created = world.create()
+    created = world.create_waiting()
     assert world.get(created).waiting_in is QueueName.QUEUE
     world.react()
     assert world.get(created).waiting_in is None
@@ -43,7 +81,7 @@ def test_an_invocation_with_a_slot_waits_in_no_queue_any_more() -> None:
 
 def test_more_than_one_commit_admits_a_long_queue_into_many_slots() -> None:
     world = World((function_spec(max_concurrency=45),))
-    created = [world.create() for _ in range(50)]
+    created = [world.create_waiting() for _ in range(50)]
     world.store.changes.clear()  # one admission for all of them
     assert admit_waiting(world.context, world.get(created[0]).function_key) == 45
     assert len(world.slots()) == 45
@@ -51,7 +89,7 @@ def test_more_than_one_commit_admits_a_long_queue_into_many_slots() -> None:
 
 def test_admitting_twice_gives_nobody_a_second_slot() -> None:
     world = World()
-    created = world.create()
+    created = world.create_waiting()
     key = world.get(created).function_key
     assert admit_waiting(world.context, key) == 1
     assert admit_waiting(world.context, key) == 0
@@ -83,7 +121,7 @@ def test_functions_do_not_wait_for_each_others_queues() -> None:
 
 def test_an_entry_whose_invocation_has_moved_on_is_read_again() -> None:
     world = World((function_spec(max_concurrency=1),))
-    first, second = world.create(), world.create()
+    first, second = world.create_waiting(), world.create_waiting()
     world.store.changes.clear()
     key = world.get(first).function_key
     query, calls = world.store.query, []
@@ -103,7 +141,8 @@ def test_an_entry_whose_invocation_has_moved_on_is_read_again() -> None:
 
 def test_a_conflict_is_decided_again_and_gives_up_in_the_end() -> None:
     world = World()
-    created = world.create()
+    created = world.create_waiting()
+    world.clock.slept.clear()
     commit, failures = world.store.commit, iter([Conflict("somebody else")] * 3)
 
     def commit_after_conflicts(writes):  # type: ignore[no-untyped-def]
@@ -128,7 +167,7 @@ def test_a_lost_container_gives_its_slot_back_in_the_commit_that_ends_it() -> No
 
 def test_two_admissions_at_once_never_exceed_the_limit() -> None:
     world = World((function_spec(max_concurrency=2),))
-    created = [world.create() for _ in range(4)]
+    created = [world.create_waiting() for _ in range(4)]
     world.store.changes.clear()
     key = world.get(created[0]).function_key
     get, calls = world.store.get, []

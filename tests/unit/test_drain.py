@@ -75,7 +75,7 @@ def test_a_drain_of_thousands_takes_several_calls(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("multinode_control_plane.services.drain.MOST_PER_CALL", 3)
     world = World((function_spec(max_concurrency=1),))
     for _ in range(5):
-        world.create()
+        world.create_waiting()
     world.store.changes.clear()
     delete_project(world)
     calls = 0
@@ -88,7 +88,7 @@ def test_a_drain_of_thousands_takes_several_calls(monkeypatch: pytest.MonkeyPatc
 
 def test_a_queue_of_hundreds_is_cancelled_page_by_page() -> None:
     world = World((function_spec(max_concurrency=1),))
-    created = [world.create() for _ in range(250)]
+    created = [world.create_waiting() for _ in range(250)]
     world.store.changes.clear()
     delete_project(world)
     assert drain(world.context, world.compute, world.logs, "p") is False

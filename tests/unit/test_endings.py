@@ -14,7 +14,7 @@ ABORTED = FinishReport(Outcome.ABORTED)
 
 def test_a_waiting_invocation_is_cancelled_at_once() -> None:
     world = World()
-    created = world.create()
+    created = world.create_waiting()
     cancelled = world.cancel(created)
     assert (cancelled.status, cancelled.terminated) == (InvocationStatus.CANCELLED, True)
     world.react()

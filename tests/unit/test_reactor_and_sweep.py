@@ -46,7 +46,6 @@ def test_a_launch_whose_answer_is_lost_is_repeated_with_the_same_token() -> None
 
     world.compute.launch = lose_the_answer  # type: ignore[method-assign]
     created = world.create()
-    react(world.reactor, world.store.changes.pop(0))
     change = world.store.changes.pop(0)
     with pytest.raises(TimeoutError):
         react(world.reactor, change)
@@ -107,7 +106,7 @@ def test_a_deleted_invocation_calls_for_nothing() -> None:
 
 def test_a_nudge_calls_for_everything_again() -> None:
     world = World()
-    created = world.create()
+    created = world.create_waiting()
     waiting = world.get(created)
     admit = Admit(waiting.function_key)
     assert effects(None, waiting, world.clock.now()) == (admit, Announce(None))
@@ -118,9 +117,7 @@ def test_a_nudge_calls_for_everything_again() -> None:
 @pytest.mark.parametrize("lost", ["admission", "launch"])
 def test_a_lost_effect_is_repaired_by_the_sweep(lost: str) -> None:
     world = World()
-    created = world.create()
-    if lost == "launch":
-        react(world.reactor, world.store.changes.pop(0))
+    created = world.create() if lost == "launch" else world.create_waiting()
     world.store.changes.clear()
     world.advance(59)
     world.sweep()
@@ -225,7 +222,6 @@ def test_an_event_of_another_container_changes_nothing() -> None:
 def test_an_event_tells_of_a_container_whose_launch_got_no_answer() -> None:
     world = World()
     created = world.create()
-    react(world.reactor, world.store.changes.pop(0))
     execution = world.execution_id(created)
     worker = WorkerDetails("TEST", f"{execution}-1", "log")
     task_events.container_running(world.context, created, execution, worker, 3)
@@ -240,7 +236,6 @@ def test_an_event_tells_of_a_container_whose_launch_got_no_answer() -> None:
 def test_nothing_acts_on_what_a_worker_says_of_its_own_container() -> None:
     world = World()
     created = world.create()
-    react(world.reactor, world.store.changes.pop(0))
     world.store.changes.clear()  # the launch is never made known
     execution = world.execution_id(created)
     lie = "arn:aws:ecs:somebody-elses-task"
@@ -255,7 +250,6 @@ def test_nothing_acts_on_what_a_worker_says_of_its_own_container() -> None:
 def test_a_container_that_only_its_worker_told_of_is_looked_for_by_the_sweep() -> None:
     world = World()
     created = world.create()
-    react(world.reactor, world.store.changes.pop(0))
     world.store.changes.clear()  # the launch is never made known
     execution = world.execution_id(created)
     executions.start(world.context, created, execution, worker_nonce="n", worker_identifier="a-lie")
@@ -290,7 +284,6 @@ def test_an_event_repeated_after_a_retry_began_does_not_touch_the_new_execution(
 def test_a_launch_is_not_called_for_while_it_backs_off() -> None:
     world = World()
     created = world.create()
-    react(world.reactor, world.store.changes.pop(0))
     pending = world.get(created)
     execution = replace(pending.executions[0], launch_after=world.after(10), launch_attempt=2)
     backing_off = replace(pending, executions=(execution,))
@@ -340,7 +333,6 @@ def test_a_stop_of_a_container_that_is_not_visible_yet_is_sent_all_the_same() ->
 def test_effects_that_come_too_late_do_nothing() -> None:
     world = World()
     created = world.create()
-    react(world.reactor, world.store.changes.pop(0))
     admitted = world.store.changes.pop(0)
     world.cancel(created)
     cancelled = world.store.changes.pop(0)

@@ -46,10 +46,6 @@ def test_a_worker_without_a_nonce_may_not_repeat_its_start() -> None:
 def test_a_start_tells_the_container_when_the_launchs_answer_was_lost() -> None:
     world = World()
     created = world.create()
-    world.store.changes.pop(0)
-    from multinode_control_plane.services.admission import admit_waiting
-
-    admit_waiting(world.context, world.get(created).function_key)
     lost = world.store.changes.copy()
     world.store.changes.clear()
     execution = world.execution_id(created)

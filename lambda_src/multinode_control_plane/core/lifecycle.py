@@ -78,7 +78,6 @@ def create(
         resource_spec=spec.resource_spec,
         execution_spec=spec.execution_spec,
         input_digest=input_digest,
-        queue_position=f"{int(now.timestamp() * 1000):015d}#{invocation_id}",
         status=InvocationStatus.PENDING,
         status_reason="",
         created_at=now,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from multinode_control_plane.core.times import whole_ms
 from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
@@ -207,7 +208,6 @@ class Execution:
 class Invocation:
     """One request to run a function, and all that happened to it.
 
-    `queue_position` is ``<creation in ms, 15 digits>#<invocation_id>``: the order of starts, by our clock.
     `waiting_in` says which queue of the function holds its entry (None: it holds a slot, or has ended).
     `due_at`: when the sweep must look at it at the latest; None once nothing can happen to it any more.
     `depth` counts parents above it. `has_children`: it has started at least one subtask. `cascade_pending`: it is being
@@ -224,7 +224,6 @@ class Invocation:
     resource_spec: ResourceSpec
     execution_spec: ExecutionSpec
     input_digest: str
-    queue_position: str
     status: InvocationStatus
     status_reason: str
     created_at: datetime
@@ -248,6 +247,11 @@ class Invocation:
     @property
     def function_key(self) -> FunctionKey:
         return FunctionKey(self.project_name, self.version_id, self.function_name)
+
+    @property
+    def queue_position(self) -> str:
+        """``<creation in ms, 15 digits>#<invocation_id>``: the order of starts, by our clock."""
+        return f"{whole_ms(self.created_at):015d}#{self.invocation_id}"
 
     @property
     def current(self) -> Execution | None:

@@ -1,4 +1,4 @@
-"""④ Giving free slots to the oldest waiting invocations of a function."""
+"""② ④ Giving free slots: to a new invocation behind which nobody waits, and to the oldest of those that wait."""
 
 from multinode_control_plane.core.keys import invocation_key, queue_prefix
 from multinode_control_plane.core.lifecycle import admit
@@ -7,10 +7,26 @@ from multinode_control_plane.ports import Conflict, Write
 from multinode_control_plane.services.commit import GateRead, gate_writes, invocation_writes, read_gate
 from multinode_control_plane.services.context import Context, commit_with_retries
 
-__all__ = ["admit_waiting"]
+__all__ = ["admit_at_once", "admit_waiting"]
 
 MOST_AT_ONCE = 20
 """Admissions in one commit: each needs two writes, one commit takes 100."""
+
+
+def admit_at_once(context: Context, new: Invocation) -> tuple[Invocation, list[Write]]:
+    """Return a new invocation with a free slot, and the write that takes it: both belong in the commit that makes it.
+
+    Where others wait, or all slots are taken, it is returned as it was: then it waits, too. The gate is read before the
+    queue and is a condition of the commit, so whoever waited before the queue was read is not overtaken.
+    """
+    key = new.function_key
+    gate = read_gate(context.store, key)
+    if gate is not None and len(gate.record.slots) >= new.resource_spec.max_concurrency:
+        return new, []
+    if context.store.query(queue_prefix(key), limit=1):
+        return new, []
+    admitted = admit(new, context.ids.new("exe"), context.clock.now())
+    return admitted, gate_writes(context.store, key, [(new, admitted)], gate=GateRead(gate))
 
 
 def admit_waiting(context: Context, key: FunctionKey) -> int:

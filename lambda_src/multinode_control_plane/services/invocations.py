@@ -12,6 +12,7 @@ from multinode_control_plane.core.lifecycle import create as created
 from multinode_control_plane.core.records import ChildLink, Invocation, ParentRef, Payload, Version
 from multinode_control_plane.ports import ABSENT, Check, Put, Stored, Write
 from multinode_control_plane.services import commit
+from multinode_control_plane.services.admission import admit_at_once
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.failures import ErrorCode
 
@@ -35,6 +36,7 @@ def create(
 ) -> Invocation:
     """Return the new invocation, durable; the same request again returns the one that it made before.
 
+    It holds a slot already if one is free and nobody waits for it; else it waits in its function's queue.
     `invocation_id` is the client's; None draws one, and then a repeated request is another invocation.
     The writes of `also` are part of the commit that makes it, and asked for anew after a Conflict; what `also` raises
     ends the attempt. Where the invocation is there already, nothing is written.
@@ -46,8 +48,10 @@ def create(
         raise Refused(ErrorCode.FUNCTION_DOES_NOT_EXIST)
     chosen_id = invocation_id or context.ids.new("inv")
     digest = hashlib.sha256(input_text.encode()).hexdigest()
+    may_wait = False
 
     def attempt() -> Invocation:
+        nonlocal may_wait
         existing = context.store.get(invocation_key(chosen_id))
         if existing is not None:
             return _same_request(existing.record, version, function_name, digest, parent)
@@ -63,8 +67,14 @@ def create(
             input_digest=digest,
             now=context.clock.now(),
         )
+        # Who loses a slot to another start in the same moment lines up: there, starts do not contend with each other.
+        slot_writes: list[Write] = []
+        if not may_wait:
+            new, slot_writes = admit_at_once(context, new)
+            may_wait = True
         payload = Put(Payload(chosen_id, input_text), ABSENT)
-        context.store.commit([*commit.creation_writes(new), payload, *project_writes, *parent_writes, *others])
+        writes = [*commit.creation_writes(new), payload, *slot_writes, *project_writes, *parent_writes, *others]
+        context.store.commit(writes)
         return new
 
     return commit_with_retries(context, attempt)
