@@ -2,7 +2,7 @@
 
 ``python -m multinode_cli.lambda_package --output FILE`` (`make lambda`) writes it. What makes it the same:
 
-- dependencies are pinned to the bytes of their wheels, and unpacked from these, not from whatever pip installs;
+- it holds the control plane's own files alone, which need the standard library and boto3;
 - names are sorted, times and modes fixed, nothing is compiled (.pyc) and nothing compressed: zlib's output varies with
   its version.
 
@@ -16,12 +16,11 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 from multinode_cli.failures import ControlPlaneFailure
@@ -30,13 +29,6 @@ __all__ = ["ARCHITECTURE", "PYTHON_VERSION", "build", "main", "provide"]
 
 PYTHON_VERSION = "3.13"
 ARCHITECTURE = "arm64"
-PLATFORM = "manylinux2014_aarch64"
-LOCK = """\
-aws-lambda-powertools==3.37.0 --hash=sha256:92df3f790851a30cfb5ed45ff8e11f2de9b74e60aed0169d2a6b6da2362b45fb
-jmespath==1.1.0 --hash=sha256:a5663118de4908c91729bea0acadca56526eb2698e83de10cd116ae0f4e97c64
-typing_extensions==4.16.0 --hash=sha256:481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8
-"""
-"""What the handlers import beyond the standard library and boto3, with all that it needs itself."""
 PACKAGES = ("multinode_control_plane", "multinode_protocol")
 LOCAL_ONLY = ("adapters/local/", "local_server/", "wiring/local.py")
 """What of the control plane runs on a user's own machine alone."""
@@ -50,15 +42,14 @@ UNIX = 3
 def build(output: Path) -> str:
     """Write the package to `output`, which appears whole or not at all; return the SHA-256 of its bytes, in hex.
 
-    Fetches the dependencies with pip. Raises ControlPlaneFailure.
+    Raises ControlPlaneFailure.
     """
-    files = {**_dependencies(), **_own_files()}
     output.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
     unfinished = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            _write(file, files)
+            _write(file, _own_files())
         unfinished.chmod(0o644)
         unfinished.replace(output)
     finally:
@@ -109,7 +100,6 @@ def _own_files() -> dict[str, bytes]:
     version = importlib.metadata.version("multinode")
     metadata = f"Metadata-Version: 2.1\nName: multinode\nVersion: {version}\n"
     files[f"multinode-{version}.dist-info/METADATA"] = metadata.encode()
-    files[f"multinode-{version}.dist-info/requirements.txt"] = LOCK.encode()  # tells what else is in the package
     return files
 
 
@@ -121,34 +111,6 @@ def _sources(package: str) -> Iterator[tuple[Path, str]]:
     for path in root.rglob("*"):
         if path.suffix in KEPT_SUFFIXES and path.is_file():
             yield path, path.relative_to(root).as_posix()
-
-
-def _dependencies() -> dict[str, bytes]:
-    """Return the files of the pinned wheels by their place in the package. Raises ControlPlaneFailure."""
-    with tempfile.TemporaryDirectory(prefix="multinode-lambda-") as folder:
-        lock, wheels = Path(folder, "requirements.txt"), Path(folder, "wheels")
-        lock.write_text(LOCK)
-        target = ("--platform", PLATFORM, "--implementation", "cp", "--python-version", PYTHON_VERSION)
-        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--quiet")
-        options = ("--no-deps", "--require-hashes", "--only-binary=:all:", "--dest", str(wheels))
-        done = subprocess.run(
-            [*pip, *options, *target, "--requirement", str(lock)], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            last_lines = "\n".join(done.stderr.strip().splitlines()[-8:])
-            raise ControlPlaneFailure(f"pip could not fetch what the Lambda package needs:\n{last_lines}")
-        return {name: content for wheel in sorted(wheels.iterdir()) for name, content in _unpacked(wheel)}
-
-
-def _unpacked(wheel: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the importable files of a wheel, and its licence."""
-    with zipfile.ZipFile(wheel) as archive:
-        for entry in archive.infolist():
-            top = PurePosixPath(entry.filename).parts[0]
-            importable = not top.endswith((".dist-info", ".data"))
-            licence = top.endswith(".dist-info") and "license" in entry.filename.lower()
-            if not entry.is_dir() and (importable or licence):
-                yield entry.filename, archive.read(entry)
 
 
 def main() -> None:

@@ -1,15 +1,19 @@
 """① The ``terraform`` of the user's PATH, run in one folder: its JSON messages as progress, its errors in one message.
 
 python-terraform puts the command lines together. The process is started here, since it may take minutes: its output is
-read as it comes, and Ctrl-C asks it once to stop, so that it can write its state before it ends.
+read as it comes, and Ctrl-C ends it only where nothing is lost: what an apply is making when it is stopped may come to
+exist without Terraform knowing of it.
 """
 
 import json
 import os
+import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +38,21 @@ DETAIL_LINES = 6
 DESTRUCTIVE = ("delete", "replace")
 NEVER_FINISHED = "tainted"
 """Why an apply would replace what an interrupted one left half made: nothing is in it yet."""
+
+FINISHING = "Finishing first, so that nothing is left half made; Ctrl-C once more stops in the middle"
+STOPPING = "Stopping: Terraform finishes what it has begun and writes it down; wait"
+EXISTS = re.compile(r"already ?exists|Duplicate|ResourceInUse", re.IGNORECASE)
+NAMED = re.compile(r"^creating [^(]*\((?P<name>[^)]+)\)")
+"""The provider's words for what it was making."""
+IMPORTED_BY_NAME = (
+    "aws_cloudwatch_log_group",
+    "aws_dynamodb_table",
+    "aws_ecr_repository",
+    "aws_iam_role",
+    "aws_lambda_function",
+    "aws_scheduler_schedule_group",
+    "aws_ssm_parameter",
+)
 
 Message = dict[str, Any]
 
@@ -153,6 +172,7 @@ class TerraformProgram:
             self._command("apply", str(file)),
             {"apply_start": text, "apply_progress": text, "apply_complete": text},
             message,
+            to_the_end=True,
         )
 
     # --- running it ---
@@ -181,6 +201,8 @@ class TerraformProgram:
         command: list[str],
         titles: Mapping[str, str | Callable[[Message], str]],
         message: Callable[[Message], None],
+        *,
+        to_the_end: bool = False,
     ) -> None:
         """Run a command that writes JSON; its errors become one failure."""
         errors: list[Message] = []
@@ -203,17 +225,18 @@ class TerraformProgram:
                 errors.append(each["diagnostic"])
 
         with self._terminal.live(lambda: now):
-            code = self._run(command, line)
+            code = self._run(command, line, to_the_end=to_the_end)
         if code != 0 or errors:
             said = "".join(f"\n{_error_text(error)}" for error in errors[:ERRORS_SHOWN])
             if not errors:
                 said = "".join(f"\n  {text}" for text in others)
             raise self._failure(f"terraform {command[1]} failed", said, errors)
 
-    def _run(self, command: list[str], line: Callable[[str], None]) -> int:
+    def _run(self, command: list[str], line: Callable[[str], None], *, to_the_end: bool = False) -> int:
         """Run `command` to its end, giving each line that it says to `line`; return its exit code.
 
-        At Ctrl-C it is asked once to stop and waited for: ended at once, it could not write down what it has made.
+        At Ctrl-C it is asked once to stop and waited for: ended at once, it could not write down what it has made. One
+        that should come `to_the_end` is asked at the second.
         """
         with (
             (self._folder / "terraform.log").open("a", encoding="utf-8", buffering=1) as log,
@@ -229,22 +252,33 @@ class TerraformProgram:
                 errors="replace",
                 process_group=0,  # the terminal's Ctrl-C reaches this process alone
             ) as process,
-            _asked_once_to_stop(process) as interrupted,
+            _interruptions(process, asked_at=2 if to_the_end else 1) as interruptions,
         ):
-            for text in process.stdout or ():
+            told = 0
+            for text in _lines(process):
+                if told < interruptions.count:
+                    told = interruptions.count
+                    self._terminal.message(FINISHING if to_the_end and told == 1 else STOPPING)
                 log.write(text)
-                if interrupted == [False]:
-                    self._terminal.message("Stopping: Terraform finishes what it has begun and writes it down; wait")
-                    interrupted.append(True)
                 if cleaned := clean(text).rstrip():
                     line(cleaned)
             process.wait()
-        if interrupted:
+        if interruptions.count:
             raise KeyboardInterrupt
         return process.returncode
 
     def _failure(self, what: str, said: str, errors: list[Message] | None = None) -> ControlPlaneFailure:
         advice = "What was made is remembered: mend the cause and run the same command again"
+        taken = [
+            _to_import(error) for error in errors or [] if EXISTS.search(f"{error['summary']} {error.get('detail')}")
+        ]
+        if taken:
+            commands = "".join(f"\n  terraform -chdir={self._folder} import {arguments}" for arguments in taken)
+            advice = (
+                "What exists already may have been made by a run that was stopped in the middle. If nobody else made "
+                f"it, have Terraform take it over, then run the same command again:{commands}\n"
+                "What was made now is remembered"
+            )
         if any("state lock" in str(error.get("summary")) for error in errors or []) or "state lock" in said:
             advice = (
                 "Another install or uninstall of this deployment is running; wait for it. If none is (it was killed), "
@@ -253,24 +287,50 @@ class TerraformProgram:
         return ControlPlaneFailure(f"{what}:{said}\n{advice}. All that it said: {self._folder / 'terraform.log'}")
 
 
+def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
+    """Yield each line as it comes, and an empty text every so often, so that nobody who presses Ctrl-C waits for it."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for text in process.stdout or ():
+            lines.put(text)
+        lines.put(None)
+
+    threading.Thread(target=read, name="terraform", daemon=True).start()
+    while True:
+        try:
+            text = lines.get(timeout=0.2)
+        except queue.Empty:
+            text = ""
+        if text is None:
+            return
+        yield text
+
+
+@dataclass
+class _Interruptions:
+    """How often Ctrl-C was pressed."""
+
+    count: int = 0
+
+
 @contextmanager
-def _asked_once_to_stop(process: "subprocess.Popen[str]") -> Iterator[list[bool]]:
-    """Turn every Ctrl-C of the block into one SIGINT to `process`. What is yielded is empty while there was none; it
-    then holds False, and whoever tells the user so appends True."""
-    interrupted: list[bool] = []
+def _interruptions(process: "subprocess.Popen[str]", *, asked_at: int) -> Iterator[_Interruptions]:
+    """Count every Ctrl-C of the block; at the one with the number `asked_at`, `process` gets its one SIGINT."""
+    interruptions = _Interruptions()
 
     def interrupt(_number: int, _frame: object) -> None:
-        if not interrupted:
-            interrupted.append(False)
+        interruptions.count += 1
+        if interruptions.count == asked_at:
             process.send_signal(signal.SIGINT)
 
     try:
         before = signal.signal(signal.SIGINT, interrupt)
     except ValueError:  # not the main thread, where no Ctrl-C arrives
-        yield interrupted
+        yield interruptions
         return
     try:
-        yield interrupted
+        yield interruptions
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -282,6 +342,14 @@ def _environment() -> dict[str, str]:
         if name not in NOT_INHERITED and not name.startswith("TF_CLI_ARGS")
     }
     return {**kept, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
+
+
+def _to_import(error: Message) -> str:
+    """Return the arguments with which `terraform import` takes over what could not be made because it exists."""
+    address = str(error.get("address") or "ADDRESS")
+    named = NAMED.search(str(error["summary"]))
+    by_name = named is not None and any(f"{kind}." in address for kind in IMPORTED_BY_NAME)
+    return shlex.join([address, one_line(named["name"]) if named is not None and by_name else "ID"])
 
 
 def _error_text(error: Message) -> str:

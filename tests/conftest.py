@@ -25,6 +25,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("unhurried")
 
+pytest.register_assert_rewrite("tests.cli.journey")
+
 REQUIRE = "MULTINODE_TESTS_REQUIRE"
 OF_MULTINODE, OF_THE_TESTS = "MULTINODE_", "MULTINODE_TESTS_"
 

@@ -172,7 +172,7 @@ def test_cancelling_what_waits_ends_it_and_again_is_refused() -> None:
     invocation_id = api.post(api.path(), {"input": "[]"}).body["invocation_id"]
     body = api.put(f"{api.path(invocation_id)}/cancel").body
     assert (body["status"], body["cancellation_request_time"], body["terminated"]) == ("CANCELLED", AT, True)
-    assert body["error"] == "The invocation was cancelled: cancelled on request"
+    assert body["error"] == "The invocation was cancelled on request"
     for path in (f"{api.path(invocation_id)}/cancel", f"/invocations/{invocation_id}/cancel"):
         answer = api.put(path)
         assert (answer.status, answer.code) == (409, "InvocationIsAlreadyTerminated")

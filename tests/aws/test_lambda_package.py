@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from multinode_cli import lambda_package
-from multinode_cli.failures import ControlPlaneFailure
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = pytest.mark.slow
 
 HANDLERS = ("api", "changes", "task_events", "sweep")
 
@@ -51,22 +50,10 @@ def test_nothing_compiled_nothing_of_the_local_deployment_and_no_boto3_is_in_it(
     with zipfile.ZipFile(package) as archive:
         names = archive.namelist()
     tops = {name.partition("/")[0] for name in names if not name.partition("/")[0].endswith(".dist-info")}
-    assert tops == {
-        "aws_lambda_powertools",
-        "jmespath",
-        "multinode_control_plane",
-        "multinode_protocol",
-        "typing_extensions.py",
-    }
+    assert tops == {"multinode_control_plane", "multinode_protocol"}
     assert [name for name in names if name.endswith((".pyc", ".so")) or "adapters/local" in name] == []
     # Lambda takes 50 MB sent directly, and a smaller one starts sooner.
-    assert package.stat().st_size < 6_000_000
-
-
-def test_the_licences_of_what_is_in_it_are_in_it_too(package: Path) -> None:
-    with zipfile.ZipFile(package) as archive:
-        licensed = {name.partition("-")[0] for name in archive.namelist() if "license" in name.lower()}
-    assert licensed == {"aws_lambda_powertools", "jmespath", "typing_extensions"}
+    assert package.stat().st_size < 1_000_000
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
@@ -80,7 +67,7 @@ def test_every_handler_can_be_imported_from_it_beside_lambdas_own_boto3(
     import botocore
 
     site = Path(botocore.__file__).parent.parent
-    for name in ("boto3", "botocore", "s3transfer", "urllib3", "dateutil", "six.py"):
+    for name in ("boto3", "botocore", "jmespath", "s3transfer", "urllib3", "dateutil", "six.py"):
         (runtime / name).symlink_to(site / name)
     program = f"""
 import sys
@@ -100,13 +87,3 @@ print(handler.__module__, aws._version(), sys.modules["multinode_control_plane"]
     assert module == f"multinode_control_plane.handlers.{handler}"
     assert version == lambda_package.importlib.metadata.version("multinode")
     assert where.startswith(str(tmp_path))
-
-
-def test_a_dependency_of_other_bytes_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    other = f"jmespath==1.1.0 --hash=sha256:{'0' * 64}\n"
-    monkeypatch.setattr(lambda_package, "LOCK", other)
-    output = tmp_path / "lambda.zip"
-    with pytest.raises(ControlPlaneFailure, match="pip could not fetch"):
-        lambda_package.build(output)
-    assert not output.exists()
-    assert list(tmp_path.iterdir()) == []

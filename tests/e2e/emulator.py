@@ -46,6 +46,12 @@ class Emulator:
         )
         self.process.until(self._answers)
 
+    def reset(self) -> None:
+        """Empty the account."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/_ministack/reset", method="POST")
+        with urllib.request.urlopen(request, timeout=60):
+            pass
+
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/_ministack/health", timeout=5):

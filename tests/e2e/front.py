@@ -70,6 +70,8 @@ class Front:
 
     def __init__(self, emulator_port: int, *, api_host: str, certificate: Path, registry_host: str) -> None:
         self.interceptors: dict[str, Interceptor] = {}
+        self.lost: list[str] = []
+        """Requests that had no answer: their sender, Terraform's provider for one, sends them again."""
         self._emulator_port = emulator_port
         self._registry_host = registry_host
         self._api_id = ""
@@ -107,6 +109,9 @@ class Front:
             answer = connection.getresponse()
             headers = {name: value for name, value in answer.getheaders() if name.lower() not in NOT_PASSED_ON}
             return Answer(answer.status, headers, answer.read())
+        except OSError as error:
+            self.lost.append(f"{request.method} {request.target} {request.body[:120]!r}: {error!r}")
+            raise
         finally:
             connection.close()
 

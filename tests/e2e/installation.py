@@ -29,7 +29,12 @@ class Installation:
 
     def apply(self) -> None:
         self._run("init", "-no-color")
-        self._run("apply", "-auto-approve", "-no-color", "-parallelism=20")
+        self._run("apply", "-auto-approve", "-no-color")
+
+    def forget(self) -> None:
+        """Forget what was made, as if nothing had been applied."""
+        for state in self._folder.glob("terraform.tfstate*"):
+            state.unlink()
 
     @contextmanager
     def beside(self, folder: Path, inputs: Mapping[str, str]) -> Iterator[None]:
@@ -51,7 +56,7 @@ class Installation:
         return [a for a in self._run("state", "list").split() if not a.startswith("data.")]
 
     def destroy(self) -> None:
-        self._run("destroy", "-auto-approve", "-no-color", "-parallelism=20")
+        self._run("destroy", "-auto-approve", "-no-color")
 
     def _run(self, *arguments: str, within: Path | None = None, given: Mapping[str, str] | None = None) -> str:
         done = terraform(arguments, within or self._folder, {**self._variables, **(given or {})})

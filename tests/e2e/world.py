@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -205,7 +206,14 @@ class World:
     def diagnosis(self) -> str:
         """Return what helps to see why a test failed."""
         containers = self.engine.run("ps", "--all", "--last", "8", "--filter", "label=com.amazonaws.ecs.task-arn")
-        parts = ("--- emulator", self.emulator.process.last_lines(), "--- containers", containers)
+        parts = (
+            "--- no answer",
+            *self.front.lost,
+            "--- emulator",
+            self.emulator.process.last_lines(),
+            "--- containers",
+            containers,
+        )
         return "\n".join([*parts, "--- Lambda functions", self._lambda_errors()])
 
     def _lambda_errors(self) -> str:
@@ -252,7 +260,7 @@ def built(folder: Path) -> Iterator[World]:
         with ThreadPoolExecutor() as pool:
             image = pool.submit(base_image, engine, certificate)
             installation = Installation(folder / "terraform", account)
-            installation.apply()
+            _install(installation, emulator, front)
         world = World(
             folder=folder,
             engine=engine,
@@ -270,6 +278,22 @@ def built(folder: Path) -> Iterator[World]:
         world.relay = Relay(world.client, world.deployment["cluster"])
         stack.callback(world.relay.stop)
         yield world
+
+
+def _install(installation: Installation, emulator: Emulator, front: Front) -> None:
+    """Apply; once more from the beginning if an answer was lost on this machine, so that the provider asked twice."""
+    try:
+        installation.apply()
+    except AssertionError as error:
+        if "already exists" not in str(error):
+            raise
+        last_line = str(error).strip().splitlines()[-1]
+        warnings.warn(
+            f"an answer was lost, {front.lost or 'not at the front'}: starting over: {last_line}", stacklevel=1
+        )
+        emulator.reset()
+        installation.forget()
+        installation.apply()
 
 
 def _certificate(folder: Path, host: str) -> Path:

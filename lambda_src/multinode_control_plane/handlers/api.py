@@ -14,7 +14,7 @@ from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.handlers import routes_executions, routes_invocations, routes_projects
 from multinode_control_plane.handlers.api_ports import ApiPorts
 from multinode_control_plane.handlers.http import Event, answer, failure, read_request, request_id_of
-from multinode_control_plane.handlers.routing import Access, Call, MethodNotAllowed, Router
+from multinode_control_plane.handlers.routing import DEFAULT_STAGE, Access, Call, MethodNotAllowed, Router
 from multinode_control_plane.ports import StoreUnavailable
 from multinode_control_plane.services import access
 from multinode_control_plane.services.access import Caller
@@ -25,7 +25,6 @@ __all__ = ["ROUTES", "ApiPorts", "build", "handler"]
 logger = logging.getLogger(__name__)
 
 ROUTES = (*routes_projects.ROUTES, *routes_invocations.ROUTES, *routes_executions.ROUTES)
-DEFAULT_STAGE = "$default"
 
 
 def build(ports: ApiPorts) -> Callable[[Event, object], Event]:

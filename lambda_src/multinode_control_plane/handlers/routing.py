@@ -1,18 +1,15 @@
-"""② Which endpoint a path and method mean, by the HTTP resolver of aws-lambda-powertools.
+"""② Which endpoint a path and method mean.
 
-The resolver keeps the request that it works on in attributes of its class, so threads of one process (the local server)
-would see each other's. Therefore it only matches, under a lock and in microseconds; the endpoint is called outside. It
-sees paths percent-encoded, so that its patterns, made for the characters of URLs, match whatever a client sends.
+A path is compared part by part. No library does it: of what the API's Lambda loads, the resolver of
+aws-lambda-powertools took a third, in every cold start, and it keeps its request in attributes of its class, which the
+threads of the local server share.
 """
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, cast
-from urllib.parse import quote, unquote
-
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from typing import Any
+from urllib.parse import unquote
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.handlers.api_ports import ApiPorts
@@ -21,7 +18,11 @@ from multinode_control_plane.services.access import Caller
 from multinode_control_plane.services.context import Context
 from multinode_protocol.failures import ErrorCode
 
-__all__ = ["Access", "Call", "Endpoint", "Match", "MethodNotAllowed", "Route", "Router"]
+__all__ = ["DEFAULT_STAGE", "Access", "Call", "Endpoint", "Match", "MethodNotAllowed", "Route", "Router"]
+
+
+DEFAULT_STAGE = "$default"
+"""The stage that is no part of the path."""
 
 
 class Access(StrEnum):
@@ -82,49 +83,37 @@ class MethodNotAllowed(Refused):
 
 
 class Router:
-    """Finds routes; safe to share between threads."""
+    """Finds routes; the first of `routes` that fits counts."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        self._resolver = APIGatewayHttpResolver(debug=False)
-        self._lock = threading.Lock()
-        self._found: Match | None = None
-        self._methods = sorted({route.method for route in routes})
-        for route in routes:
-            self._register(route)
-        self._resolver.not_found(self._nothing)
+        self._routes = [(route, route.rule.split("/")) for route in routes]
 
     def match(self, request: Request, stage: str) -> Match:
         """Return the route of a request. Raises Refused(ROUTE_DOES_NOT_EXIST), MethodNotAllowed."""
-        found = self._resolve(request.method, request.path, stage)
-        if found is not None:
-            return found
-        allowed = [method for method in self._methods if self._resolve(method, request.path, stage)]
-        if allowed:
-            raise MethodNotAllowed(allowed)
-        raise Refused(ErrorCode.ROUTE_DOES_NOT_EXIST)
+        path = request.path if stage == DEFAULT_STAGE else request.path.removeprefix(f"/{stage}")
+        parts = path.split("/")
+        fitting = [
+            Match(route, found) for route, rule in self._routes if (found := _parameters(rule, parts)) is not None
+        ]
+        if not fitting:
+            raise Refused(ErrorCode.ROUTE_DOES_NOT_EXIST)
+        for match in fitting:
+            if match.route.method == request.method:
+                return match
+        raise MethodNotAllowed(sorted({match.route.method for match in fitting}))
 
-    def _register(self, route: Route) -> None:
-        def matched(**parameters: str) -> Response[str]:
-            self._found = Match(route, {name: _decoded(value) for name, value in parameters.items()})
-            return Response(200, body="")
 
-        self._resolver.route(route.rule, method=route.method)(matched)
-
-    def _nothing(self, _: Exception) -> Response[str]:
-        return Response(404, body="")
-
-    def _resolve(self, method: str, path: str, stage: str) -> Match | None:
-        encoded = quote(path, safe="/", errors="surrogatepass")
-        event = {
-            "version": "2.0",
-            "rawPath": encoded,
-            "headers": {},
-            "requestContext": {"stage": stage, "http": {"method": method, "path": encoded}},
-        }
-        with self._lock:
-            self._found = None
-            self._resolver.resolve(event, cast(Any, None))
-            return self._found
+def _parameters(rule: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    """Return what stands in a path for the names of a rule, or None when it is no path of that rule."""
+    if len(rule) != len(parts):
+        return None
+    found: dict[str, str] = {}
+    for named, part in zip(rule, parts, strict=True):
+        if named.startswith("<") and part:
+            found[named[1:-1]] = _decoded(part)
+        elif named != part:
+            return None
+    return found
 
 
 def _decoded(part: str) -> str:
@@ -133,4 +122,4 @@ def _decoded(part: str) -> str:
     API Gateway decodes percent-encoding before it makes the event, other servers do not. No name and no id has a % in
     it, so decoding once more makes them alike and can only turn what would not be found into what may be.
     """
-    return unquote(unquote(part, errors="surrogatepass"), errors="surrogateescape")
+    return unquote(part, errors="surrogateescape")

@@ -249,7 +249,8 @@ def _error(view: InvocationView) -> tuple[str | None, str | None]:
         case InvocationStatus.TIMED_OUT:
             return f"The invocation ran longer than its time-out of {invocation.execution_spec.timeout_s} s", None
         case InvocationStatus.CANCELLED:
-            return f"The invocation was cancelled: {invocation.cancellation_cause}", None
+            cause = str(invocation.cancellation_cause)
+            return f"The invocation was {cause if cause.startswith('cancelled') else f'cancelled: {cause}'}", None
         case _:
             return None, None
 

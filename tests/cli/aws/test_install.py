@@ -306,6 +306,29 @@ def test_half_applied_terraform_is_gone_on_with_when_it_is_run_again(
     assert root(folder)["module"]["multinode"]["log_retention_days"] == 7
 
 
+def test_what_exists_already_is_to_be_taken_over_by_the_command_that_is_shown(
+    run: Any, installs: FakeControlPlane, terraform: FakeTerraform, folder: Path
+):
+    group = {
+        "severity": "error",
+        "summary": "creating CloudWatch Logs Log Group (/aws/lambda/multinode-main-api): operation error",
+        "detail": "ResourceAlreadyExistsException: The specified log group already exists",
+        "address": "module.multinode.module.api.aws_cloudwatch_log_group.this",
+    }
+    security_group = {
+        "severity": "error",
+        "summary": "creating Security Group (multinode-main-workers): InvalidGroup.Duplicate: it already exists",
+        "address": 'module.multinode.aws_security_group.workers["a"]',
+    }
+    terraform.does(fails=["apply"], errors=[group, security_group])
+    done = run("install")
+    assert done.code == 3
+    begin = f"\n  terraform -chdir={folder} import "
+    assert f"{begin}{group['address']} /aws/lambda/multinode-main-api\n" in done.err
+    # A security group is imported by an id that only AWS knows.
+    assert f"{begin}'{security_group['address']}' ID\n" in done.err
+
+
 def test_a_state_that_could_not_be_stored_is_stored_first(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform, folder: Path
 ):
@@ -342,27 +365,33 @@ def test_a_folder_that_cannot_be_written_is_named(run: Any, folder: Path):
     assert str(folder) in done.err
 
 
-def test_ctrl_c_asks_terraform_once_to_stop_and_waits_for_it(terraform: FakeTerraform, tmp_path: Path):
+@pytest.mark.parametrize(("pressed", "asked"), [(1, 0), (2, 1), (3, 1)])
+def test_the_first_ctrl_c_lets_an_apply_finish_and_the_second_asks_it_once_to_stop(
+    terraform: FakeTerraform, tmp_path: Path, pressed: int, asked: int
+):
     terraform.does(waits_for_interrupt=True)
     heard = io.StringIO()
     terminal = Terminal(io.StringIO(), heard, PLAIN, PLAIN, animated=False)
     program = TerraformProgram(str(terraform.folder / "terraform"), tmp_path, terminal)
     plan = program.plan(tmp_path / "plan")
 
-    def interrupt_twice() -> None:
+    def interrupt() -> None:
         log, deadline = tmp_path / "terraform.log", time.monotonic() + 30
         while "waiting" not in log.read_text() and time.monotonic() < deadline:
             time.sleep(0.01)
-        for _ in range(2):
+        for _ in range(pressed):
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)  # signals that come together are one
+        (terraform.folder / "go on").touch()
 
-    thread = threading.Thread(target=interrupt_twice)
+    thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
         program.apply(tmp_path / "plan", plan, "Applying")
     thread.join()
-    assert (terraform.folder / "interrupts").read_text() == "1"
-    assert "Terraform finishes what it has begun" in heard.getvalue()
+    assert (terraform.folder / "interrupts").read_text() == str(asked)
+    assert ("Stopping: Terraform finishes what it has begun" in heard.getvalue()) is (asked == 1)
+    assert "Ctrl-C once more" in heard.getvalue() or pressed > 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
