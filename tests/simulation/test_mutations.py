@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.core import endings, lifecycle, reports
-from multinode_control_plane.core.records import Invocation
+from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.services import admission, commit, executions, invocations, reactor, sweep
 from tests.simulation.simulated_world import SimulatedWorld
 
@@ -151,7 +151,35 @@ def retries_are_not_counted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Invocation, "attempts", property(lambda self: 0))
 
 
+def a_new_invocation_looks_at_no_limit(patch: pytest.MonkeyPatch) -> None:
+    def greedy(context: Any, new: Invocation) -> tuple[Invocation, list[Any]]:
+        gate = commit.read_gate(context.store, new.function_key)
+        admitted = lifecycle.admit(new, context.ids.new("exe"), context.clock.now())
+        pair, read = [(new, admitted)], commit.GateRead(gate)
+        return admitted, commit.gate_writes(context.store, new.function_key, pair, gate=read)
+
+    patch.setattr(invocations, "admit_at_once", greedy)
+
+
+def a_new_invocation_takes_a_slot_without_saying_so(patch: pytest.MonkeyPatch) -> None:
+    original = admission.admit_at_once
+    patch.setattr(invocations, "admit_at_once", lambda context, new: (original(context, new)[0], []))
+
+
+def each_try_of_a_launch_has_its_own_token(patch: pytest.MonkeyPatch) -> None:
+    tries = iter(range(10**9))
+    patch.setattr(Execution, "launch_token", property(lambda self: f"{self.execution_id}-{next(tries)}"))
+
+
+def a_deletion_is_no_condition_of_a_start(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(invocations, "_project_writes", lambda context, project_name: [])
+
+
 PLANTED: list[Plant] = [
+    a_new_invocation_looks_at_no_limit,
+    a_new_invocation_takes_a_slot_without_saying_so,
+    each_try_of_a_launch_has_its_own_token,
+    a_deletion_is_no_condition_of_a_start,
     slots_are_never_given_back,
     one_slot_too_many,
     start_is_not_fenced,
