@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from multinode_control_plane.core.endings import ContainerExit, ExitKind
@@ -37,13 +37,19 @@ class SimulatedClock:
 
 
 class SimulatedStore:
-    """The memory store; an index may show what was true some commits ago, and a commit's answer may be lost."""
+    """The memory store; an index may show what was true up to `longest_lag` ago, and a commit's answer may be lost.
+
+    A deletion lists what it removes, after it has waited for the longest request: an index that is further behind than
+    that would hide records from it. Where requests have no such bound, the local deployment, indexes do not lag.
+    """
 
     def __init__(self, scheduler: Scheduler, on_commit: Callable[[Sequence[Change]], None]) -> None:
         self.scheduler = scheduler
         self.base = MemoryStore()
         self.on_commit = on_commit
-        self._past: list[dict[tuple[str, str], Any]] = []
+        self.longest_lag = timedelta(0)
+        self._past: list[tuple[datetime, dict[tuple[str, str], Any]]] = []
+        """Until when it was so, and all items as they then were."""
 
     def get(self, key: Key[Any]) -> Stored[Any] | None:
         return cast(Stored[Any] | None, self._call("get", lambda: self.base.get(key)))
@@ -54,8 +60,9 @@ class SimulatedStore:
     def list(self, index: Index, value: str, **options: Any) -> Any:
         def lagging() -> object:
             view = MemoryStore()
-            lag = self.scheduler.plan.chance(0.3) and bool(self._past)
-            view.items = self.scheduler.rng.choice(self._past) if lag else self.base.items
+            past = [items for until, items in self._past if self.scheduler.time - until < self.longest_lag]
+            lag = self.scheduler.plan.chance(0.3) and bool(past)
+            view.items = self.scheduler.rng.choice(past) if lag else self.base.items
             self.scheduler.seen["index lagged"] += lag
             return view.list(index, value, **options)
 
@@ -65,12 +72,13 @@ class SimulatedStore:
         self._call("commit", lambda: self._commit(writes))
 
     def _commit(self, writes: Sequence[Write]) -> None:
+        before = dict(self.base.items)
         try:
             self.base.commit(writes)
         except Conflict:
             self.scheduler.seen["conflict"] += 1
             raise
-        self._past = [*self._past[-8:], dict(self.base.items)]
+        self._past = [*self._past[-8:], (self.scheduler.time, before)]
         changes, self.base.changes = self.base.changes, []
         self.on_commit(changes)
 

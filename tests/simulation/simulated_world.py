@@ -60,6 +60,7 @@ class SimulatedWorld:
             hold_retry_s=rng.choice((0.0, 20.0)),
             longest_request_s=rng.choice((None, LONGEST_REQUEST_S)),
         )
+        self.store.longest_lag = timedelta(seconds=limits.longest_request_s or 0)
         self.context = Context(self.store, SimulatedClock(scheduler), FakeIds(), limits)
         self.reactor = Reactor(
             self.context, self.compute, SimulatedAnnouncer(scheduler), lambda _, e: e.execution_id, lambda: "http://cp"
