@@ -1,5 +1,6 @@
 """What tests of the local backend share."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -9,7 +10,11 @@ import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
 from multinode_control_plane.adapters.local.database import Database
+from multinode_control_plane.adapters.local.process_tree import kill_all
+from multinode_control_plane.adapters.local.workers import WorkerFolders
+from multinode_control_plane.core.records import LocalBundle
 from tests.local.server import LocalServer
+from tests.local.stub import make_bundle
 
 Eventually = Callable[[Callable[[], object]], None]
 
@@ -23,6 +28,19 @@ def directory(tmp_path: Path) -> DataDirectory:
 def database(directory: DataDirectory) -> Iterator[Database]:
     with closing(Database(directory.state)) as opened:
         yield opened
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> LocalBundle:
+    return make_bundle(tmp_path / "bundle", sys.executable)
+
+
+@pytest.fixture
+def nothing_left(directory: DataDirectory) -> Iterator[None]:
+    """In the end no worker of this data directory runs."""
+    yield
+    for folder in WorkerFolders(directory.workers).all():
+        kill_all(folder.record.token, folder.process)
 
 
 @pytest.fixture

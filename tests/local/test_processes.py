@@ -1,4 +1,4 @@
-"""Local compute with a stub for a worker: what it starts, how that ends, what a crash at the worst moment leaves."""
+"""Local compute with a stub for a worker: what it starts, how that ends, and which process gets a signal."""
 
 import fcntl
 import json
@@ -6,65 +6,21 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
-from multinode_control_plane.adapters.local.process_tree import ProcessId, find_leader, identify, kill_all, send
-from multinode_control_plane.adapters.local.processes import LocalCompute
+from multinode_control_plane.adapters.local.process_tree import ProcessId, identify, kill_all, send
 from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolders
 from multinode_control_plane.core.records import LocalBundle, WorkerDetails
-from multinode_control_plane.ports import ContainerExit, ExitKind, LaunchRefused, LaunchRequest
-from tests.contract.computes import launch_request
+from multinode_control_plane.ports import ContainerExit, ExitKind, LaunchRefused
+from tests.local.backend import Ends, backend, request_of
+from tests.local.conftest import Eventually
 from tests.local.stub import make_bundle, notes, pids_of, release, started
 
-pytestmark = pytest.mark.slow
-
-Eventually = Callable[[Callable[[], object]], None]
-
-
-class Ends:
-    """Notes what a backend tells; `failures` are raised first, one each."""
-
-    def __init__(self, *failures: Exception) -> None:
-        self.told: list[tuple[str, ContainerExit]] = []
-        self.failures = list(failures)
-
-    def __call__(self, record: LaunchRecord, exit: ContainerExit) -> None:  # noqa: A002
-        if self.failures:
-            raise self.failures.pop(0)
-        self.told.append((record.token, exit))
-
-
-@contextmanager
-def backend(directory: DataDirectory, ends: Ends) -> Iterator[LocalCompute]:
-    compute = LocalCompute(directory, os.environ, ends)
-    compute.start()
-    try:
-        yield compute
-    finally:
-        compute.close()
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> LocalBundle:
-    return make_bundle(tmp_path / "bundle", sys.executable)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(directory: DataDirectory) -> Iterator[None]:
-    yield
-    for folder in WorkerFolders(directory.workers).all():
-        kill_all(folder.record.token, folder.process)
-
-
-def request_of(bundle: LocalBundle, what: str, number: int = 1) -> LaunchRequest:
-    request = launch_request(number, bundle)
-    return replace(request, environment={**request.environment, "MULTINODE_FUNCTION_NAME": what})
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nothing_left")]
 
 
 def is_alive(pid: int) -> bool:
@@ -280,161 +236,6 @@ def test_an_end_that_cannot_be_committed_is_told_again(
         release(bundle, request.token)
         eventually(lambda: ends.told)
     assert [token for token, _ in ends.told] == [request.token]
-
-
-# --- what another server left ---------------------------------------------------------------------------------------
-
-
-def test_a_worker_of_an_earlier_server_is_taken_over_with_its_end(
-    directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
-) -> None:
-    request = request_of(bundle, "sleep")
-    with backend(directory, Ends()) as earlier:
-        worker = earlier.launch(request)
-        notes(bundle, request.token, "ready")
-    ends = Ends()
-    with backend(directory, ends) as later:
-        (state,) = later.running()
-        assert (state.worker, state.exit) == (worker, None)
-        assert later.launch(request) == worker
-        later.stop(worker, 600)
-        eventually(lambda: ends.told)
-        assert list(later.running()) == []
-    assert ends.told == [(request.token, ContainerExit(ExitKind.STOPPED, "stopped"))]
-    assert len(started(bundle)) == 1
-
-
-def test_a_stop_of_an_earlier_server_is_carried_through(
-    directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
-) -> None:
-    request = request_of(bundle, "stubborn")
-    with backend(directory, Ends()) as earlier:
-        worker = earlier.launch(request)
-        notes(bundle, request.token, "ready")
-        earlier.stop(worker, 1)
-    ends = Ends()
-    with backend(directory, ends):
-        eventually(lambda: ends.told)
-    assert ends.told[0][0] == request.token
-
-
-def crashed_between_folder_and_spawn(directory: DataDirectory, request: LaunchRequest) -> None:
-    """Leave what a server leaves that is killed after it made the worker's folder, and before it started the worker."""
-    record = LaunchRecord(
-        request.token, request.execution.execution_id, request.invocation.invocation_id, request.invocation.project_name
-    )
-    created = WorkerFolders(directory.workers).create(record)
-    assert created is not None
-    os.close(created[1])
-
-
-def test_a_launch_cut_off_before_its_process_is_told_as_lost_and_its_token_starts_nothing(
-    directory: DataDirectory, bundle: LocalBundle
-) -> None:
-    request = request_of(bundle, "sleep")
-    crashed_between_folder_and_spawn(directory, request)
-    ends = Ends()
-    with backend(directory, ends) as compute:
-        assert [(token, end.kind) for token, end in ends.told] == [(request.token, ExitKind.INTERRUPTED)]
-        worker = compute.launch(request)
-        (state,) = compute.describe([worker])
-    assert state.exit is not None
-    assert started(bundle) == []
-
-
-@pytest.mark.requires("linux")
-def test_a_launch_cut_off_before_its_process_was_noted_is_taken_over(
-    directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
-) -> None:
-    request = request_of(bundle, "sleep")
-    with backend(directory, Ends()) as earlier:
-        worker = earlier.launch(request)
-        notes(bundle, request.token, "ready")
-    (directory.workers / request.token / "process.json").unlink()
-    ends = Ends()
-    with backend(directory, ends) as later:
-        assert find_leader(request.token) == identify(pids_of(bundle, request.token)[0])
-        later.stop(worker, 600)
-        eventually(lambda: ends.told)
-    assert len(started(bundle)) == 1
-
-
-def test_a_folder_that_was_only_half_made_is_cleared_away(directory: DataDirectory, bundle: LocalBundle) -> None:
-    half = directory.workers / ".new-0123456789abcdef"
-    half.mkdir()
-    (half / "record.json").write_text("{}")
-    with backend(directory, Ends()) as compute:
-        assert not half.exists()
-        assert list(compute.running()) == []
-
-
-def test_a_worker_that_ended_while_no_server_ran_is_told_at_the_next_start(
-    directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
-) -> None:
-    request = request_of(bundle, "sleep")
-    with backend(directory, Ends()) as earlier:
-        earlier.launch(request)
-        notes(bundle, request.token, "ready")
-    # The earlier backend is closed but its process, this one, is still the parent: it notes the end without telling.
-    os.kill(pids_of(bundle, request.token)[0], signal.SIGKILL)
-    (folder,) = WorkerFolders(directory.workers).all()
-    eventually(lambda: folder.exit is not None)
-    (folder.path / "exit.json").unlink()
-    ends = Ends()
-    with backend(directory, ends):
-        ((token, end),) = ends.told
-    assert (token, end.kind) == (request.token, ExitKind.INTERRUPTED)
-    assert "gone when the control plane came back" in end.reason
-
-
-def test_folders_are_removed_long_after_the_end_and_never_before(
-    directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
-) -> None:
-    ended, running = request_of(bundle, "sleep", 1), request_of(bundle, "sleep", 2)
-    ends = Ends()
-    with backend(directory, ends) as compute:
-        for request in (ended, running):
-            compute.launch(request)
-        release(bundle, ended.token)
-        eventually(lambda: ends.told)
-        compute.prune()
-        assert len(compute.find(ended.execution.execution_id)) == 1
-        for name in ("exit.json", "record.json"):
-            os.utime(directory.workers / ended.token / name, (0, 0))
-        os.utime(directory.workers / running.token / "record.json", (0, 0))
-        compute.prune()
-        assert list(compute.find(ended.execution.execution_id)) == []
-        assert len(compute.find(running.execution.execution_id)) == 1
-
-
-# --- forgetting a project --------------------------------------------------------------------------------------------
-
-
-def test_forgetting_a_project_removes_its_values_and_no_others(directory: DataDirectory) -> None:
-    for name in ("shop", "shop2"):
-        (directory.secrets / name).mkdir()
-        (directory.secrets / name / "1.json").write_text("{}")
-    with backend(directory, Ends()) as compute:
-        compute.forget_project("shop")
-        compute.forget_project("..")
-    assert [path.name for path in directory.secrets.iterdir()] == ["shop2"]
-    assert directory.state.parent.exists()
-
-
-def test_forgetting_a_project_removes_what_is_left_of_its_workers_once_they_have_ended(
-    directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
-) -> None:
-    ended, running = request_of(bundle, "sleep", 1), request_of(bundle, "sleep", 2)
-    ends = Ends()
-    with backend(directory, ends) as compute:
-        for request in (ended, running):
-            compute.launch(request)
-        release(bundle, ended.token)
-        eventually(lambda: ends.told)
-        compute.forget_project("another")
-        assert len(list(directory.workers.iterdir())) == 2
-        compute.forget_project(ended.invocation.project_name)
-        assert [path.name for path in directory.workers.iterdir()] == [running.token]
 
 
 # --- signals to exactly one process ----------------------------------------------------------------------------------
