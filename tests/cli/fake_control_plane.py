@@ -6,7 +6,7 @@ It answers as docs and `multinode_protocol` say, and does nothing by itself: tes
 import copy
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -364,3 +364,15 @@ def serving(plane: FakeControlPlane) -> Iterator[FakeControlPlane]:
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)
+
+
+def later(*steps: Callable[[], object]) -> threading.Thread:
+    """Take the steps one after another while the command runs."""
+
+    def take() -> None:
+        for step in steps:
+            step()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    return thread

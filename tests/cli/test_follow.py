@@ -1,8 +1,6 @@
 """An invocation followed live, in a pipe; on a terminal see test_terminal."""
 
 import json
-import threading
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -10,7 +8,7 @@ import pytest
 from multinode_cli import follow as follow_module
 from multinode_cli import watch
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.fake_control_plane import FakeControlPlane, later
 from tests.cli.records import CREATED, execution, function_info
 
 
@@ -18,18 +16,6 @@ from tests.cli.records import CREATED, execution, function_info
 def identifier(plane: FakeControlPlane) -> str:
     plane.add_project("tsp", function_info("solve"))
     return plane.add_invocation(1, "tsp", "solve", "PENDING", status_reason="waiting for a free slot")
-
-
-def later(*steps: Callable[[], object]) -> threading.Thread:
-    """Take the steps one after another while the command runs."""
-
-    def take() -> None:
-        for step in steps:
-            step()
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    return thread
 
 
 def test_status_progress_and_log_lines_are_told_as_they_come(

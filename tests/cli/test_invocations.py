@@ -1,12 +1,12 @@
 """get, wait and cancel."""
 
 import json
-import threading
+from functools import partial
 
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.fake_control_plane import FakeControlPlane, later
 from tests.cli.records import CREATED, execution, execution_id, function_info, invocation_id, version_id
 
 
@@ -214,14 +214,13 @@ def test_no_result_is_null(multinode: Multinode, tsp: FakeControlPlane):
 def test_waiting_ends_when_the_invocation_does(multinode: Multinode, tsp: FakeControlPlane):
     identifier = tsp.add_invocation(1, "tsp", "solve", "RUNNING")
 
-    def end() -> None:
-        tsp.change(identifier, status_reason="nearly there")
-        tsp.change(identifier, status="SUCCEEDED", result="7")
-
-    timer = threading.Timer(0.05, end)
-    timer.start()
+    thread = later(
+        partial(tsp.until_asked, "invocation"),
+        partial(tsp.change, identifier, status_reason="nearly there"),
+        partial(tsp.change, identifier, status="SUCCEEDED", result="7"),
+    )
     assert multinode("wait", identifier).out == "7\n"
-    timer.join()
+    thread.join()
 
 
 def test_the_traceback_of_a_failure_is_shown_on_stderr(multinode: Multinode, tsp: FakeControlPlane):
@@ -243,10 +242,9 @@ def test_several_are_printed_as_they_end_and_one_failure_is_exit_code_1(multinod
     first = tsp.add_invocation(1, "tsp", "solve", "RUNNING")
     second = tsp.add_invocation(2, "tsp", "solve", "SUCCEEDED", result="2")
     third = tsp.add_invocation(3, "tsp", "solve", "FAILED", error="ValueError:\nno")
-    timer = threading.Timer(0.3, tsp.change, (first,), {"status": "SUCCEEDED", "result": "1"})
-    timer.start()
+    thread = later(partial(tsp.until_asked, "invocation"), partial(tsp.change, first, status="SUCCEEDED", result="1"))
     outcome = multinode("wait", first, second, "--invocation-id", third)
-    timer.join()
+    thread.join()
     lines = outcome.out.splitlines()
     assert sorted(lines[:2]) == sorted([f"{second} SUCCEEDED 2", f"{third} FAILED: ValueError: no"])
     assert lines[2] == f"{first} SUCCEEDED 1"

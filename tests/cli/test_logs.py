@@ -1,14 +1,14 @@
 """logs: the lines of all attempts, once or live."""
 
 import json
-import threading
 import time
+from functools import partial
 
 import pytest
 
 from multinode_cli import logs
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
+from tests.cli.fake_control_plane import FakeControlPlane, later
 from tests.cli.records import CREATED, execution, execution_id, function_info
 
 
@@ -80,14 +80,13 @@ def test_following_ends_when_the_invocation_does(
     identifier = plane.add_invocation(1, "tsp", "solve", "RUNNING")
     plane.write(identifier, "before")
 
-    def go_on() -> None:
-        plane.write(identifier, "after")
-        plane.change(identifier, status="FAILED", error="no")
-
-    timer = threading.Timer(0.2, go_on)
-    timer.start()
+    thread = later(
+        partial(plane.until_asked, "logs"),
+        partial(plane.write, identifier, "after"),
+        partial(plane.change, identifier, status="FAILED", error="no"),
+    )
     outcome = multinode("logs", identifier, *options)
-    timer.join()
+    thread.join()
     assert (outcome.code, outcome.out) == (0, "before\nafter\n")
 
 

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Callable
 from fcntl import ioctl
@@ -149,11 +148,10 @@ def test_following_on_a_terminal_shows_a_live_line_and_ctrl_c_detaches(plane: Fa
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [("wait",), ("wait", "--follow")])
 def test_the_result_stands_alone_on_its_line(plane: FakeControlPlane, identifier: str, command: tuple[str, ...]):
-    timer = threading.Timer(0.5, plane.change, (identifier,), {"status": "SUCCEEDED", "result": "7"})
-    timer.start()
     session = Session(plane, *command, identifier)
+    session.until(lambda text: "\r\x1b[2K" in text)
+    plane.change(identifier, status="SUCCEEDED", result="7")
     assert session.end() == 0
-    timer.join()
     assert session.text.endswith("\r\x1b[2K7\n")
 
 
