@@ -19,7 +19,7 @@ from multinode_control_plane.core.records import (
 )
 from multinode_control_plane.core.reports import FinishReport
 from multinode_control_plane.ports import ABSENT, Conflict, ExitKind, Put, Write
-from multinode_control_plane.services import executions, invocations, task_events
+from multinode_control_plane.services import commit, details, executions, invocations, task_events
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import SweepReport, sweep
@@ -147,6 +147,11 @@ class World:
 
     def execution_id(self, invocation_id: str) -> str:
         return self.get(invocation_id).executions[-1].execution_id
+
+    def input_of(self, invocation_id: str) -> str:
+        """Return the input as a reader is given it."""
+        found = commit.load(self.context, invocation_id)
+        return details.invocation_info(self.context, found)["input"]
 
     def slots(self, function: str = "f") -> dict[str, str]:
         """Return execution id -> invocation id of the gate."""

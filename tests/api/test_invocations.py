@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.core.keys import input_key, invocation_key
+from multinode_control_plane.core.lifecycle import SHORT_TEXT_BYTES
 from multinode_control_plane.core.records import Output
 from multinode_control_plane.ports import ABSENT, Delete, Put
 from tests.api.client import FUNCTION, Api
@@ -303,7 +304,7 @@ def test_an_input_with_every_awkward_character_comes_back_as_it_was() -> None:
 
 def test_an_invocation_whose_input_is_being_deleted_is_gone_already() -> None:
     api = Api().deploy()
-    invocation_id = api.start()
+    invocation_id = api.start(f"[[{'7' * SHORT_TEXT_BYTES}],{{}}]")
     api.world.store.commit([Delete(input_key(invocation_id), 1)])
     assert api.get(api.path(invocation_id)).code == "InvocationDoesNotExist"
 

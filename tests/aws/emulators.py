@@ -13,6 +13,7 @@ import botocore.session
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
+from multinode_control_plane.adapters.aws import clients
 from tests.aws.dynamodb_local import shared_dynamodb_local
 
 __all__ = ["dynamodb_local_environment", "moto_environment", "streams_client"]
@@ -32,12 +33,17 @@ CREDENTIALS = {
 shared_loader = functools.cache(botocore.loaders.create_loader)
 
 
+# AWS answers in milliseconds; DynamoDB Local, freshly started on a busy machine, may take seconds.
+PATIENCE = {"CONNECT_TIMEOUT_S": 20, "DYNAMODB_READ_TIMEOUT_S": 60, "READ_TIMEOUT_S": 60}
+
+
 @contextmanager
 def _environment(**variables: str) -> Iterator[None]:
-    """Set the AWS variables, and hide every other one of the developer's."""
+    """Set the AWS variables, and hide all others of the developer's; wait longer for an endpoint that they name."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    patience = PATIENCE if any(name.startswith("AWS_ENDPOINT_URL") for name in variables) else {}
     environ = patch.dict(os.environ, {**kept, **CREDENTIALS, **variables}, clear=True)
-    with environ, patch("botocore.session.create_loader", shared_loader):
+    with environ, patch("botocore.session.create_loader", shared_loader), patch.dict(vars(clients), patience):
         yield
 
 

@@ -67,8 +67,7 @@ def test_the_api_serves_users_and_workers_over_the_same_adapters(walk: Walk) -> 
     assert (status, started["status"]) == (200, "PENDING")
     walk.settle()
     (task,) = walk.tasks()
-    variables = task["overrides"]["containerOverrides"][0]["environment"]
-    (token,) = [pair["value"] for pair in variables if pair["name"] == "MULTINODE_API_KEY"]
+    token = walk.token(task)
     execution = f"/projects/shop/versions/ver-1/functions/price/invocations/{INV}/executions/{task['startedBy']}"
     assert walk.call("PUT", f"{execution}/start", {"worker_nonce": "n"}, key=token)[0] == 200
     finished = {"outcome": "SUCCEEDED", "final_output": "42"}

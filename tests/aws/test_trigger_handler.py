@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from multinode_control_plane.core.keys import input_key
 from multinode_control_plane.core.trigger import EventIsInvalid
 from multinode_control_plane.handlers import trigger
 from multinode_control_plane.services.triggers import NotStarted
@@ -38,9 +37,7 @@ def test_an_event_starts_one_container_however_often_it_is_brought(walk: Walk) -
     walk.settle()
     (task,) = walk.tasks()
     assert walk.slots() == {task["startedBy"]: first["invocation_id"]}
-    payload = walk.context.store.get(input_key(first["invocation_id"]))
-    assert payload is not None
-    assert payload.record.text == '[[],{"x":7}]'
+    assert walk.get(first["invocation_id"]).input_text == '[[],{"x":7}]'
 
 
 def test_what_cannot_be_started_is_raised_so_that_lambda_keeps_the_event(walk: Walk) -> None:

@@ -126,6 +126,11 @@ class Walk:
         """Return every task that was ever started, as ECS describes it."""
         return [dict(task.detail) for task in self.ecs.tasks.values()]
 
+    def token(self, task: Mapping[str, Any]) -> str:
+        """Return the token under which the worker in a task reports."""
+        variables = task["overrides"]["containerOverrides"][0]["environment"]
+        return str({pair["name"]: pair["value"] for pair in variables}["MULTINODE_API_KEY"])
+
     def task_event(self, execution_id: str, **changes: Any) -> None:
         """Bring the event of an execution's task, through the queue."""
         (task,) = [task for task in self.tasks() if task["startedBy"] == execution_id]

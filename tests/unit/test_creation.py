@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.keys import input_key, project_key
-from multinode_control_plane.core.records import Project
+from multinode_control_plane.core.keys import project_key
+from multinode_control_plane.core.records import Payload, Project
 from multinode_control_plane.ports import Conflict, Delete, Put
 from multinode_control_plane.services import invocations
 from multinode_protocol.failures import ErrorCode
@@ -26,13 +26,29 @@ def code_of(action) -> ErrorCode:  # type: ignore[no-untyped-def]
     return refused.value.code
 
 
-def test_a_new_invocation_is_pending_with_its_input_stored() -> None:
+SHORT, LONG = "é" * 64, "é" * 64 + "e"  # of 128 and of 129 bytes
+
+
+@pytest.mark.parametrize(("text", "payloads"), [("", 0), (SHORT, 0), (LONG, 1)], ids=["empty", "short", "long"])
+def test_a_new_invocation_is_pending_with_its_input_stored(text: str, payloads: int) -> None:
     world = World()
-    created = create(world)
+    created = create(world, text)
     assert (created.status, created.created_at) == (InvocationStatus.PENDING, world.clock.now())
-    stored = world.store.get(input_key("inv-1"))
-    assert stored is not None
-    assert stored.record.text == "[[1],{}]"
+    assert world.input_of("inv-1") == text
+    assert len(world.store.records(Payload)) == payloads
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [(SHORT, LONG), (LONG, SHORT), (LONG, LONG.replace("e", "f"))],
+    ids=["a longer one", "a shorter one", "as long"],
+)
+def test_the_same_id_with_another_input_is_another_request(text: str, other: str) -> None:
+    world = World()
+    create(world, text)
+    assert create(world, text).invocation_id == "inv-1"
+    assert code_of(lambda: create(world, other)) is ErrorCode.INVOCATION_ALREADY_EXISTS
+    assert world.input_of("inv-1") == text
 
 
 def test_the_same_request_again_is_the_same_invocation() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.keys import input_key, invocation_key
+from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.core.records import Invocation, Schedule, Schedules, Version
 from multinode_control_plane.ports import StoreUnavailable
 from multinode_control_plane.services import invocations, projects, schedules
@@ -42,9 +42,7 @@ def test_a_function_is_started_without_arguments_when_its_schedule_is_due() -> N
     (started,) = world.store.records(Invocation)
     assert (started.function_name, started.version_id, started.parent) == ("tidy", version.version_id, None)
     assert len(world.compute.containers) == 1
-    payload = world.store.get(input_key(started.invocation_id))
-    assert payload is not None
-    assert payload.record.text == "[[],{}]"
+    assert world.input_of(started.invocation_id) == "[[],{}]"
 
 
 def test_each_function_has_its_own_times_and_those_without_a_schedule_have_none() -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from multinode_control_plane.adapters.aws import eventbridge
 from multinode_control_plane.core import trigger
-from multinode_control_plane.core.keys import input_key
 from multinode_control_plane.core.records import Invocation, Project
 from multinode_control_plane.core.trigger import EventIsInvalid, TriggerRequest, derived_invocation_id, trigger_request
 from multinode_control_plane.core.validation import is_invocation_id
@@ -224,9 +223,7 @@ def test_the_function_of_the_newest_version_is_started() -> None:
     world = World()
     started = start(world, arguments_from_event={"key": "$.resources[1]"})
     assert (started.version_id, started.function_name, started.parent) == ("ver-1", "f", None)
-    payload = world.store.get(input_key(started.invocation_id))
-    assert payload is not None
-    assert payload.record.text == '[[],{"key":"second"}]'
+    assert world.input_of(started.invocation_id) == '[[],{"key":"second"}]'
 
 
 def test_an_event_that_is_brought_again_starts_nothing_more() -> None:

@@ -9,6 +9,7 @@ reports     start · finish                    what the worker tells
 endings     container_ended · cancel · due    what the platform, the user and the clock tell
 """
 
+import hashlib
 from dataclasses import replace
 from datetime import datetime
 
@@ -28,11 +29,14 @@ from multinode_protocol.status import AbortReason, InvocationStatus, WorkerStatu
 __all__ = [
     "REPAIR_AFTER_S",
     "SHORT_ERROR_CHARS",
+    "SHORT_TEXT_BYTES",
     "admit",
     "cascade_done",
     "create",
     "end_with",
     "fail_launch",
+    "has_input",
+    "is_short",
     "launch_deadline",
     "launch_refused",
     "launched",
@@ -49,6 +53,9 @@ __all__ = [
 ]
 
 SHORT_ERROR_CHARS = 500
+SHORT_TEXT_BYTES = 128
+"""An input or a result of so much UTF-8 lies in the invocation's record: one write less, and one read less. DynamoDB
+charges each step of an invocation by the KB, and with two such texts it still takes one."""
 REPAIR_AFTER_S = 60
 """How long an effect may take before the sweep asks for it again."""
 LAUNCH_DEADLINE_S = 900
@@ -64,10 +71,11 @@ def create(
     invocation_id: str,
     parent: ParentRef | None,
     depth: int,
-    input_digest: str,
+    input_text: str,
     now: datetime,
 ) -> Invocation:
-    """Return a new invocation that waits for a slot."""
+    """Return a new invocation that waits for a slot. Its input belongs in a Payload if `input_text` of it is None."""
+    short_input = is_short(input_text)
     invocation = Invocation(
         invocation_id=invocation_id,
         project_name=version.project_name,
@@ -77,14 +85,31 @@ def create(
         depth=depth,
         resource_spec=spec.resource_spec,
         execution_spec=spec.execution_spec,
-        input_digest=input_digest,
+        input_digest=None if short_input else _digest(input_text),
         status=InvocationStatus.PENDING,
         status_reason="",
         created_at=now,
         updated_at=now,
         waiting_in=QueueName.QUEUE,
+        input_text=input_text if short_input else None,
     )
     return settle(invocation, now)
+
+
+def has_input(invocation: Invocation, text: str) -> bool:
+    """Return True when `text` is the invocation's input, or has the digest of a long one."""
+    if invocation.input_text is not None:
+        return invocation.input_text == text
+    return invocation.input_digest == _digest(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_short(text: str) -> bool:
+    """Return True when the invocation's own record may hold a text that its users gave."""
+    return len(text.encode()) <= SHORT_TEXT_BYTES
 
 
 def admit(invocation: Invocation, execution_id: str, now: datetime) -> Invocation:

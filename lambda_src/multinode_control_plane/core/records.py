@@ -2,7 +2,7 @@
 
 Project 1─* Version 1─* FunctionSpec                 a deploy adds a Version; nothing of it ever changes
 Invocation 1─* Execution                             the state machine: one small record per invocation
-Payload, Output                                      what may be big: read only when somebody asks for it
+Payload, Output                                      inputs, progress and results: short ones lie in the Invocation
 ChildLink                                            parent -> child, written in the child's own commit
 Gate, QueueEntry                                     a function's slots, and who waits for one
 Schedules                                            when the newest version's functions run next, where we see to it
@@ -167,6 +167,8 @@ class Execution:
     stop_reason: AbortReason | None = None
     outcome: Outcome | None = None
     abort_reason: AbortReason | None = None
+    final_output: str | None = None
+    """The final value where it is short, a long one lies in the Output: see `lifecycle.SHORT_TEXT_BYTES`."""
     error: str | None = None
     """Short form, at most `lifecycle.SHORT_ERROR_CHARS`; the whole text lies in the Output."""
     retryable: bool = True
@@ -213,6 +215,7 @@ class Invocation:
     `depth` counts parents above it. `has_children`: it has started at least one subtask. `cascade_pending`: it is being
     cancelled or has ended other than by success, and its children have not all been told yet.
     `nudges` counts the sweep's repairs: a change of it makes the reactor perform all that the state calls for, again.
+    `input_text` is a short input, and then `input_digest` is None; a long one lies in the Payload, its SHA-256 here.
     """
 
     invocation_id: str
@@ -223,7 +226,7 @@ class Invocation:
     depth: int
     resource_spec: ResourceSpec
     execution_spec: ExecutionSpec
-    input_digest: str
+    input_digest: str | None
     status: InvocationStatus
     status_reason: str
     created_at: datetime
@@ -243,6 +246,7 @@ class Invocation:
     cascade_pending: bool = False
     nudges: int = 0
     due_at: datetime | None = None
+    input_text: str | None = None
 
     @property
     def function_key(self) -> FunctionKey:
@@ -285,7 +289,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The input of an invocation: opaque text."""
+    """The input of an invocation, opaque text, where it is too long for the invocation's own record."""
 
     invocation_id: str
     text: str
@@ -295,6 +299,7 @@ class Payload:
 class Output:
     """What one execution gave: progress so far or the final value, and the error's whole text.
 
+    Missing where it gave none but a short final value: that lies in the execution.
     `sequence` is that of the newest progress update; `final` values are never replaced by progress.
     """
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.lifecycle import (
     end_with,
+    is_short,
     queue_deadline,
     request_stop,
     retry_or_fail,
@@ -33,6 +34,12 @@ class FinishReport:
     retryable: bool = True
     infrastructure: bool = False
     abort_reason: AbortReason | None = None
+
+    @property
+    def short(self) -> bool:
+        """True when all that it tells, a short result, lies in the execution: there is nothing for an Output."""
+        told = (self.error_message, self.error_type, self.error_traceback)
+        return self.final_output is not None and is_short(self.final_output) and told == (None, None, None)
 
 
 def start(
@@ -114,6 +121,7 @@ def finish(
         now,
         finished_at=now,
         outcome=report.outcome,
+        final_output=report.final_output if report.short else None,
         abort_reason=abort_reason,
         error=error,
         retryable=report.retryable and wanted,

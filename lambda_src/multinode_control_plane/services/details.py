@@ -9,7 +9,7 @@ from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import input_key, invocation_key, output_key, outputs_prefix
 from multinode_control_plane.core.lifecycle import waiting_reason
 from multinode_control_plane.core.queries import WaitQuery
-from multinode_control_plane.core.records import Invocation, Output, QueueName
+from multinode_control_plane.core.records import Execution, Invocation, Output, QueueName
 from multinode_control_plane.ports import Stored, Waiter
 from multinode_control_plane.services import commit, projects, rendering
 from multinode_control_plane.services.context import Context
@@ -102,7 +102,7 @@ def _revision(context: Context, stored: Stored[Invocation]) -> str:
     """
     current = stored.record.current
     output = None
-    if current is not None:
+    if current is not None and current.started_at is not None:
         output = context.store.get(output_key(stored.record.invocation_id, current.execution_id))
     return _revision_text(stored, output)
 
@@ -136,6 +136,8 @@ def _with_slots(context: Context, invocation: Invocation) -> Invocation:
 
 
 def _input_text(context: Context, invocation: Invocation) -> str:
+    if invocation.input_text is not None:
+        return invocation.input_text
     payload = context.store.get(input_key(invocation.invocation_id))
     if payload is None:  # its project is being deleted, at this very moment
         raise Refused(ErrorCode.INVOCATION_DOES_NOT_EXIST)
@@ -143,8 +145,32 @@ def _input_text(context: Context, invocation: Invocation) -> str:
 
 
 def _outputs(context: Context, invocation: Invocation, budget: int) -> Mapping[str, Stored[Output]]:
-    """Return the newest outputs that fit into `budget` bytes; the newest always does, twice: it may be the result."""
+    """Return the newest outputs that fit into `budget` bytes; the newest always does, twice: it may be the result.
+
+    What executions hold themselves is short, and always among them.
+    """
+    found = _stored_outputs(context, invocation, budget)
+    for execution in invocation.executions:
+        output = _with_final(invocation, execution, found.get(execution.execution_id))
+        if output is not None:
+            found[execution.execution_id] = output
+    return found
+
+
+def _with_final(invocation: Invocation, execution: Execution, stored: Stored[Output] | None) -> Stored[Output] | None:
+    """Return an execution's output with the final value that the execution itself holds, if it does."""
+    if execution.final_output is None:
+        return stored
+    if stored is None:
+        blank = Output(invocation.invocation_id, execution.execution_id, sequence=0, text=None)
+        stored = Stored(blank, version=0)
+    return Stored(replace(stored.record, text=execution.final_output, final=True), stored.version)
+
+
+def _stored_outputs(context: Context, invocation: Invocation, budget: int) -> dict[str, Stored[Output]]:
     found: dict[str, Stored[Output]] = {}
+    if not invocation.attempts:
+        return found
     after = None
     while True:
         page = context.store.query(
@@ -175,7 +201,8 @@ def execution_info(context: Context, invocation: Invocation, execution_id: str) 
     execution = invocation.execution(execution_id)
     if execution is None:
         raise Refused(ErrorCode.EXECUTION_DOES_NOT_EXIST)
-    output = context.store.get(output_key(invocation.invocation_id, execution_id))
+    stored = context.store.get(output_key(invocation.invocation_id, execution_id))
+    output = _with_final(invocation, execution, stored)
     return rendering.execution_info(
         invocation,
         execution,

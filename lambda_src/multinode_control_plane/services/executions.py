@@ -100,6 +100,8 @@ def finish(context: Context, invocation_id: str, execution_id: str, report: Fini
         return reports.finish(invocation, execution_id, report, hold_s=hold_s, jitter=jitter, now=now)
 
     def also() -> Sequence[Write]:
+        if report.short:
+            return []
         stored = context.store.get(output_key(invocation_id, execution_id))
         return [_final_output(stored, invocation_id, execution_id, report)]
 

@@ -1,6 +1,5 @@
 """② Creating, reading and cancelling invocations."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,6 +8,7 @@ from multinode_control_plane.core.endings import cancel as cancelled
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import invocation_key, project_key
 from multinode_control_plane.core.lifecycle import create as created
+from multinode_control_plane.core.lifecycle import has_input
 from multinode_control_plane.core.records import ChildLink, Invocation, ParentRef, Payload, Version
 from multinode_control_plane.ports import ABSENT, Check, Put, Stored, Write
 from multinode_control_plane.services import commit
@@ -47,14 +47,13 @@ def create(
     if spec is None:
         raise Refused(ErrorCode.FUNCTION_DOES_NOT_EXIST)
     chosen_id = invocation_id or context.ids.new("inv")
-    digest = hashlib.sha256(input_text.encode()).hexdigest()
     may_wait = False
 
     def attempt() -> Invocation:
         nonlocal may_wait
         existing = context.store.get(invocation_key(chosen_id))
         if existing is not None:
-            return _same_request(existing.record, version, function_name, digest, parent)
+            return _same_request(existing.record, version, function_name, input_text, parent)
         others = also()
         project_writes = _project_writes(context, version.project_name)
         parent_writes, depth = _parent_writes(context, version, parent, chosen_id)
@@ -64,7 +63,7 @@ def create(
             invocation_id=chosen_id,
             parent=parent,
             depth=depth,
-            input_digest=digest,
+            input_text=input_text,
             now=context.clock.now(),
         )
         # Who loses a slot to another start in the same moment lines up: there, starts do not contend with each other.
@@ -72,8 +71,8 @@ def create(
         if not may_wait:
             new, slot_writes = admit_at_once(context, new)
             may_wait = True
-        payload = Put(Payload(chosen_id, input_text), ABSENT)
-        writes = [*commit.creation_writes(new), payload, *slot_writes, *project_writes, *parent_writes, *others]
+        payload = [] if new.input_text is not None else [Put(Payload(chosen_id, input_text), ABSENT)]
+        writes = [*commit.creation_writes(new), *payload, *slot_writes, *project_writes, *parent_writes, *others]
         context.store.commit(writes)
         return new
 
@@ -81,12 +80,12 @@ def create(
 
 
 def _same_request(
-    existing: Invocation, version: Version, function_name: str, digest: str, parent: ParentRef | None
+    existing: Invocation, version: Version, function_name: str, input_text: str, parent: ParentRef | None
 ) -> Invocation:
     key = existing.function_key
     # The version may differ: `latest` may have moved on between a request and its repetition.
     same = (key.project_name, key.function_name) == (version.project_name, function_name)
-    if same and existing.input_digest == digest and existing.parent == parent:
+    if same and has_input(existing, input_text) and existing.parent == parent:
         return existing
     raise Refused(ErrorCode.INVOCATION_ALREADY_EXISTS)
 

@@ -4,14 +4,14 @@ attribute             of            holds
 partition, sort       every item    the key (see `core.keys`)
 version               every item    number of writes, from 1: what conditions compare
 type                  every item    the record's class
-body or packed        every item    `core.codec`'s JSON of its fields; a long one as zlib packs it
+body or packed        every item    `core.codec`'s JSON of its fields; a long one as `packing` packs it
 text_<field>          some          a long text field: as JSON, where a quote is two bytes, it might not fit into 400 KB
 operation             most items    the commit that wrote it last: how a repeated write recognises itself
 <index>_value, _sort  listed items  hash and range key of the global secondary index of that name (keys only)
 expires_at            some          when DynamoDB's TTL may remove it, in seconds since the epoch
 
 DynamoDB charges a write by the KB, and by two in a transaction. An invocation's JSON, some 1.2 KB from the launch on,
-is packed to half of that, so each of its steps is charged as one.
+is packed to less than a third of that, so each of its steps is charged as one.
 
 An invocation that holds a slot keeps one place in `by_due`, whatever its due time: each change of the key of an index
 costs two writes more, twice as much in a transaction. Their list is short, since each of them has a container, so the
@@ -22,11 +22,11 @@ import base64
 import binascii
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from multinode_control_plane.adapters.aws.packing import pack, unpack
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.keys import DUE_OPEN, Index, Key, index_entries, key_of
 from multinode_control_plane.core.records import Invocation, Record
@@ -80,7 +80,7 @@ def item_of(record: Record, *, version: int, operation: str, retention: timedelt
     if len(body) < PACKED_FROM_BYTES:
         item["body"] = {"S": body.decode()}
     else:
-        item["packed"] = {"B": zlib.compress(body)}
+        item["packed"] = {"B": pack(body)}
     item["operation"] = {"S": operation}
     for entry in index_entries(record):
         item[f"{entry.index}_value"] = {"S": entry.value}
@@ -127,7 +127,7 @@ def body_of(item: "Mapping[str, AttributeValueTypeDef]") -> Record:
     place = f"{text_of(item, 'partition')} {text_of(item, 'sort')}"
     try:
         data = json.loads(_json_of(item))
-    except (ValueError, RecursionError, zlib.error) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the item {place} holds no JSON: {error}") from error
     if not isinstance(data, dict):
         raise ValueError(f"the item {place} holds no JSON object")  # noqa: TRY004 - bad data, not a bad call
@@ -146,7 +146,7 @@ def _json_of(item: "Mapping[str, AttributeValueTypeDef]") -> str | bytes:
         return text_of(item, "body")
     packed = item["packed"]["B"]
     # Bytes from the client; in the event of a stream, which is JSON, Base64.
-    return zlib.decompress(base64.b64decode(packed) if isinstance(packed, str) else packed)
+    return unpack(base64.b64decode(packed) if isinstance(packed, str) else packed)
 
 
 def version_of(item: "Mapping[str, AttributeValueTypeDef]") -> int:
