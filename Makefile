@@ -12,6 +12,7 @@ CONTROL_PLANE := lambda_src/multinode_control_plane
 TESTS ?= tests
 JOBS ?= 4
 SEEDS ?= 1000
+KILLS ?= 500
 
 # Targets that belong to one part of the product are defined beside it.
 include $(wildcard terraform/*.mk lambda_src/*.mk tests/*/*.mk)
@@ -80,6 +81,10 @@ coverage: $(VENV)/.developer  ## after `make test`: branch coverage of core, ser
 .PHONY: simulate
 simulate: $(VENV)/.developer  ## random histories with faults at every port call; more of them: SEEDS=10000
 	MULTINODE_SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest -q --timeout=0 tests/simulation/test_simulation.py
+
+.PHONY: kills
+kills: $(VENV)/.developer  ## local server and workers killed at random under load; more or fewer: KILLS=100
+	MULTINODE_KILLS=$(KILLS) $(BIN)/pytest -q -s --timeout=0 tests/local/test_kills.py
 
 .PHONY: clean
 clean:  ## remove what the other targets made

@@ -13,13 +13,18 @@ _STORES = registered_stores()
 _COMPUTES = registered_computes()
 
 
-@pytest.fixture(params=sorted(_STORES))
+def _store_parameter(name: str) -> object:
+    # A JVM of its own for each worker of the run, which takes longer to start than all the rest of a suite takes.
+    return pytest.param(name, marks=pytest.mark.slow) if name == "dynamodb-local" else name
+
+
+@pytest.fixture(params=[_store_parameter(name) for name in sorted(_STORES)])
 def store_under_test(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreUnderTest]:
     with _STORES[request.param](tmp_path) as under_test:
         yield under_test
 
 
-@pytest.fixture(params=sorted(set(_STORES) - {"memory"}))
+@pytest.fixture(params=[_store_parameter(name) for name in sorted(set(_STORES) - {"memory"})])
 def encoded_store_under_test(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreUnderTest]:
     """Give each store that encodes its records: only there can one be unreadable."""
     with _STORES[request.param](tmp_path) as under_test:

@@ -1,5 +1,6 @@
 """The project that the tests of the local backend deploy."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -129,3 +130,18 @@ def parent(path: str, children: int) -> None:
         until_cancelled.start(path)
     append(path, "parent")
     time.sleep(600)
+
+
+@mn.function()
+def alone(folder: str, name: str, seconds: float) -> str:
+    """Note begin and end, and any other process that is at it at the same time."""
+    with open(Path(folder) / f"{name}.lock", "w") as lock:
+        path = str(Path(folder) / name)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            append(path, "overlap")
+        append(path, "begin")
+        time.sleep(seconds)
+        append(path, "end")
+    return name
