@@ -5,17 +5,17 @@
 
 resource "aws_cloudwatch_event_rule" "task_events" {
   name           = "${local.prefix}-task-events"
-  description    = "Multinode ${var.name}: its containers that run and have ended"
+  description    = "Multinode ${var.name}: its containers that have ended"
   event_bus_name = "default" # where AWS's own services speak
   tags           = local.tags
 
-  # RUNNING also brings Spot's notice: the task then runs on towards STOPPED. The steps between say nothing of use.
+  # A container's end alone. That it runs, its worker says by itself, a moment later.
   event_pattern = jsonencode({
     source      = ["aws.ecs"]
     detail-type = ["ECS Task State Change"]
     detail = {
       clusterArn = [aws_ecs_cluster.workers.arn]
-      lastStatus = ["RUNNING", "STOPPED", "DELETED"]
+      lastStatus = ["STOPPED", "DELETED"]
     }
   })
 }
@@ -79,7 +79,7 @@ module "task_events" {
 
   name                 = "${local.prefix}-task-events"
   role_name            = "${local.role_prefix}-task-events"
-  description          = "Multinode ${var.name}: commits how containers fare"
+  description          = "Multinode ${var.name}: commits how containers ended"
   handler              = "multinode_control_plane.handlers.task_events.handler"
   package              = local.lambda_package
   environment          = local.environment

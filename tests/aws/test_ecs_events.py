@@ -12,7 +12,6 @@ from multinode_control_plane.core.task_exit import worker_of
 from tests.aws.samples import EXECUTION_ID, INVOCATION_ID, TASK_ARN
 
 SAMPLES = Path(__file__).parent / "samples"
-RUNS = TaskEvent(EXECUTION_ID, INVOCATION_ID, worker_of(TASK_ARN), 3, None)
 EXITED = TaskEvent(
     EXECUTION_ID, INVOCATION_ID, worker_of(TASK_ARN), 6, ContainerExit(ExitKind.EXITED, "the container exited", 0)
 )
@@ -28,23 +27,20 @@ def queued(*bodies: str) -> dict[str, Any]:
     return {"Records": [{"messageId": f"m{number}", "body": body} for number, body in enumerate(bodies)]}
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("running", RUNS), ("running_with_injected_sidecar", RUNS), ("exited_0", EXITED)],
-)
-def test_an_event_is_found_to_belong_to_its_execution(name: str, expected: TaskEvent) -> None:
-    assert task_event(sample(name)) == expected
+def test_the_end_of_a_container_is_found_to_belong_to_its_execution() -> None:
+    assert task_event(sample("exited_0")) == EXITED
 
 
-@pytest.mark.parametrize("name", ["of_a_service", "started_by_hand", "provisioning"])
-def test_what_is_not_ours_or_says_nothing_is_passed_over(name: str) -> None:
+@pytest.mark.parametrize("name", ["running", "running_with_injected_sidecar", "spot_notice", "provisioning"])
+def test_a_container_that_has_not_ended_is_passed_over(name: str) -> None:
     assert task_event(sample(name)) is None
 
 
-def test_the_notice_of_spot_says_only_that_it_still_runs() -> None:
-    event = task_event(sample("spot_notice"))
-    assert event is not None
-    assert (event.exit, event.version) == (None, 4)
+@pytest.mark.parametrize("name", ["of_a_service", "started_by_hand"])
+def test_what_becomes_of_somebody_elses_task_is_passed_over(name: str) -> None:
+    event = sample(name)
+    event["detail"]["lastStatus"] = "STOPPED"
+    assert task_event(event) is None
 
 
 @pytest.mark.parametrize(
@@ -64,9 +60,9 @@ def test_what_is_no_task_event_is_an_error(broken: dict[str, Any]) -> None:
 
 def test_the_messages_of_a_batch_are_handled_one_by_one() -> None:
     seen: list[TaskEvent] = []
-    batch = queued(*(json.dumps(sample(name)) for name in ("running", "of_a_service", "exited_0", "exited_0")))
+    batch = queued(*(json.dumps(sample(name)) for name in ("exited_0", "of_a_service", "exited_0")))
     assert TaskEventConsumer(seen.append).consume(batch) == {"batchItemFailures": []}
-    assert seen == [RUNS, EXITED, EXITED]
+    assert seen == [EXITED, EXITED]
 
 
 def test_only_the_messages_that_failed_come_again() -> None:
@@ -74,21 +70,20 @@ def test_only_the_messages_that_failed_come_again() -> None:
 
     def handle(event: TaskEvent) -> None:
         seen.append(event)
-        if event.exit is not None:
-            raise RuntimeError("a planted failure")
+        raise RuntimeError("a planted failure")
 
     batch = queued(
         "not JSON", json.dumps(sample("exited_0")), json.dumps(sample("running")), '{"detail-type": 1}', "[]"
     )
     failed = [{"itemIdentifier": message} for message in ("m0", "m1", "m3", "m4")]
     assert TaskEventConsumer(handle).consume(batch) == {"batchItemFailures": failed}
-    assert seen == [EXITED, RUNS]
+    assert seen == [EXITED]
 
 
 def test_an_event_that_comes_straight_from_eventbridge_is_handled_too() -> None:
     seen: list[TaskEvent] = []
-    assert TaskEventConsumer(seen.append).consume(sample("running")) == {"batchItemFailures": []}
-    assert seen == [RUNS]
+    assert TaskEventConsumer(seen.append).consume(sample("exited_0")) == {"batchItemFailures": []}
+    assert seen == [EXITED]
 
 
 def test_a_failure_on_a_bare_event_is_raised_so_that_lambda_tries_again() -> None:
@@ -96,4 +91,4 @@ def test_a_failure_on_a_bare_event_is_raised_so_that_lambda_tries_again() -> Non
         raise RuntimeError("a planted failure")
 
     with pytest.raises(RuntimeError, match="planted"):
-        TaskEventConsumer(fail).consume(sample("running"))
+        TaskEventConsumer(fail).consume(sample("exited_0"))

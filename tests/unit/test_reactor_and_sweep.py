@@ -219,20 +219,6 @@ def test_an_event_of_another_container_changes_nothing() -> None:
     assert world.get(created).status is InvocationStatus.RUNNING
 
 
-def test_an_event_tells_of_a_container_whose_launch_got_no_answer() -> None:
-    world = World()
-    created = world.create()
-    execution = world.execution_id(created)
-    worker = WorkerDetails("TEST", f"{execution}-1", "log")
-    task_events.container_running(world.context, created, execution, worker, 3)
-    known = world.get(created).executions[0]
-    assert (known.worker, known.worker_status, known.task_version) == (worker, WorkerStatus.PROVISIONING, 3)
-    older = WorkerDetails("TEST", "other", "log")
-    task_events.container_running(world.context, created, execution, older, 2)
-    task_events.container_running(world.context, created, execution, older, 4)
-    assert world.get(created).executions[0] == known
-
-
 def test_nothing_acts_on_what_a_worker_says_of_its_own_container() -> None:
     world = World()
     created = world.create()
@@ -265,7 +251,6 @@ def test_events_of_what_does_not_exist_any_more_are_taken_without_an_error() -> 
     world = World()
     gone = ContainerExit(ExitKind.EXITED, "exited", 0)
     assert task_events.container_ended(world.context, "inv-x", "exe-x", gone) is None
-    assert task_events.container_running(world.context, "inv-x", "exe-x", WorkerDetails("TEST", "a", "b")) is None
 
 
 def test_an_event_repeated_after_a_retry_began_does_not_touch_the_new_execution() -> None:

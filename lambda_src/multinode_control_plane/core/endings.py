@@ -20,7 +20,7 @@ from multinode_control_plane.core.lifecycle import (
 from multinode_control_plane.core.records import Execution, Invocation, QueueName, WorkerDetails
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
-__all__ = ["ContainerExit", "ExitKind", "cancel", "container_ended", "container_running", "due"]
+__all__ = ["ContainerExit", "ExitKind", "cancel", "container_ended", "due"]
 
 
 class ExitKind(StrEnum):
@@ -45,27 +45,6 @@ class ContainerExit:
     reason: str
     exit_code: int | None = None
     permanent: bool = False
-
-
-def container_running(
-    invocation: Invocation, execution_id: str, worker: WorkerDetails, task_version: int, now: datetime
-) -> Invocation:
-    """Return the invocation with a container that an event told of: repairs a launch whose answer was lost."""
-    execution = invocation.execution(execution_id)
-    if execution is None or not execution.open or task_version < execution.task_version:
-        return invocation
-    if execution.container is not None:
-        return invocation
-    pending = execution.worker_status is WorkerStatus.PENDING
-    return update_current(
-        invocation,
-        now,
-        worker=worker,
-        worker_status=WorkerStatus.PROVISIONING if pending else execution.worker_status,
-        launched_at=now,
-        launch_after=None,
-        task_version=task_version,
-    )
 
 
 def container_ended(

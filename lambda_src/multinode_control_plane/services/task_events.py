@@ -8,7 +8,7 @@ from multinode_control_plane.core.records import Invocation, WorkerDetails
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
 
-__all__ = ["container_ended", "container_running"]
+__all__ = ["container_ended"]
 
 
 def container_ended(
@@ -38,16 +38,5 @@ def container_ended(
             jitter=jitter,
             now=now,
         )
-
-    return commit.change_if_present(context, invocation_id, decide)
-
-
-def container_running(
-    context: Context, invocation_id: str, execution_id: str, worker: WorkerDetails, task_version: int = 0
-) -> Invocation | None:
-    """Return the invocation with a container that an event told of, or None when it does not exist any more."""
-
-    def decide(invocation: Invocation, now: datetime) -> Invocation:
-        return endings.container_running(invocation, execution_id, worker, task_version, now)
 
     return commit.change_if_present(context, invocation_id, decide)

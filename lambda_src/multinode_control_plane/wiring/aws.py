@@ -157,19 +157,14 @@ class AwsDeployment:
 
     def container_event(self, event: TaskEvent) -> None:
         """Commit what a task event tells."""
-        if event.exit is None:
-            task_events.container_running(
-                self.context, event.invocation_id, event.execution_id, event.worker, event.version
-            )
-        else:
-            task_events.container_ended(
-                self.context,
-                event.invocation_id,
-                event.execution_id,
-                event.exit,
-                worker=event.worker,
-                task_version=event.version,
-            )
+        task_events.container_ended(
+            self.context,
+            event.invocation_id,
+            event.execution_id,
+            event.exit,
+            worker=event.worker,
+            task_version=event.version,
+        )
 
     def sweep(self, *, reconcile: bool) -> SweepReport:
         """Act on what is due and, with `reconcile`, on what events missed."""

@@ -31,17 +31,17 @@ DETAIL_TYPE = "ECS Task State Change"
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """What happened to one container: it runs, or it ended (`exit`). `version` orders the events of one task."""
+    """One container has ended. `version` orders the events of one task."""
 
     execution_id: str
     invocation_id: str
     worker: WorkerDetails
     version: int
-    exit: ContainerExit | None
+    exit: ContainerExit
 
 
 def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
-    """Return what an EventBridge event tells; None for a task of somebody else's, or a step between two states.
+    """Return what an EventBridge event tells; None for a task of somebody else's, or one that has not ended.
 
     Raises ValueError on what is no task event.
     """
@@ -50,15 +50,14 @@ def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
         raise ValueError(f"no event of an ECS task: {event.get('detail-type')!r}")
     task = cast(Task, detail)
     execution_id, invocation_id = execution_id_of(task), invocation_id_of(task)
-    ended = is_stopped(task)
-    if execution_id is None or invocation_id is None or not (ended or task.get("lastStatus") == "RUNNING"):
+    if execution_id is None or invocation_id is None or not is_stopped(task):
         return None
     return TaskEvent(
         execution_id=execution_id,
         invocation_id=invocation_id,
         worker=worker_of(str(task["taskArn"])),
         version=version_of(task),
-        exit=container_exit(task) if ended else None,
+        exit=container_exit(task),
     )
 
 
