@@ -13,7 +13,7 @@ from tests.aws.samples import EXECUTION_ID, INVOCATION_ID, TASK_ARN
 
 SAMPLES = Path(__file__).parent / "samples"
 EXITED = TaskEvent(
-    EXECUTION_ID, INVOCATION_ID, worker_of(TASK_ARN), 6, ContainerExit(ExitKind.EXITED, "the container exited", 0)
+    EXECUTION_ID, INVOCATION_ID, worker_of(TASK_ARN), ContainerExit(ExitKind.EXITED, "the container exited", 0)
 )
 
 

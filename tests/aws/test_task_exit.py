@@ -15,7 +15,6 @@ from multinode_control_plane.core.task_exit import (
     execution_id_of,
     invocation_id_of,
     is_stopped,
-    version_of,
     worker_of,
 )
 
@@ -146,7 +145,6 @@ def test_who_a_task_is_comes_from_its_launch() -> None:
     task = detail("running_with_injected_sidecar")
     assert execution_id_of(task) == "exe-0192f3a5b6c77d8e9f00112233445566"
     assert invocation_id_of(task) == "inv-0192f3a5b6c07a1b8c2d3e4f50617283"
-    assert version_of(task) == 3
 
 
 @pytest.mark.parametrize("name", ["of_a_service", "started_by_hand"])
@@ -164,12 +162,11 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = ("stopCode", "stoppedReason", "containers", "overrides", "startedBy", "memory", "version", "lastStatus")
+NAMES = ("stopCode", "stoppedReason", "containers", "overrides", "startedBy", "memory", "lastStatus")
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), anything))
 def test_no_task_whatever_its_shape_is_too_strange_to_be_read(task: dict[str, object]) -> None:
     assert isinstance(container_exit(task), ContainerExit)
-    assert isinstance(version_of(task), int)
     assert execution_id_of(task) is None or isinstance(task["startedBy"], str)
     assert invocation_id_of(task) is None

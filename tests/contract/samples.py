@@ -109,7 +109,6 @@ def busy_invocation() -> Invocation:
         launched_at=NOW,
         not_before=NOW,
         worker=WorkerDetails("TEST", "exe-1-3", "inv-9999/exe-1.jsonl"),
-        task_version=7,
         worker_nonce="nonce",
         started_at=NOW,
         finished_at=NOW,

@@ -116,7 +116,6 @@ def test_a_failure_reported_while_being_cancelled_and_a_lost_container_end_cance
         failed.executions[0].execution_id,
         ContainerExit(ExitKind.EXITED, "exited", 0),
         worker=None,
-        task_version=0,
         max_lost_containers=3,
         hold_s=0,
         jitter=0,

@@ -53,7 +53,6 @@ def container_ended(
     exit: ContainerExit,  # noqa: A002 - the platform's own word
     *,
     worker: WorkerDetails | None,
-    task_version: int,
     max_lost_containers: int,
     hold_s: float,
     jitter: float,
@@ -71,7 +70,6 @@ def container_ended(
         "worker_status": WorkerStatus.TERMINATED,
         "terminated_at": now,
         "worker": execution.container or worker or execution.worker,
-        "task_version": task_version,
         "launch_after": None,
     }
     if execution.started_at is None:

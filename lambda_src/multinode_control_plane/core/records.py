@@ -145,7 +145,6 @@ class Execution:
     the call's idempotency token, stored before the call. `launch_after`: no call before then (backoff after a refusal).
     `stop_reason` and `termination_signal_at` are set together, once: a stop has been asked for.
     `worker_nonce` is what the worker that started the code sent: its repeated `start` is answered, another's refused.
-    `task_version` is the highest `detail.version` of a task event seen: older ones change nothing.
     """
 
     execution_id: str
@@ -158,7 +157,6 @@ class Execution:
     launched_at: datetime | None = None
     not_before: datetime | None = None
     worker: WorkerDetails | None = None
-    task_version: int = 0
     worker_nonce: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

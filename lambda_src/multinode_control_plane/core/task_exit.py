@@ -25,7 +25,6 @@ __all__ = [
     "invocation_id_of",
     "is_stopped",
     "is_task",
-    "version_of",
     "worker_of",
 ]
 
@@ -94,12 +93,6 @@ def invocation_id_of(task: Task) -> str | None:
             if container.get("name") == CONTAINER_NAME and variable.get("name") == environment.INVOCATION_ID:
                 return str(variable.get("value"))
     return None
-
-
-def version_of(task: Task) -> int:
-    """Return the counter that orders the events of one task; 0 when there is none."""
-    version = task.get("version")
-    return version if isinstance(version, int) else 0
 
 
 def is_stopped(task: Task) -> bool:

@@ -18,7 +18,6 @@ def container_ended(
     exit: ContainerExit,  # noqa: A002 - the platform's own word
     *,
     worker: WorkerDetails | None = None,
-    task_version: int = 0,
 ) -> Invocation | None:
     """Return the invocation after a container of it is gone for good, or None when it does not exist any more.
 
@@ -32,7 +31,6 @@ def container_ended(
             execution_id,
             exit,
             worker=worker,
-            task_version=task_version,
             max_lost_containers=context.limits.max_lost_containers,
             hold_s=context.limits.hold_retry_s,
             jitter=jitter,

@@ -163,7 +163,6 @@ class AwsDeployment:
             event.execution_id,
             event.exit,
             worker=event.worker,
-            task_version=event.version,
         )
 
     def sweep(self, *, reconcile: bool) -> SweepReport:

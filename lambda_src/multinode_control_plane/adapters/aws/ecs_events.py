@@ -18,7 +18,6 @@ from multinode_control_plane.core.task_exit import (
     execution_id_of,
     invocation_id_of,
     is_stopped,
-    version_of,
     worker_of,
 )
 
@@ -31,12 +30,11 @@ DETAIL_TYPE = "ECS Task State Change"
 
 @dataclass(frozen=True, slots=True)
 class TaskEvent:
-    """One container has ended. `version` orders the events of one task."""
+    """One container has ended."""
 
     execution_id: str
     invocation_id: str
     worker: WorkerDetails
-    version: int
     exit: ContainerExit
 
 
@@ -56,7 +54,6 @@ def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
         execution_id=execution_id,
         invocation_id=invocation_id,
         worker=worker_of(str(task["taskArn"])),
-        version=version_of(task),
         exit=container_exit(task),
     )
 
