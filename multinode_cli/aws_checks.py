@@ -22,8 +22,8 @@ __all__ = ["Check", "Status", "checks", "way_out"]
 SMALLEST_TASK_VCPUS = 0.25
 FEW_VCPUS = 16
 """Below this, the quota is the first limit that a project with parallel subtasks meets."""
-FEW_LAMBDAS = 126
-"""The module reserves 26, and Lambda keeps 100 unreserved."""
+FEW_LAMBDAS = 131
+"""The module reserves 31, and Lambda keeps 100 unreserved."""
 ON_DEMAND, SPOT = ("L-3032A538", "FARGATE"), ("L-36FBB829", "FARGATE_SPOT")
 """Codes of the service quotas "Fargate On-Demand/Spot vCPU resource count", and the capacity providers."""
 LAMBDA_QUOTA = "L-B99A9384"

@@ -28,7 +28,7 @@ from multinode_cli.text import one_line
 __all__ = ["install", "uninstall"]
 
 NEW_API_ANSWERS_WITHIN_S = 60.0
-RESERVED_CONCURRENCY = 126
+RESERVED_CONCURRENCY = 131
 """What the module reserves, and the 100 that Lambda keeps unreserved."""
 PROTECTED = ("module.multinode.aws_dynamodb_table.state", "module.multinode.aws_ecr_repository.images")
 LOST_SHOWN = 8

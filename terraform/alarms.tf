@@ -24,18 +24,6 @@ locals {
       threshold   = 0
       missing     = "notBreaching"
     }
-    dead-task-events = {
-      description = "Task events could not be handled: read ${aws_sqs_queue.task_events_dead.name}, then give them back with `aws sqs start-message-move-task`."
-      namespace   = "AWS/SQS"
-      metric      = "ApproximateNumberOfMessagesVisible"
-      statistic   = "Maximum"
-      dimensions  = { QueueName = aws_sqs_queue.task_events_dead.name }
-      minutes     = 1
-      periods     = 1
-      comparison  = "GreaterThanThreshold"
-      threshold   = 0
-      missing     = "notBreaching"
-    }
     reactor-lag = {
       description = "Changes of invocations wait more than two minutes for ${module.changes.name}: containers start and stop late. See its log group."
       namespace   = "AWS/Lambda"
@@ -75,7 +63,8 @@ locals {
   }
 }
 
-# Stream records, asynchronous calls and schedules that were given up on; also the rules of modules/trigger.
+# Stream records, asynchronous calls and schedules that were given up on, and events that a rule could not deliver:
+# that of events.tf, and those of modules/trigger, whose names are not known here.
 resource "aws_sqs_queue" "dead_letters" {
   name                      = "${local.prefix}-dead-letters"
   sqs_managed_sse_enabled   = true

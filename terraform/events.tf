@@ -1,4 +1,4 @@
-# ⑥ What happened to a container: ECS tells EventBridge, a rule puts it into a queue, a Lambda commits what it means.
+# ⑥ What happened to a container: ECS tells EventBridge, a rule calls a Lambda, which commits what it means.
 # ⑦ What must happen later, or was missed: the sweep, once a minute.
 
 # --- ⑥ task events --------------------------------------------------------------------------------------------------
@@ -20,58 +20,24 @@ resource "aws_cloudwatch_event_rule" "task_events" {
   })
 }
 
-# First hop: a dead letter is an event that could not be put into the queue.
+# A dead letter of this kind is an event that could not be handed to the Lambda, with the reason in its attributes.
 resource "aws_cloudwatch_event_target" "task_events" {
   rule = aws_cloudwatch_event_rule.task_events.name
-  arn  = aws_sqs_queue.task_events.arn
+  arn  = module.task_events.arn
 
   dead_letter_config {
-    arn = aws_sqs_queue.task_events_dead.arn
+    arn = aws_sqs_queue.dead_letters.arn
   }
+
+  depends_on = [aws_lambda_permission.task_events]
 }
 
-# Second hop: a dead letter is an event that the Lambda failed on five times. Both kinds hold the bare event, so that
-# `aws sqs start-message-move-task` gives them back to the queue.
-resource "aws_sqs_queue" "task_events" {
-  name                       = local.task_events_queue
-  sqs_managed_sse_enabled    = true
-  message_retention_seconds  = 4 * 86400
-  visibility_timeout_seconds = 6 * 30 # six times the Lambda's time-out: AWS's advice for an event source
-  policy                     = local.task_events_policy[local.task_events_queue]
-  tags                       = local.tags
-
-  redrive_policy = jsonencode({
-    deadLetterTargetArn = aws_sqs_queue.task_events_dead.arn
-    maxReceiveCount     = 5
-  })
-}
-
-resource "aws_sqs_queue" "task_events_dead" {
-  name                      = local.dead_task_events_queue
-  sqs_managed_sse_enabled   = true
-  message_retention_seconds = 14 * 86400
-  policy                    = local.task_events_policy[local.dead_task_events_queue]
-  tags                      = local.tags
-}
-
-locals {
-  task_events_queue      = "${local.prefix}-task-events"
-  dead_task_events_queue = "${local.prefix}-task-events-dead"
-
-  # Part of the queue, not a resource of its own: each change of a queue takes the provider half a minute.
-  task_events_policy = {
-    for queue in [local.task_events_queue, local.dead_task_events_queue] : queue => jsonencode({
-      Version = "2012-10-17"
-      Statement = [{
-        Sid       = "TaskEvents"
-        Effect    = "Allow"
-        Principal = { Service = "events.amazonaws.com" }
-        Action    = "sqs:SendMessage"
-        Resource  = "arn:${local.partition}:sqs:${local.region}:${local.account_id}:${queue}"
-        Condition = { ArnEquals = { "aws:SourceArn" = aws_cloudwatch_event_rule.task_events.arn } }
-      }]
-    })
-  }
+resource "aws_lambda_permission" "task_events" {
+  statement_id  = "task-events"
+  action        = "lambda:InvokeFunction"
+  function_name = module.task_events.name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.task_events.arn
 }
 
 module "task_events" {
@@ -85,31 +51,19 @@ module "task_events" {
   environment          = local.environment
   memory_mib           = 512
   timeout_s            = 30
-  reserved_concurrency = var.reserve_concurrency ? 5 : null
+  reserved_concurrency = var.reserve_concurrency ? 10 : null
   log_retention_days   = var.log_retention_days
   tags                 = local.tags
 
-  statements = [
-    local.store_statement,
-    {
-      Sid      = "TakeTaskEvents"
-      Effect   = "Allow"
-      Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
-      Resource = [aws_sqs_queue.task_events.arn]
-    },
-  ]
-}
-
-resource "aws_lambda_event_source_mapping" "task_events" {
-  event_source_arn        = aws_sqs_queue.task_events.arn
-  function_name           = module.task_events.arn
-  batch_size              = 10
-  function_response_types = ["ReportBatchItemFailures"]
-  tags                    = local.tags
-
-  scaling_config {
-    maximum_concurrency = 5
+  # What is throttled waits in Lambda's own queue for up to six hours, its longest. What failed three times is a dead
+  # letter, and the sweep has ended the execution meanwhile.
+  asynchronous = {
+    retries         = 2
+    max_age_s       = 21600
+    dead_letter_arn = aws_sqs_queue.dead_letters.arn
   }
+
+  statements = [local.store_statement, local.bury_statement]
 }
 
 # --- ⑦ the sweep ----------------------------------------------------------------------------------------------------

@@ -91,7 +91,6 @@ resource "aws_ssm_parameter" "deployment" {
     aws_iam_role_policy.execution,
     aws_iam_role_policy_attachment.task,
     aws_lambda_event_source_mapping.changes,
-    aws_lambda_event_source_mapping.task_events,
     aws_lambda_permission.api,
     aws_scheduler_schedule.sweep,
     aws_ssm_parameter.api_key,

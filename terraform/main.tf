@@ -4,7 +4,7 @@
 #   ③ tables.tf    the one table, with its stream
 #   ④ reactor.tf   stream -> Lambda that starts and stops containers
 #   ④ cluster.tf   where containers run: cluster, image repository, task roles ⑤, logs
-#   ⑥ events.tf    the platform's task events -> queue -> Lambda; the sweep ⑦
+#   ⑥ events.tf    the platform's task events -> Lambda; the sweep ⑦
 #   trigger.tf     invocations started by schedules and by EventBridge rules, see modules/trigger
 #   key.tf         the API key, the token secret, and how the CLI finds a deployment
 #   alarms.tf      what could not be handled, and who is told

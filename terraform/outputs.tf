@@ -58,9 +58,9 @@ output "table_name" {
   value       = aws_dynamodb_table.state.name
 }
 
-output "dead_letter_queue_urls" {
-  description = "Queues that hold what could not be handled."
-  value       = [aws_sqs_queue.dead_letters.url, aws_sqs_queue.task_events_dead.url]
+output "dead_letter_queue_url" {
+  description = "Queue that holds what could not be handled."
+  value       = aws_sqs_queue.dead_letters.url
 }
 
 output "trigger" {

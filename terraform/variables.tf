@@ -159,7 +159,7 @@ variable "api_requests_per_second" {
 }
 
 variable "reserve_concurrency" {
-  description = "Reserve 26 of the account's concurrent Lambda executions, so that neither the API nor other programs can starve what moves invocations on. Needs an account quota of at least 126 (new accounts may start with 10)."
+  description = "Reserve 31 of the account's concurrent Lambda executions, so that neither the API nor other programs can starve what moves invocations on. Needs an account quota of at least 131 (new accounts may start with 10)."
   type        = bool
   default     = true
   nullable    = false

@@ -10,16 +10,6 @@ override_resource {
 }
 
 override_resource {
-  target = aws_sqs_queue.task_events
-  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:multinode-default-task-events" }
-}
-
-override_resource {
-  target = aws_sqs_queue.task_events_dead
-  values = { arn = "arn:aws:sqs:eu-west-1:123456789012:multinode-default-task-events-dead" }
-}
-
-override_resource {
   target = aws_iam_role.task
   values = { arn = "arn:aws:iam::123456789012:role/task" }
 }
@@ -47,6 +37,11 @@ override_resource {
 override_resource {
   target = module.sweep.aws_lambda_function.this
   values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:multinode-default-sweep" }
+}
+
+override_resource {
+  target = module.task_events.aws_lambda_function.this
+  values = { arn = "arn:aws:lambda:eu-west-1:123456789012:function:multinode-default-task-events" }
 }
 
 override_resource {
@@ -160,23 +155,20 @@ run "cluster" {
 
 run "task_events" {
   assert {
-    condition     = aws_cloudwatch_event_target.task_events.arn == aws_sqs_queue.task_events.arn && one(aws_cloudwatch_event_target.task_events.dead_letter_config).arn == aws_sqs_queue.task_events_dead.arn
-    error_message = "First hop: rule to queue, with dead letters."
+    condition     = aws_cloudwatch_event_target.task_events.arn == "arn:aws:lambda:eu-west-1:123456789012:function:multinode-default-task-events"
+    error_message = "The rule calls the Lambda, with nothing between them."
   }
   assert {
-    condition = jsondecode(aws_sqs_queue.task_events.redrive_policy) == {
-      deadLetterTargetArn = "arn:aws:sqs:eu-west-1:123456789012:multinode-default-task-events-dead"
-      maxReceiveCount     = 5
-    }
-    error_message = "Second hop: queue to Lambda, with dead letters."
+    condition     = one(aws_cloudwatch_event_target.task_events.dead_letter_config).arn == aws_sqs_queue.dead_letters.arn
+    error_message = "An event that could not be delivered is a dead letter."
   }
   assert {
-    condition     = jsondecode(aws_sqs_queue.task_events.policy).Statement[0].Condition.ArnEquals["aws:SourceArn"] == aws_cloudwatch_event_rule.task_events.arn
-    error_message = "Only this deployment's rule may fill the queue."
+    condition     = aws_lambda_permission.task_events.principal == "events.amazonaws.com" && aws_lambda_permission.task_events.source_arn == aws_cloudwatch_event_rule.task_events.arn
+    error_message = "Only this deployment's rule may call the Lambda."
   }
   assert {
-    condition     = aws_sqs_queue.task_events.visibility_timeout_seconds == 180
-    error_message = "Six times the Lambda's 30 seconds."
+    condition     = jsondecode(aws_sqs_queue.dead_letters.policy).Statement[0].Condition.StringEquals["aws:SourceAccount"] == "123456789012"
+    error_message = "Rules of this account may bury what they could not deliver; nobody else's."
   }
 }
 
@@ -208,8 +200,8 @@ run "secrets" {
 
 run "alarms" {
   assert {
-    condition     = toset(keys(aws_cloudwatch_metric_alarm.all)) == toset(["api-errors", "dead-letters", "dead-task-events", "reactor-lag", "sweep-missing"])
-    error_message = "Dead letters of both kinds, lag, errors and a missing sweep are watched."
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.all)) == toset(["api-errors", "dead-letters", "reactor-lag", "sweep-missing"])
+    error_message = "Dead letters, lag, errors and a missing sweep are watched."
   }
   assert {
     condition     = aws_cloudwatch_metric_alarm.all["sweep-missing"].treat_missing_data == "breaching"

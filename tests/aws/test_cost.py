@@ -27,7 +27,7 @@ INV = "inv-0192f3a5b6c07a1b8c2d3e4f50617283"
 WRITE_UNIT, READ_UNIT = 0.625e-6, 0.125e-6
 HTTP_CALL = 1.00e-6
 LAMBDA_CALL, LAMBDA_GB_S = 0.20e-6, 13.3334e-6
-EVENT, QUEUE_CALL, LOG_KB = 1.00e-6, 0.40e-6, 0.50e-6
+EVENT, LOG_KB = 1.00e-6, 0.50e-6
 # A warm call of a handler, of which most is waiting for DynamoDB: 50 ms at 512 MiB.
 LAMBDA_WARM_CALL = LAMBDA_CALL + 0.5 * 0.05 * LAMBDA_GB_S
 # A line of the API's access log, with its 26 bytes of overhead; what Lambda adds to a line of a handler's log.
@@ -135,7 +135,7 @@ def test_an_invocation_takes_no_more_units_than_documented(caplog: pytest.LogCap
     # PENDING, RUNNING, SUCCEEDED.
     assert announced == 3
     assert meter.writes <= 17
-    assert meter.reads <= 20
+    assert meter.reads <= 19
     http = 4  # start by the user, start and finish by the worker, the result read by the user
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("multinode")]
     lambdas = http + changes + 1  # and one task event
@@ -145,7 +145,6 @@ def test_an_invocation_takes_no_more_units_than_documented(caplog: pytest.LogCap
         "HTTP API": http * HTTP_CALL,
         "Lambda": lambdas * LAMBDA_WARM_CALL,
         "EventBridge": announced * EVENT,
-        "SQS": 3 * QUEUE_CALL,  # one task event: sent, received, deleted
         "logs": (sum(KB_AROUND_A_LINE + len(line) / 1024 for line in lines) + http * KB_PER_HTTP_CALL) * LOG_KB,
     }
     total = 1000 * sum(dollars.values())
@@ -168,15 +167,14 @@ def test_waiting_for_a_slot_costs_no_more_than_documented(monkeypatch: pytest.Mo
     assert more[0] <= 10
 
 
-def test_an_idle_month_costs_less_than_a_dollar() -> None:
+def test_an_idle_month_costs_less_than_ten_cents() -> None:
     sweeps = 60 * 730
     with metered() as (walk, meter):
         walk.sweep()
     assert meter.writes == 0
     assert meter.reads <= 4
-    # A sweep of nothing: 150 ms at 512 MiB, 0.6 KB of log. Lambda's five pollers of the queue: one call in 20 s each.
+    # A sweep of nothing: 150 ms at 512 MiB, 0.6 KB of log. Nothing else is called by itself.
     each = meter.reads * READ_UNIT + LAMBDA_CALL + 0.5 * 0.15 * LAMBDA_GB_S + 0.6 * LOG_KB
-    polls = 5 * 3 * sweeps
-    total = sweeps * each + polls * QUEUE_CALL
+    total = sweeps * each
     print(f"\n{meter.reads:g} read units per sweep; an idle month: ${total:.2f}")
-    assert total <= 1.00
+    assert total <= 0.10

@@ -1,4 +1,4 @@
-"""Task events from EventBridge: bare or from the queue, ours or somebody else's, good or broken."""
+"""Task events from EventBridge: ours or somebody else's, good or broken."""
 
 import json
 from pathlib import Path
@@ -20,11 +20,6 @@ EXITED = TaskEvent(
 def sample(name: str) -> dict[str, Any]:
     event: dict[str, Any] = json.loads((SAMPLES / f"{name}.json").read_text())
     return event
-
-
-def queued(*bodies: str) -> dict[str, Any]:
-    """Return the event that Lambda makes of messages of the queue."""
-    return {"Records": [{"messageId": f"m{number}", "body": body} for number, body in enumerate(bodies)]}
 
 
 def test_the_end_of_a_container_is_found_to_belong_to_its_execution() -> None:
@@ -58,37 +53,24 @@ def test_what_is_no_task_event_is_an_error(broken: dict[str, Any]) -> None:
         task_event(broken)
 
 
-def test_the_messages_of_a_batch_are_handled_one_by_one() -> None:
+def test_an_event_is_handled_as_often_as_it_comes() -> None:
     seen: list[TaskEvent] = []
-    batch = queued(*(json.dumps(sample(name)) for name in ("exited_0", "of_a_service", "exited_0")))
-    assert TaskEventConsumer(seen.append).consume(batch) == {"batchItemFailures": []}
+    consumer = TaskEventConsumer(seen.append)
+    for name in ("exited_0", "running", "exited_0"):
+        consumer.consume(sample(name))
     assert seen == [EXITED, EXITED]
 
 
-def test_only_the_messages_that_failed_come_again() -> None:
-    seen: list[TaskEvent] = []
-
-    def handle(event: TaskEvent) -> None:
-        seen.append(event)
-        raise RuntimeError("a planted failure")
-
-    batch = queued(
-        "not JSON", json.dumps(sample("exited_0")), json.dumps(sample("running")), '{"detail-type": 1}', "[]"
-    )
-    failed = [{"itemIdentifier": message} for message in ("m0", "m1", "m3", "m4")]
-    assert TaskEventConsumer(handle).consume(batch) == {"batchItemFailures": failed}
-    assert seen == [EXITED]
-
-
-def test_an_event_that_comes_straight_from_eventbridge_is_handled_too() -> None:
-    seen: list[TaskEvent] = []
-    assert TaskEventConsumer(seen.append).consume(sample("exited_0")) == {"batchItemFailures": []}
-    assert seen == [EXITED]
-
-
-def test_a_failure_on_a_bare_event_is_raised_so_that_lambda_tries_again() -> None:
+def test_a_failure_is_raised_so_that_lambda_tries_again() -> None:
     def fail(event: TaskEvent) -> None:
         raise RuntimeError("a planted failure")
 
     with pytest.raises(RuntimeError, match="planted"):
         TaskEventConsumer(fail).consume(sample("exited_0"))
+
+
+def test_what_is_no_task_event_is_raised_and_so_becomes_a_dead_letter() -> None:
+    seen: list[TaskEvent] = []
+    with pytest.raises(ValueError, match="no event of an ECS task"):
+        TaskEventConsumer(seen.append).consume({"Records": []})
+    assert seen == []

@@ -1,7 +1,7 @@
 """ECS's task events, which the emulator does not emit: made of what `DescribeTasks` says, as AWS's own samples look.
 
 EventBridge takes no event of a source ``aws.*`` from anybody else, so the relay does its part too: it reads each rule
-of the default bus from the emulator, and puts an event that the rule's pattern matches into the rule's queues.
+of the default bus from the emulator, and calls the rule's Lambda functions with an event that its pattern matches.
 """
 
 import json
@@ -28,13 +28,13 @@ class Relay:
     """Looks at the cluster's tasks again and again; each new `version` of a task is an event, delivered once."""
 
     def __init__(self, client: Callable[[str], Any], cluster_arn: str) -> None:
-        self._ecs, self._events, self._sqs = client("ecs"), client("events"), client("sqs")
+        self._ecs, self._events, self._lambda = client("ecs"), client("events"), client("lambda")
         self._cluster = cluster_arn
         self._seen: dict[str, int] = {}
         self._delivery: Delivery = list
         self._stopping = threading.Event()
         self.delivered: list[Event] = []
-        """Every event that was put into a queue, in order."""
+        """Every event that a function was called with, in order."""
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
         self._thread.start()
 
@@ -84,8 +84,7 @@ class Relay:
             if "EventPattern" not in rule or not matches(json.loads(rule["EventPattern"]), event):
                 continue
             for target in self._events.list_targets_by_rule(Rule=rule["Name"])["Targets"]:
-                queue = self._sqs.get_queue_url(QueueName=target["Arn"].rsplit(":", 1)[1])
-                self._sqs.send_message(QueueUrl=queue["QueueUrl"], MessageBody=json.dumps(event))
+                self._lambda.invoke(FunctionName=target["Arn"], InvocationType="Event", Payload=json.dumps(event))
                 self.delivered.append(event)
 
 

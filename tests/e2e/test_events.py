@@ -42,32 +42,47 @@ def test_an_event_that_comes_three_times_counts_once(world: World, project: dict
         assert world.relay.delivered_of(first).count("STOPPED") == 3
         until(lambda: world.relay.delivered_of(second).count("STOPPED") == 3, "the last events")
     assert (invocation["result"], world.board.counts["thrice"]) == ("attempt 2 succeeded", 2)
-    until(lambda: world.letters("multinode-e2e-task-events") == 0, "all events to be handled")
+    until(lambda: world.handled_events() >= len(world.relay.delivered), "all events to be handled")
     assert world.get(invocation["invocation_id"]) == invocation
 
 
-def test_events_in_the_wrong_order_come_to_the_same(world: World, project: dict[str, Any]):
-    with world.relay.delivering(newest_first()):
-        invocation = world.ended(tried_again(world, "backwards"))
+def test_an_event_that_comes_when_the_next_attempt_has_begun_does_not_touch_it(world: World, project: dict[str, Any]):
+    with world.relay.delivering(held_until(lambda: world.board.counts["late"] == 2)), world.sweeping():
+        # The sweep finds that the first container has died, long before the event tells.
+        invocation = world.ended(tried_again(world, "late"))
 
-        first, _ = [each["execution_id"] for each in invocation["executions"]]
-        assert world.relay.delivered_of(first) == ["STOPPED", "RUNNING"]
-    assert (invocation["result"], world.board.counts["backwards"]) == ("attempt 2 succeeded", 2)
+        first, second = [each["execution_id"] for each in invocation["executions"]]
+        until(lambda: world.relay.delivered_of(second), "the last event")
+    assert [world.relay.delivered_of(each) for each in (first, second)] == [["STOPPED"], ["STOPPED"]]
+    assert (invocation["result"], world.board.counts["late"]) == ("attempt 2 succeeded", 2)
 
 
-def newest_first() -> Callable[[Sequence[Event]], Sequence[Event]]:
-    """Return a delivery that holds events back until a task has stopped, then brings the last one first."""
+def held_until(ready: Callable[[], bool]) -> Callable[[Sequence[Event]], Sequence[Event]]:
+    """Return a delivery that holds all events back until `ready`, then brings the last one first."""
     held: list[Event] = []
 
     def delivery(events: Sequence[Event]) -> Sequence[Event]:
         held.extend(events)
-        if not any(event["detail"]["lastStatus"] == "STOPPED" for event in events):
+        if not ready():
             return []
         delivered = held[::-1]
         held.clear()
         return delivered
 
     return delivery
+
+
+def test_an_event_that_cannot_be_handled_becomes_a_dead_letter(world: World, project: dict[str, Any]):
+    lambdas, sqs = world.client("lambda"), world.client("sqs")
+    event = {"detail-type": "Something else"}
+    lambdas.invoke(FunctionName="multinode-e2e-task-events", InvocationType="Event", Payload=json.dumps(event))
+
+    queue = world.installation.output("dead_letter_queue_url")
+    (message,) = until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"), "the letter")
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    letter = json.loads(message["Body"])
+    assert letter["requestPayload"] == event
+    assert "no event of an ECS task" in letter["responsePayload"]["errorMessage"]
 
 
 def test_a_rule_of_the_users_own_receives_the_announcements(world: World, project: dict[str, Any]):

@@ -98,6 +98,13 @@ class World:
             done.set()
             thread.join()
 
+    def handled_events(self) -> int:
+        """Return how many calls with a task event have ended: each leaves the emulator's own line in the log."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        group = f"/aws/lambda/multinode-{DEPLOYMENT}-task-events"
+        events = [event for page in pages.paginate(logGroupName=group) for event in page["events"]]
+        return sum(event["message"].startswith("REPORT ") for event in events)
+
     def letters(self, queue_name: str) -> int:
         """Return how many messages a queue holds, those included that a consumer has in hand."""
         sqs = self.client("sqs")

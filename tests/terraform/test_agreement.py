@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from multinode_cli import aws_account, lambda_package
+from multinode_cli import aws_account, aws_checks, install, lambda_package
 from multinode_control_plane.adapters.aws import eventbridge
 from multinode_control_plane.adapters.aws.dynamodb_items import KEY_ATTRIBUTES, item_of
 from multinode_control_plane.adapters.aws.ecs import LAUNCH_PATIENCE_S
@@ -104,13 +104,26 @@ def test_a_lambda_outlives_what_it_waits_for(made: Planned) -> None:
     assert function(made, "api")["timeout"] > max(MAX_WAIT_S, LONGEST_HOLD_S)
     assert function(made, "changes")["timeout"] > 2 * LAUNCH_PATIENCE_S
     assert 1000 * function(made, "sweep")["timeout"] > 2 * TIME_FOR_ANOTHER_MS
-    queue = made["aws_sqs_queue.task_events"]
-    assert queue["visibility_timeout_seconds"] >= 6 * function(made, "task_events")["timeout"]
 
 
 def test_two_sweeps_never_run_at_once(made: Planned) -> None:
     assert function(made, "sweep")["timeout"] < 60
     assert function(made, "sweep")["reserved_concurrent_executions"] == 1
+
+
+def test_doctor_and_install_know_how_much_concurrency_is_reserved(made: Planned) -> None:
+    reserved = sum(function(made, name)["reserved_concurrent_executions"] or 0 for name in HANDLERS)
+    # Lambda keeps 100 for what has reserved none.
+    assert aws_checks.FEW_LAMBDAS == install.RESERVED_CONCURRENCY == reserved + 100
+
+
+def test_what_a_rule_calls_is_tried_again_and_given_up_as_a_dead_letter(made: Planned) -> None:
+    for name in ("task_events", "trigger"):
+        asynchronous = made[f"module.{name}.aws_lambda_function_event_invoke_config.this[0]"]
+        # Lambda's most: two repetitions of what failed, six hours for what is throttled.
+        assert (asynchronous["maximum_retry_attempts"], asynchronous["maximum_event_age_in_seconds"]) == (2, 6 * 3600)
+        letters = asynchronous["destination_config"][0]["on_failure"][0]["destination"]
+        assert letters == made["aws_sqs_queue.dead_letters"]["arn"]
 
 
 # --- table and stream -------------------------------------------------------------------------------------------------
@@ -169,6 +182,13 @@ def test_the_stage_puts_nothing_before_the_paths(made: Planned) -> None:
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_rule_of_task_events_may_call_its_target(made: Planned) -> None:
+    target, permission = made["aws_cloudwatch_event_target.task_events"], made["aws_lambda_permission.task_events"]
+    assert target["arn"] == function(made, "task_events")["arn"]
+    assert permission["function_name"] == function(made, "task_events")["function_name"]
+    assert permission["source_arn"] == made["aws_cloudwatch_event_rule.task_events"]["arn"]
 
 
 def rule_matches(made: Planned, event: Mapping[str, Any]) -> bool:

@@ -26,7 +26,6 @@ NOT_CALLED_BY_CODE = {
     # What Lambda does in the function's name: write its log, read its event source, put away what failed.
     *("logs:CreateLogStream", "logs:PutLogEvents"),
     *("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"),
-    *("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"),
     "sqs:SendMessage",
     # What RunTask asks for besides itself.
     *("iam:PassRole", "ecs:TagResource"),
@@ -173,7 +172,7 @@ def test_who_reads_which_secret(made: Planned) -> None:
     }
 
 
-def test_the_queue_and_the_trigger_reach_nothing_but_the_table(made: Planned) -> None:
+def test_what_a_rule_calls_reaches_nothing_but_the_table_and_the_dead_letters(made: Planned) -> None:
     for name in ("task_events", "trigger"):
         services = {action.partition(":")[0] for action in actions(made, name)}
         assert services == {"dynamodb", "logs", "sqs"}

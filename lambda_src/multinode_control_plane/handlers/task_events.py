@@ -1,6 +1,7 @@
-"""⑥ The Lambda function on the queue of task events: commits how containers fare.
+"""⑥ The Lambda function that the rule of task events calls: commits how containers ended.
 
-EventBridge may also call it directly; an event that is brought again changes nothing.
+It is called asynchronously. What it raises is tried twice more and ends in the dead letters; the sweep finds by itself
+what became of that container. An event that is brought again changes nothing.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,6 @@ __all__ = ["handler"]
 _consumer = at_start(aws.task_event_consumer)
 
 
-def handler(event: Mapping[str, Any], lambda_context: object) -> dict[str, list[dict[str, str]]]:  # noqa: ARG001
-    """The Lambda function's entry: returns `batchItemFailures`, the messages that the queue must bring again."""
-    return _consumer().consume(event)
+def handler(event: Mapping[str, Any], lambda_context: object) -> None:  # noqa: ARG001
+    """The Lambda function's entry. Raises ValueError for what is no task event, StoreUnavailable."""
+    _consumer().consume(event)

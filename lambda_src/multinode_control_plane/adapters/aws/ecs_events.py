@@ -1,11 +1,9 @@
-"""⑥ The platform's task events, as EventBridge sends them: bare, or in a batch from the queue behind its rule.
+"""⑥ The platform's task events, as EventBridge sends them: one a call.
 
 Events come more than once and in any order. That is the service's matter, which knows what it has seen; here each event
 only finds its execution. An event of a task that is not ours says nothing.
 """
 
-import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,8 +20,6 @@ from multinode_control_plane.core.task_exit import (
 )
 
 __all__ = ["TaskEvent", "TaskEventConsumer", "task_event"]
-
-logger = logging.getLogger(__name__)
 
 DETAIL_TYPE = "ECS Task State Change"
 
@@ -64,21 +60,8 @@ class TaskEventConsumer:
     def __init__(self, handle: Callable[[TaskEvent], None]) -> None:
         self._handle = handle
 
-    def consume(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
-        """Return the messages of a batch that failed, which the queue brings again. A bare event that fails raises."""
-        if "Records" not in event:
-            self._one(event)
-            return {"batchItemFailures": []}
-        failed: list[str] = []
-        for message in event["Records"]:
-            try:
-                self._one(json.loads(message["body"]))
-            except Exception:
-                logger.exception("task event %s could not be handled; it will come again", message.get("messageId"))
-                failed.append(message["messageId"])
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
-
-    def _one(self, event: Mapping[str, Any]) -> None:
+    def consume(self, event: Mapping[str, Any]) -> None:
+        """Handle an event, or pass it over. Raises what went wrong: Lambda then brings it again, twice."""
         found = task_event(event)
         if found is not None:
             self._handle(found)

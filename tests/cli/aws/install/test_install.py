@@ -109,7 +109,7 @@ def test_a_new_account_s_small_concurrency_is_not_reserved(
     done = run("install")
     assert root(folder)["module"]["multinode"]["reserve_concurrency"] is False
     assert "the account may run 10 Lambda calls at once" in done.err
-    concurrency["ConcurrentExecutions"] = 126
+    concurrency["ConcurrentExecutions"] = 131
     assert run("install").code == 0
     assert "reserve_concurrency" not in root(folder)["module"]["multinode"]
 
