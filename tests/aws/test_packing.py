@@ -16,7 +16,7 @@ from multinode_protocol.status import InvocationStatus, Outcome, WorkerStatus
 from tests.aws.samples import INVOCATION_ID, NOW, execution, invocation
 
 DATA = b'{"invocation_id":"inv-1","project_name":"tsp","status":"PENDING"}'
-PACKED_FIRST = bytes.fromhex("78f998de276ec39e0f0d313362497181125232851528b500e87c159f")
+PACKED_FIRST = bytes.fromhex("78f9f6a221acc39eef0c31335e4971811252b2841520b500e87c159f")
 """`DATA` as the first release packed it."""
 
 

@@ -28,7 +28,7 @@ _DICTIONARY = b"".join(
         b'"executions":[{"execution_id":"exe-","attempt":1,"worker_status":"TERMINATED","RUNNING",',
         b'"created_at":17,"updated_at":17,"launched_at":17,"worker":{"type":"AWS_ECS",',
         b'"identifier":"arn:aws:ecs:eu-west-1::task/multinode/","logs_identifier":"worker/worker/"},',
-        b'"task_version":,"worker_nonce":"","started_at":17,"finished_at":17,"terminated_at":17,',
+        b'"worker_nonce":"","started_at":17,"finished_at":17,"terminated_at":17,',
         b'"outcome":"SUCCEEDED","final_output":""}],"finished_at":17,"due_at":17,"input_text":"[[],{}]"}',
     )
 )
