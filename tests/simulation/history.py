@@ -1,14 +1,20 @@
 """What must hold after every commit (S) and at the end (E, L), checked on the records themselves."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from multinode_control_plane.core.keys import invocation_key
+from multinode_control_plane.core.lifecycle import SHORT_TEXT_BYTES
 from multinode_control_plane.core.records import Gate, Invocation
 from multinode_control_plane.ports import Change
+from multinode_control_plane.services import details
+from multinode_control_plane.services.context import Context
+from multinode_protocol.messages import InvocationInfo
 from multinode_protocol.status import InvocationStatus, Outcome
 from tests.fakes import MemoryStore
 
-__all__ = ["check_change", "check_end", "check_slots"]
+__all__ = ["check_change", "check_end", "check_slots", "text_of"]
 
 CASCADE_S = 200
 """Without new faults: what a lost cascade may take, two sweeps and their work."""
@@ -17,6 +23,11 @@ LEGAL = {
     InvocationStatus.RUNNING: {"CANCELLING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"},
     InvocationStatus.CANCELLING: {"CANCELLED", "SUCCEEDED"},
 }
+
+
+def text_of(name: str) -> str:
+    """Return the input or the result of `name`: of some a short one, of the others one that is a record of its own."""
+    return name if zlib.crc32(name.encode()) % 2 else name.ljust(SHORT_TEXT_BYTES + 1, ".")
 
 
 def check_slots(store: MemoryStore, max_concurrency: int) -> None:
@@ -69,18 +80,29 @@ def _check_ending(new: Invocation) -> None:
             assert spent or not new.executions[-1].retryable
 
 
-def check_end(store: MemoryStore, created: Sequence[str], successes: Sequence[str], healed_at: datetime) -> None:
-    """E, L: every acknowledged start exists and is final, every acknowledged success stands, nothing is left over."""
+def check_end(
+    context: Context, store: MemoryStore, created: Sequence[str], successes: Mapping[str, str], healed_at: datetime
+) -> None:
+    """E, L: every acknowledged start is there with its input and is final, every acknowledged success stands with its
+    result, and nothing is left over. `successes`: the result of each by the invocation's id."""
     found = {invocation.invocation_id: invocation for invocation in store.records(Invocation)}
     for invocation_id in created:
         assert invocation_id in found, f"{invocation_id} was acknowledged and is lost"
+        assert _shown(context, store, invocation_id)["input"] == text_of(invocation_id)
     for invocation in found.values():
         assert invocation.terminated, f"{invocation.invocation_id} is stuck: {invocation}"
         assert invocation.due_at is None, f"{invocation.invocation_id} is still due: {invocation}"
         _check_cascade(invocation, found, healed_at)
-    for invocation_id in successes:
+    for invocation_id, result in successes.items():
         assert found[invocation_id].status is InvocationStatus.SUCCEEDED
+        assert _shown(context, store, invocation_id)["result"] == result
     assert not [key for key in store.items if key[1].startswith(("QUEUE", "BACKOFF"))], "an entry was left in a queue"
+
+
+def _shown(context: Context, store: MemoryStore, invocation_id: str) -> InvocationInfo:
+    stored = store.get(invocation_key(invocation_id))
+    assert stored is not None
+    return details.invocation_info(context, stored)
 
 
 def _check_cascade(child: Invocation, found: Mapping[str, Invocation], healed_at: datetime) -> None:

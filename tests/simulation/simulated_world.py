@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from multinode_control_plane.core.endings import ContainerExit, ExitKind
@@ -24,7 +25,7 @@ from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import sweep
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 from tests.fakes import FakeIds, FakeLogs
-from tests.simulation.history import check_change, check_end, check_slots
+from tests.simulation.history import check_change, check_end, check_slots, text_of
 from tests.simulation.scheduler import Fault, Scheduler
 from tests.simulation.simulated_ports import (
     SimulatedAnnouncer,
@@ -69,7 +70,7 @@ class SimulatedWorld:
         self.feed: dict[str, list[Change]] = defaultdict(list)
         self.consuming: set[str] = set()
         self.created: list[str] = []
-        self.successes: list[str] = []
+        self.successes: dict[str, str] = {}
         self.starts: dict[str, list[str]] = defaultdict(list)
         self.code_running: dict[str, str] = {}
         self.zombies: set[str] = set()
@@ -100,7 +101,8 @@ class SimulatedWorld:
             scheduler.seen["undeployed"] += 1
             assert self.store.base.items == {}, "undeploy left something behind"
         else:
-            check_end(self.store.base, self.created, self.successes, self.healed_at)
+            reader = replace(self.context, store=self.store.base)
+            check_end(reader, self.store.base, self.created, self.successes, self.healed_at)
         assert all(task.exit is not None for task in self.compute.tasks.values()), "a container was left running"
         assert not self.feed
 
@@ -201,7 +203,12 @@ class SimulatedWorld:
         for _ in range(20):
             try:
                 invocations.create(
-                    self.context, self.version, "f", invocation_id=invocation_id, input_text="[]", parent=ref
+                    self.context,
+                    self.version,
+                    "f",
+                    invocation_id=invocation_id,
+                    input_text=text_of(invocation_id),
+                    parent=ref,
                 )
             except Refused as refused:
                 if refused.status != 503:
@@ -312,6 +319,8 @@ class SimulatedWorld:
                 break
             if rng.random() < 0.3 and invocation.depth < 2 and len(self.created) < 40:
                 self._create(f"{task.request.token}-{step}", invocation.invocation_id)
+            if rng.random() < 0.3:
+                self._progress(task, step)
         if fate == "lose" and not self.scheduler.plan.healed:
             self.scheduler.seen["container lost"] += 1
             self.compute.end(task, ContainerExit(ExitKind.INTERRUPTED, "host lost"))
@@ -326,9 +335,18 @@ class SimulatedWorld:
             self.scheduler.pause(max(0.0, (deadline - self.scheduler.time).total_seconds()) + rng.random() * 60)
         return self._end_code(task, fate, overdue=self.scheduler.time > deadline)
 
+    def _progress(self, task: Task, step: int) -> None:
+        invocation, execution = task.request.invocation, task.request.execution
+        self._report(
+            task,
+            lambda: executions.update(
+                self.context, invocation.invocation_id, execution.execution_id, text=f"step {step}", sequence=step + 1
+            ),
+        )
+
     def _end_code(self, task: Task, fate: str, *, overdue: bool) -> bool:
         invocation, execution = task.request.invocation, task.request.execution
-        report = FinishReport(Outcome.SUCCEEDED, final_output="1")
+        report = FinishReport(Outcome.SUCCEEDED, final_output=text_of(task.request.token))
         if fate == "fail":
             report = FinishReport(Outcome.FAILED, error_message="ValueError: no")
         elif fate == "spot":
@@ -343,7 +361,7 @@ class SimulatedWorld:
         if ended is not None and task.request.token in self.zombies:
             self.scheduler.seen["zombie in time"] += 1
         if ended is not None and report.outcome is Outcome.SUCCEEDED:
-            self.successes.append(invocation.invocation_id)
+            self.successes[invocation.invocation_id] = text_of(task.request.token)
         return ended is not None
 
     # --- the platform's events and the sweep ---

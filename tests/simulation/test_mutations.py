@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.core import endings, lifecycle, reports
-from multinode_control_plane.core.records import Execution, Invocation
-from multinode_control_plane.services import admission, commit, executions, invocations, reactor, sweep
+from multinode_control_plane.core.keys import input_key
+from multinode_control_plane.core.records import Execution, Invocation, Payload
+from multinode_control_plane.services import admission, commit, drain, executions, invocations, reactor, sweep
 from tests.simulation.simulated_world import SimulatedWorld
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -175,7 +176,36 @@ def a_deletion_is_no_condition_of_a_start(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(invocations, "_project_writes", lambda context, project_name: [])
 
 
+def a_long_input_is_cut(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(invocations, "Payload", lambda invocation_id, text: Payload(invocation_id, text[:100]))
+
+
+def a_long_result_is_not_stored(patch: pytest.MonkeyPatch) -> None:
+    original = executions._final_output
+
+    def forgetful(stored: Any, invocation_id: str, execution_id: str, report: Any) -> Any:
+        return original(stored, invocation_id, execution_id, replace(report, final_output=None))
+
+    patch.setattr(executions, "_final_output", forgetful)
+
+
+def a_short_result_is_not_stored(patch: pytest.MonkeyPatch) -> None:
+    def forgetful(invocation: Invocation, now: Any, **changes: Any) -> Invocation:
+        changes.pop("final_output", None)
+        return lifecycle.update_current(invocation, now, **changes)
+
+    patch.setattr(reports, "update_current", forgetful)
+
+
+def an_undeploy_leaves_inputs_behind(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(drain, "input_key", lambda invocation_id: input_key(f"{invocation_id}-"))
+
+
 PLANTED: list[Plant] = [
+    a_long_input_is_cut,
+    a_long_result_is_not_stored,
+    a_short_result_is_not_stored,
+    an_undeploy_leaves_inputs_behind,
     a_new_invocation_looks_at_no_limit,
     a_new_invocation_takes_a_slot_without_saying_so,
     each_try_of_a_launch_has_its_own_token,
