@@ -45,6 +45,7 @@ from multinode_control_plane.adapters.local.server_files import (
 from multinode_control_plane.adapters.local.workers import WorkerFolders
 from multinode_control_plane.local_server.__main__ import log_to
 from multinode_control_plane.local_server.serve import DEFAULT_PORT, PortInUse, serve
+from multinode_control_plane.wiring.local import SettingIsInvalid
 from multinode_protocol.environment import API_URL
 from multinode_protocol.status import InvocationStatus
 
@@ -384,5 +385,5 @@ def _failures() -> Iterator[None]:
     """Turn what the control plane's own code raises into how a command fails."""
     try:
         yield
-    except (DataDirectoryError, ServerAlreadyRuns, PortInUse) as error:
+    except (DataDirectoryError, ServerAlreadyRuns, PortInUse, SettingIsInvalid) as error:
         raise ControlPlaneFailure(str(error)) from error

@@ -117,6 +117,7 @@ def busy_invocation() -> Invocation:
         stop_reason=AbortReason.TIMED_OUT,
         outcome=Outcome.ABORTED,
         abort_reason=AbortReason.INTERRUPTED,
+        final_output="42",
         error="ValueError: no",
         retryable=False,
         infrastructure=True,
@@ -135,6 +136,7 @@ def busy_invocation() -> Invocation:
         has_children=True,
         cascade_pending=True,
         nudges=4,
+        input_text="[[1],{}]",
         status=InvocationStatus.CANCELLING,
     )
 

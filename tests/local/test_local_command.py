@@ -188,6 +188,15 @@ def test_a_port_in_use_is_an_error_that_names_the_flag(machine: Machine, detach:
     assert not machine.profile.exists()
 
 
+@pytest.mark.parametrize("detach", [[], ["--detach"]])
+def test_a_retention_that_makes_no_sense_is_an_error_that_says_what_would(machine: Machine, detach: list[str]) -> None:
+    done = machine.run("local", "start", "--port", "0", *detach, MULTINODE_RETENTION_DAYS="a month")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "MULTINODE_RETENTION_DAYS is 'a month': set it to whole days" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert machine.status()["running"] is False
+
+
 def test_without_a_port_the_last_one_is_taken_and_at_first_the_default() -> None:
     last = ServerInfo(pid=1, port=4711, url="http://127.0.0.1:4711", started_at=0, version="2")
     assert chosen_port(None, None) == DEFAULT_PORT

@@ -17,6 +17,7 @@ from enum import Enum
 
 from multinode_control_plane.core import records
 from multinode_control_plane.core.records import Record
+from multinode_control_plane.core.times import whole_us
 
 __all__ = ["JsonObject", "decode", "encode"]
 
@@ -60,7 +61,7 @@ def _encode_value(value: object) -> object:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
-        return (value - _EPOCH) // timedelta(microseconds=1)
+        return whole_us(value)
     if dataclasses.is_dataclass(value):
         return _encode_fields(value)
     if isinstance(value, tuple):

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["optional_ms", "optional_s", "whole_ms", "whole_s"]
+__all__ = ["optional_ms", "optional_s", "whole_ms", "whole_s", "whole_us"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -13,6 +13,10 @@ def whole_s(at: datetime) -> int:
 
 def whole_ms(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def whole_us(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def optional_s(at: datetime | None) -> int | None:

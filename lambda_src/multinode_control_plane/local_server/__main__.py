@@ -13,6 +13,7 @@ from pathlib import Path
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, DataDirectoryError, prepare
 from multinode_control_plane.adapters.local.server_files import ServerAlreadyRuns
 from multinode_control_plane.local_server.serve import PortInUse, serve
+from multinode_control_plane.wiring.local import SettingIsInvalid
 
 __all__ = ["log_to", "main"]
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         directory = prepare(options.data_dir)
         log_to(directory, quiet=options.quiet)
         serve(directory, options.port, os.environ, lambda info: _tell(options.ready_fd, asdict(info)))
-    except (DataDirectoryError, ServerAlreadyRuns, PortInUse) as error:
+    except (DataDirectoryError, ServerAlreadyRuns, PortInUse, SettingIsInvalid) as error:
         _tell(options.ready_fd, {"error": str(error)})
         sys.stderr.write(f"error: {error}\n")
         return 3

@@ -50,7 +50,7 @@ def serve(
     """Serve `directory` until SIGTERM or SIGINT. `on_ready` is called once requests are answered.
 
     `port`: 0 takes any that is free; None takes the one that the directory's last server had, else `DEFAULT_PORT`.
-    Raises ServerAlreadyRuns, PortInUse, DataDirectoryError.
+    Raises ServerAlreadyRuns, PortInUse, DataDirectoryError, SettingIsInvalid.
     """
     last = read_server_info(directory)
     with contextlib.closing(ServerLock(directory)), _listening(chosen_port(port, last)) as listener:

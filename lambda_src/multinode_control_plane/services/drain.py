@@ -29,7 +29,7 @@ from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.paging import listed
 
-__all__ = ["drain"]
+__all__ = ["drain", "remove_invocation"]
 
 CAUSE = "its project is being deleted"
 AT_ONCE = 100
@@ -52,7 +52,7 @@ def drain(context: Context, compute: Compute, logs: Logs, project_name: str) -> 
     budget = MOST_PER_CALL
     for key in keys:
         for stored in listed(context.store, Index.BY_FUNCTION, function_index_value(key)):
-            if budget == 0 or not _remove_invocation(context, logs, stored):
+            if budget == 0 or not remove_invocation(context, logs, stored):
                 return False
             budget -= 1
         _remove(context, [gate] if (gate := commit.read_gate(context.store, key)) is not None else [])
@@ -95,8 +95,11 @@ def _open_invocations(context: Context, key: FunctionKey) -> Iterator[str]:
             after = key_of(entries[-1].record).sort
 
 
-def _remove_invocation(context: Context, logs: Logs, listed: Stored[Record]) -> bool:
-    """Remove an invocation with its payloads, links and logs; False when it is not terminated after all."""
+def remove_invocation(context: Context, logs: Logs, listed: Stored[Record]) -> bool:
+    """Remove an invocation with its payloads, links and logs; False when it is not terminated after all.
+
+    Raises Conflict when somebody else removes it at the same time.
+    """
     if not isinstance(listed.record, Invocation):
         return True
     invocation_id = listed.record.invocation_id

@@ -1,9 +1,10 @@
 """The local deployment, put together from one data directory."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -22,17 +23,21 @@ from multinode_control_plane.adapters.system import SystemClock, SystemIds
 from multinode_control_plane.core.keys import ALL, Index, versions_prefix
 from multinode_control_plane.core.records import Execution, Invocation, Project
 from multinode_control_plane.core.tokens import TokenScope, sign
-from multinode_control_plane.ports import Change, ContainerExit, Write
+from multinode_control_plane.ports import Change, Conflict, ContainerExit, Write
 from multinode_control_plane.services import task_events
 from multinode_control_plane.services.context import Context
+from multinode_control_plane.services.drain import remove_invocation
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import sweep
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["LocalDeployment", "multinode_version"]
+__all__ = ["LocalDeployment", "SettingIsInvalid", "multinode_version"]
 
 API_VERSION = 1
 CLEAN_EVERY_S = 600.0
+RETENTION_DAYS, DEFAULT_RETENTION_DAYS = "MULTINODE_RETENTION_DAYS", 30
+FORGOTTEN_AT_ONCE = 100
+FORGET_MORE_AFTER_S = 10.0
 BUNDLE_GRACE_S = 3600.0
 """How old a bundle that no version refers to must be before it is removed: its deploy may still be under way."""
 STOP_TIMEOUT_S = 20.0
@@ -46,14 +51,22 @@ def multinode_version() -> str:
         return "unknown"
 
 
+class SettingIsInvalid(Exception):
+    """An environment variable of the server has a value that it cannot have; the text says which it may."""
+
+
 class LocalDeployment:
     """All parts of a local deployment. `context`, `keychain`, `logs`, `waiter` and `info` are what its API needs."""
 
     def __init__(self, directory: DataDirectory, url: str, environ: Mapping[str, str]) -> None:
-        """Open the data directory; `url` is where the workers will find the API. Raises DataDirectoryError."""
+        """Open the data directory; `url` is where the workers will find the API.
+
+        Raises DataDirectoryError, SettingIsInvalid.
+        """
         self._directory = directory
+        self._retention = _retention(environ)
         self._database = Database(directory.state)
-        store = SqliteStore(self._database)
+        self._store = store = SqliteStore(self._database)
         self.context = Context(store, SystemClock(), SystemIds(), fires_schedules=True)
         self.keychain = LocalKeychain(directory.keys)
         self.logs = LocalLogs(directory.logs)
@@ -111,8 +124,8 @@ class LocalDeployment:
     def _sweep(self, reconcile: bool) -> datetime | None:
         report = sweep(self.context, self.compute, self.logs, reconcile=reconcile)
         if time.monotonic() >= self._clean_at:
-            self._clean_at = time.monotonic() + CLEAN_EVERY_S
             self._clean()
+            self._clean_at = time.monotonic() + (FORGET_MORE_AFTER_S if self._forget() else CLEAN_EVERY_S)
         return report.next_due
 
     def _clean(self) -> None:
@@ -125,6 +138,16 @@ class LocalDeployment:
         for folder in candidates:
             if folder.name not in used:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _forget(self) -> bool:
+        """Remove invocations whose retention is over; return whether there may be more of them."""
+        if self._retention is None:
+            return False
+        over = self._store.ended_before(self.context.clock.now() - self._retention, limit=FORGOTTEN_AT_ONCE)
+        for stored in over:
+            with contextlib.suppress(Conflict):  # its project is being deleted, and it with it
+                remove_invocation(self.context, self.logs, stored)
+        return len(over) == FORGOTTEN_AT_ONCE
 
     def _bundles_in_use(self) -> set[str]:
         """Return the names of all folders on the way to some version's code: paths may be spelled in several ways."""
@@ -140,6 +163,16 @@ class LocalDeployment:
             if page.next_offset is None:
                 return used
             offset = page.next_offset
+
+
+def _retention(environ: Mapping[str, str]) -> timedelta | None:
+    """Return how long invocations are kept after their end; None for ever. Raises SettingIsInvalid."""
+    given = environ.get(RETENTION_DAYS) or str(DEFAULT_RETENTION_DAYS)
+    if not (given.isascii() and given.isdigit() and len(given) <= 5):
+        raise SettingIsInvalid(
+            f"{RETENTION_DAYS} is {given!r}: set it to whole days from 0, which keeps everything, to 99999"
+        )
+    return timedelta(days=int(given)) if int(given) else None
 
 
 def _age_s(folder: Path) -> float:

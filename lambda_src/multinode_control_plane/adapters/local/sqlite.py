@@ -6,12 +6,14 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar, cast
 
 from multinode_control_plane.adapters.local.database import Database
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.keys import Index, Key, Prefix, index_entries, key_of
 from multinode_control_plane.core.records import Invocation, Record
+from multinode_control_plane.core.times import whole_us
 from multinode_control_plane.ports import ABSENT, Change, Check, Conflict, Delete, Page, Put, Stored, Write
 
 __all__ = ["Outbox", "PendingChange", "SqliteStore"]
@@ -90,6 +92,17 @@ class SqliteStore:
             rows = connection.execute(statement, (*values, limit + 1)).fetchall()
         next_offset = _write_offset(index, value, rows[limit - 1][:3]) if len(rows) > limit else None
         return Page(_readable(rows[:limit]), next_offset)
+
+    def ended_before(self, time: datetime, *, limit: int) -> Sequence[Stored[Invocation]]:
+        """Return invocations that ended before `time` and with which nothing can happen any more. Reads all of them."""
+        finished_at = "CASE WHEN json_valid(body) THEN json_extract(body, '$.finished_at') END"
+        statement = (
+            f"SELECT version, body FROM items WHERE type = ? AND {finished_at} < ? "  # noqa: S608 - a fixed expression
+            "AND json_extract(body, '$.due_at') IS NULL LIMIT ?"
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(statement, (_INVOCATION, whole_us(time), limit)).fetchall()
+        return [_stored(version, body) for version, body in rows]
 
     def commit(self, writes: Sequence[Write]) -> None:
         keyed = [(_key(write), write) for write in writes]
