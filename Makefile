@@ -14,6 +14,9 @@ JOBS ?= 4
 SEEDS ?= 1000
 KILLS ?= 500
 
+# Tests start hundreds of interpreters, and each would compile all it imports once more.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Targets that belong to one part of the product are defined beside it.
 include $(wildcard terraform/*.mk lambda_src/*.mk tests/*/*.mk)
 
@@ -59,14 +62,14 @@ check: $(VENV)/.developer check-terraform  ## format, lint, types, import rules,
 	@for example in examples/*/; do \
 	  MYPYPATH=runtime:$$example $(BIN)/mypy --strict --config-file= --cache-dir=.mypy_cache/$$example $$example*.py; done
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not network" $(TESTS)
+	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not network" --hypothesis-profile brief $(TESTS)
 
 .PHONY: check-terraform
 check-terraform:
 ifeq ($(shell command -v terraform),)
 	@echo "terraform is not on the PATH: its checks are left out"
 else
-	$(BIN)/python scripts/terraform_offline.py check
+	$(BIN)/python scripts/terraform_offline.py check --quick
 endif
 
 .PHONY: test

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import hypothesis
 import pytest
 
-# A busy machine is slow; that is no fault of what is tested.
-hypothesis.settings.register_profile(
-    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+# A busy machine is slow; that is no fault of what is tested. `make check` takes the brief one.
+unhurried = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("unhurried", unhurried)
+hypothesis.settings.register_profile("brief", unhurried, max_examples=15)
 hypothesis.settings.load_profile("unhurried")
 
 pytest.register_assert_rewrite("tests.cli.journey")

@@ -18,6 +18,8 @@ from multinode_control_plane.ports import ContainerState
 from tests.aws.samples import EXECUTION_ID, INVOCATION_ID, NOW, TASK_ARN, execution, launch_request
 from tests.fakes import FakeClock
 
+pytestmark = pytest.mark.slow
+
 CLUSTER = "multinode-main"
 
 

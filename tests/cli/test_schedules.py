@@ -116,7 +116,7 @@ def some(least: int, most: int) -> st.SearchStrategy[str]:
     return st.one_of(st.just("*"), numbers.map(lambda found: ",".join(map(str, found))))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.tuples(some(0, 59), some(0, 23), some(1, 28), some(1, 12), some(0, 7), st.booleans()))
 def test_scheduler_reads_the_same_numbers(drawn: tuple[str, str, str, str, str, bool]) -> None:
     minutes, hours, days, months, weekdays, by_week = drawn

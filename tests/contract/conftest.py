@@ -14,8 +14,8 @@ _COMPUTES = registered_computes()
 
 
 def _store_parameter(name: str) -> object:
-    # A JVM of its own for each worker of the run, which takes longer to start than all the rest of a suite takes.
-    return pytest.param(name, marks=pytest.mark.slow) if name == "dynamodb-local" else name
+    # Moto is slow, and DynamoDB Local is a JVM of its own for each worker of the run.
+    return pytest.param(name, marks=pytest.mark.slow) if name.startswith("dynamodb-") else name
 
 
 @pytest.fixture(params=[_store_parameter(name) for name in sorted(_STORES)])

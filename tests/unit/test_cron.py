@@ -112,7 +112,7 @@ START = datetime(2023, 1, 1, tzinfo=UTC)
 TIMES = st.timedeltas(timedelta(0), timedelta(days=3650)).map(lambda passed: START + passed)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(expressions(), TIMES)
 def test_it_fires_when_another_implementation_of_cron_fires(text: str, after: datetime) -> None:
     try:
@@ -127,7 +127,7 @@ def test_it_fires_when_another_implementation_of_cron_fires(text: str, after: da
         assert after == next(expected)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(expressions(), TIMES)
 def test_the_latest_time_is_the_one_before_the_next(text: str, until: datetime) -> None:
     try:

@@ -4,7 +4,7 @@ import contextlib
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from multinode_control_plane.core.errors import Refused
@@ -182,7 +182,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(STEPS, max_size=25))
 def test_whatever_happens_each_time_fires_once_and_the_latest_one_does(steps: list[tuple[str, int]]) -> None:
     # The night in which London's clocks go back.

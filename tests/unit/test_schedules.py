@@ -4,7 +4,7 @@ import zoneinfo
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from multinode_protocol import schedules
@@ -102,7 +102,6 @@ def shown(moment: datetime, zone: str) -> datetime:
     return moment.astimezone(zoneinfo.ZoneInfo(zone)).replace(tzinfo=None, fold=0)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(
         [

@@ -16,6 +16,8 @@ from tests.cli.aws.refusing_aws import refusing
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import KEY, FakeControlPlane, Refusal
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def login(multinode: Multinode, aws_plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch) -> Any:

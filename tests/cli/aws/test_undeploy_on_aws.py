@@ -12,6 +12,8 @@ from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.cli.records import function_info
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = (
     '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",'
     ' "config": {"digest": "sha256:%s"}}'
