@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from multinode_control_plane.core.endings import ContainerExit, ExitKind
 from multinode_control_plane.core.errors import Refused
@@ -199,17 +200,11 @@ class SimulatedWorld:
 
     def _create(self, invocation_id: str, parent: str | None) -> bool:
         """Start an invocation the way the SDK does: the same request again until it is answered."""
-        ref = None if parent is None else ParentRef("f", parent)
+        ref, text = None if parent is None else ParentRef("f", parent), text_of(invocation_id)
+        new = partial(invocations.create, self.context, self.version, "f", input_text=text, parent=ref)
         for _ in range(20):
             try:
-                invocations.create(
-                    self.context,
-                    self.version,
-                    "f",
-                    invocation_id=invocation_id,
-                    input_text=text_of(invocation_id),
-                    parent=ref,
-                )
+                new(invocation_id=invocation_id)
             except Refused as refused:
                 if refused.status != 503:
                     self.scheduler.seen[f"create refused: {refused.code}"] += 1
