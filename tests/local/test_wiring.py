@@ -137,13 +137,14 @@ def test_a_retention_of_no_days_keeps_everything(directory: DataDirectory) -> No
     deployment.stop()
 
 
+@pytest.mark.parametrize("body", ["{", '{"type": "Invocation", "finished_at": 1}'])
 def test_a_record_that_cannot_be_read_keeps_no_other_from_being_forgotten(
-    deployment: LocalDeployment, directory: DataDirectory
+    deployment: LocalDeployment, directory: DataDirectory, body: str
 ) -> None:
     over = ended(1, days_ago=31)
     deployment.context.store.commit([Put(over, ABSENT), Put(ended(2, days_ago=31), ABSENT)])
     with sqlite3.connect(directory.state) as connection:
-        connection.execute("UPDATE items SET body = '{' WHERE partition = 'INV#inv-0002'")
+        connection.execute("UPDATE items SET body = ? WHERE partition = 'INV#inv-0002'", (body,))
     connection.close()
     deployment._forget()
     assert left_of(deployment, over) == 0

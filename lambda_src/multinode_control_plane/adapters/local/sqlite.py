@@ -93,16 +93,17 @@ class SqliteStore:
         next_offset = _write_offset(index, value, rows[limit - 1][:3]) if len(rows) > limit else None
         return Page(_readable(rows[:limit]), next_offset)
 
-    def ended_before(self, time: datetime, *, limit: int) -> Sequence[Stored[Invocation]]:
+    def ended_before(self, time: datetime, *, limit: int) -> Sequence[Stored[Record]]:
         """Return invocations that ended before `time` and with which nothing can happen any more. Reads all of them."""
         finished_at = "CASE WHEN json_valid(body) THEN json_extract(body, '$.finished_at') END"
         statement = (
-            f"SELECT version, body FROM items WHERE type = ? AND {finished_at} < ? "  # noqa: S608 - a fixed expression
+            "SELECT '', partition, sort, version, body FROM items "  # noqa: S608 - a fixed expression
+            f"WHERE type = ? AND {finished_at} < ? "
             "AND json_extract(body, '$.due_at') IS NULL LIMIT ?"
         )
         with self._database.reading() as connection:
             rows = connection.execute(statement, (_INVOCATION, whole_us(time), limit)).fetchall()
-        return [_stored(version, body) for version, body in rows]
+        return _readable(rows)
 
     def commit(self, writes: Sequence[Write]) -> None:
         keyed = [(_key(write), write) for write in writes]
@@ -249,7 +250,7 @@ def _readable(rows: Sequence[tuple[str, str, str, int, str]]) -> Sequence[Stored
         try:
             items.append(_stored(version, body))
         except ValueError as error:
-            logger.error("left out of a listing: %s %s cannot be read: %s", partition, sort, error)  # noqa: TRY400
+            logger.error("left out: %s %s cannot be read: %s", partition, sort, error)  # noqa: TRY400
     return items
 
 
