@@ -8,7 +8,7 @@ ROOTS = {"runtime": ("multinode*",), "lambda_src": ("multinode_control_plane*",)
 DATA = {"multinode_templates": "templates", "multinode_terraform": "terraform"} | {
     f"multinode_terraform.modules.{name}": f"terraform/modules/{name}" for name in ("function", "trigger")
 }
-"""Folders without Python packages in them, whose files the CLI reads: see multinode_cli/shipped.py."""
+"""Folders without Python packages in them, whose files the CLI reads: see multinode_cli/project/resources.py."""
 
 
 def package_map() -> dict[str, str]:

@@ -13,10 +13,10 @@ from typing import NoReturn
 
 import click
 
-from multinode_cli.failures import EXIT_INTERRUPTED, CliFailure, ControlPlaneFailure, UsageFailure
-from multinode_cli.options import ARGUMENTS
-from multinode_cli.suggestions import closest, corrected_command
-from multinode_cli.text import clean
+from multinode_cli.commands.options import ARGUMENTS
+from multinode_cli.console.suggestions import closest, corrected_command
+from multinode_cli.console.text import clean
+from multinode_cli.errors import EXIT_INTERRUPTED, CliFailure, ControlPlaneFailure, UsageFailure
 
 __all__ = ["COMMANDS", "cli", "main", "run"]
 
@@ -51,9 +51,9 @@ COMMANDS: dict[str, dict[str, LazyCommand]] = {
         "describe": LazyCommand("projects", "Describe a project, a version, a function or an invocation."),
     },
     "Connect": {
-        "login": LazyCommand("session", "Connect to a control plane and remember it."),
-        "logout": LazyCommand("session", "Forget the control plane."),
-        "whoami": LazyCommand("session", "Show which control plane is used, and check it."),
+        "login": LazyCommand("login", "Connect to a control plane and remember it."),
+        "logout": LazyCommand("login", "Forget the control plane."),
+        "whoami": LazyCommand("login", "Show which control plane is used, and check it."),
         "local": LazyCommand("local", "Run a control plane on this machine."),
     },
     "AWS": {
@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         for section in COMMANDS.values():
             if cmd_name in section:
-                module = importlib.import_module(f"multinode_cli.{section[cmd_name].module}")
+                module = importlib.import_module(f"multinode_cli.commands.{section[cmd_name].module}")
                 command = getattr(module, f"{cmd_name}_command", None) or getattr(module, cmd_name)
                 assert isinstance(command, click.Command)  # noqa: S101 (a slip in the table above)
                 return command
@@ -170,7 +170,7 @@ def _failure(error: Exception) -> click.ClickException:
         case click.ClickException():
             return UsageFailure(error.format_message())
         case ApiError():
-            from multinode_cli.api import failure_of
+            from multinode_cli.client.api import failure_of
 
             return failure_of(error)
         case ParameterValidationError():
@@ -186,7 +186,7 @@ def _failure(error: Exception) -> click.ClickException:
 
 
 def _say_error(message: str) -> None:
-    from multinode_cli.terminal import current
+    from multinode_cli.console.terminal import current
 
     terminal = current()
     try:
@@ -196,7 +196,7 @@ def _say_error(message: str) -> None:
 
 
 def _say_interrupted() -> None:
-    from multinode_cli.terminal import current
+    from multinode_cli.console.terminal import current
 
     terminal = current()
     terminal.message("\nInterrupted" if terminal.err_style.terminal else "Interrupted")

@@ -266,7 +266,7 @@ def _state(container: Container) -> ContainerState:
 class FakeAnnouncer:
     announced: list[Announcement] = field(default_factory=list)
 
-    def announce(self, announcements: Sequence[Announcement]) -> None:
+    def publish(self, announcements: Sequence[Announcement]) -> None:
         self.announced += announcements
 
 

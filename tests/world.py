@@ -17,7 +17,7 @@ from multinode_control_plane.core.records import (
     RetryPolicy,
     Version,
 )
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ABSENT, Conflict, ExitKind, Put, Write
 from multinode_control_plane.services import commit, details, executions, invocations, task_events
 from multinode_control_plane.services.context import Context, Limits
@@ -62,13 +62,17 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     ids: FakeIds = field(default_factory=FakeIds)
     compute: FakeCompute = field(default_factory=FakeCompute)
-    announcer: FakeAnnouncer = field(default_factory=FakeAnnouncer)
+    event_publisher: FakeAnnouncer = field(default_factory=FakeAnnouncer)
     logs: FakeLogs = field(default_factory=FakeLogs)
 
     def __post_init__(self) -> None:
         self.context = Context(self.store, self.clock, self.ids, self.limits, self.fires_schedules)
         self.reactor = Reactor(
-            self.context, self.compute, self.announcer, lambda _, e: f"token-of-{e.execution_id}", lambda: "http://cp"
+            self.context,
+            self.compute,
+            self.event_publisher,
+            lambda _, e: f"token-of-{e.execution_id}",
+            lambda: "http://cp",
         )
         self.version = Version("p", "ver-1", self.clock.now(), "image", self.specs)
         self.store.commit([Put(Project("p", self.clock.now()), ABSENT), Put(self.version, ABSENT)])

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
-from multinode_control_plane.core.endings import ContainerExit, ExitKind
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.keys import Index, Key, Prefix
 from multinode_control_plane.core.records import (
     Execution,
@@ -27,7 +27,7 @@ __all__ = [
     "ABSENT",
     "Absent",
     "Announcement",
-    "Announcer",
+    "EventPublisher",
     "Change",
     "Check",
     "Clock",
@@ -237,8 +237,8 @@ class Announcement:
     at: datetime
 
 
-class Announcer(Protocol):
-    def announce(self, announcements: Sequence[Announcement]) -> None:
+class EventPublisher(Protocol):
+    def publish(self, announcements: Sequence[Announcement]) -> None:
         """Publish; at least once. Raises when it could not."""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from multinode.errors import ControlPlaneNotConfiguredError, ParameterValidationError
-from multinode_protocol.environment import API_KEY, API_URL
+from multinode_protocol.env_vars import API_KEY, API_URL
 
 __all__ = [
     "Connection",

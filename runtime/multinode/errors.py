@@ -21,7 +21,7 @@ MultinodeError
 
 from typing import ClassVar
 
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 
 __all__ = [
     "API_ERRORS",
@@ -194,7 +194,7 @@ class ApiError(MultinodeError):
     ) -> None:
         if code is not None:
             self.code = code
-        failure = FAILURES.get(self.code) if self.code is not None else None
+        failure = ERRORS.get(self.code) if self.code is not None else None
         self.detail = detail if detail is not None else failure.message if failure else "The request was refused"
         self.status = status if status is not None else failure.status if failure else 0
         self.request = request

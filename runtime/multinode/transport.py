@@ -24,7 +24,7 @@ from multinode.errors import (
     LimitIsReached,
     ParameterValidationError,
 )
-from multinode_protocol.failures import code_of
+from multinode_protocol.error_codes import code_of
 
 if TYPE_CHECKING:
     import urllib3

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from multinode_control_plane.handlers.api import ROUTES
 from multinode_protocol import limits
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rest-api.md").read_text(encoding="utf-8")
 LETTERS = {"project_name": "P", "version": "V", "function_name": "F", "invocation_id": "I", "execution_id": "E"}
@@ -24,10 +24,10 @@ def test_the_page_lists_exactly_the_routes_that_there_are() -> None:
 def test_the_page_lists_exactly_the_errors_that_there_are_with_status_and_message() -> None:
     rows = re.findall(r"^\| `([A-Za-z]+)` \| ([0-9]+) \| (.*) \|$", section("Errors"), re.MULTILINE)
     assert {(code, int(status)) for code, status, _ in rows} == {
-        (str(code), failure.status) for code, failure in FAILURES.items()
+        (str(code), failure.status) for code, failure in ERRORS.items()
     }
     for code, _, words in rows:
-        assert words.startswith(FAILURES[ErrorCode(code)].message)
+        assert words.startswith(ERRORS[ErrorCode(code)].message)
 
 
 def test_the_page_states_the_limits_that_are_enforced() -> None:

@@ -16,7 +16,7 @@ from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import project_key
 from multinode_control_plane.handlers import api as api_handler
 from multinode_control_plane.ports import StoreUnavailable
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 from tests.api.client import FUNCTION, KEY, Api, definition, event
 from tests.fakes import FakeKeychain, FakeWaiter
 
@@ -105,7 +105,7 @@ def test_text_that_no_utf_8_can_carry_is_replaced_in_an_answer() -> None:
 
 
 def test_every_code_has_its_status_and_the_message_of_the_table() -> None:
-    assert {code: FAILURES[code].status for code in FAILURES if FAILURES[code].fixed} == {
+    assert {code: ERRORS[code].status for code in ERRORS if ERRORS[code].fixed} == {
         ErrorCode.API_KEY_IS_INVALID: 403,
         ErrorCode.OFFSET_IS_INVALID: 400,
         ErrorCode.PARENT_FUNCTION_NAME_IS_MISSING: 400,
@@ -134,7 +134,7 @@ def test_every_refusal_is_answered_in_the_same_shape(code: ErrorCode) -> None:
     api = Api()
     api.world.store.get = raising(Refused(code, "with a detail"))  # type: ignore[method-assign]
     answer = api.get("/projects/shop")
-    failure = FAILURES[code]
+    failure = ERRORS[code]
     assert (answer.status, answer.code) == (failure.status, code)
     assert answer.detail == failure.message if failure.fixed else f"{failure.message}: with a detail"
     assert answer.body.keys() == {"detail", "code", *(["request_id"] if failure.status >= 500 else [])}

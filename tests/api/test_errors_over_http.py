@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.core.keys import project_key
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 from tests.api.http_client import SUCCESS, Client, started
 
 pytestmark = pytest.mark.slow
@@ -170,7 +170,7 @@ def test_the_table_has_every_code() -> None:
 @pytest.mark.parametrize("code", CASES)
 def test_every_error_has_its_status_code_and_message(client: Client, code: ErrorCode) -> None:
     status, body = CASES[code](client)
-    failure = FAILURES[code]
+    failure = ERRORS[code]
     assert (status, body["code"]) == (failure.status, code)
     assert body["detail"].startswith(failure.message)
     assert body["detail"] == failure.message or not failure.fixed

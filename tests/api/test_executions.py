@@ -2,7 +2,7 @@
 
 import pytest
 
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import LaunchRefused
 from multinode_protocol.status import AbortReason, Outcome
 from tests.api.client import FUNCTION, Api

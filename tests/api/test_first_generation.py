@@ -10,7 +10,7 @@ import pytest
 
 from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.core.records import Invocation
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ExitKind, LaunchRefused
 from multinode_control_plane.services import details
 from multinode_protocol.status import Outcome

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from multinode_control_plane.core import validation
+from multinode_control_plane.api import validation
 from multinode_control_plane.core.records import Schedules
 from multinode_protocol.schedules import NoTimezoneData
 from tests.api.client import FUNCTION, Api, definition

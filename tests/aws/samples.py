@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from multinode_control_plane.adapters.aws.task_exit import worker_of
 from multinode_control_plane.core.records import (
     Execution,
     ExecutionSpec,
@@ -11,7 +12,6 @@ from multinode_control_plane.core.records import (
     ResourceSpec,
     WorkerDetails,
 )
-from multinode_control_plane.core.task_exit import worker_of
 from multinode_control_plane.ports import LaunchRequest
 from multinode_protocol.status import InvocationStatus, WorkerStatus
 

@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from multinode_cli.task_definition import STOP_TIMEOUT_S, task_definition
-from multinode_control_plane.core.task_exit import CONTAINER_NAME, worker_of
+from multinode_cli.backends.aws.task_definition import STOP_TIMEOUT_S, task_definition
+from multinode_control_plane.adapters.aws.task_exit import CONTAINER_NAME, worker_of
 from multinode_control_plane.wiring.aws import Settings
 from tests.aws.samples import ENVIRONMENT, TASK_ARN
 

@@ -11,7 +11,7 @@ from botocore.stub import ANY, Stubber
 
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.cloudwatch_logs import CloudWatchLogs
-from multinode_control_plane.core.task_exit import worker_of
+from multinode_control_plane.adapters.aws.task_exit import worker_of
 from multinode_control_plane.ports import LogsPage, StoreUnavailable
 from tests.aws.samples import EXECUTION_ID, NOW, TASK_ARN, execution
 from tests.fakes import FakeClock

@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.dynamodb import DynamoStore
-from multinode_control_plane.adapters.aws.dynamodb_attempts import Failure, failure_of
+from multinode_control_plane.adapters.aws.dynamodb_retries import FailedCall, failed_call
 from multinode_control_plane.core.keys import input_key, invocation_key
 from multinode_control_plane.ports import ABSENT, Check, Conflict, Put, StoreUnavailable
 from tests.aws.conftest import TABLE
@@ -31,39 +31,39 @@ def cancelled(*codes: str) -> ClientError:
 @pytest.mark.parametrize(
     ("raised", "meaning"),
     [
-        (error("ConditionalCheckFailedException"), Failure.CONDITION),
-        (cancelled("None", "ConditionalCheckFailed"), Failure.CONDITION),
+        (error("ConditionalCheckFailedException"), FailedCall.CONDITION),
+        (cancelled("None", "ConditionalCheckFailed"), FailedCall.CONDITION),
         # What else went wrong does not matter: the decision was made on something that is no longer so.
-        (cancelled("ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"), Failure.CONDITION),
-        (cancelled("TransactionConflict", "None"), Failure.CONTENDED),
-        (cancelled("TransactionConflict", "ThrottlingError"), Failure.CONTENDED),
-        (error("TransactionConflictException"), Failure.CONTENDED),
-        (error("TransactionInProgressException"), Failure.CONTENDED),
-        (cancelled("ProvisionedThroughputExceeded"), Failure.THROTTLED),
-        (cancelled("ThrottlingError", "None"), Failure.THROTTLED),
-        (error("ThrottlingException"), Failure.THROTTLED),
-        (error("ProvisionedThroughputExceededException"), Failure.THROTTLED),
-        (error("RequestLimitExceeded"), Failure.THROTTLED),
-        (error("InternalServerError", 500), Failure.LOST),
-        (error("ServiceUnavailable", 503), Failure.LOST),
-        (error("SomethingNew", 502), Failure.LOST),
-        (ReadTimeoutError(endpoint_url="u"), Failure.LOST),
-        (EndpointConnectionError(endpoint_url="u"), Failure.LOST),
-        (ResponseParserError("half an answer"), Failure.LOST),
-        (cancelled("ValidationError"), Failure.BROKEN),
-        (cancelled("ItemCollectionSizeLimitExceeded"), Failure.BROKEN),
-        (cancelled("TransactionConflict", "ValidationError"), Failure.BROKEN),
-        (cancelled(), Failure.BROKEN),
-        (error("ValidationException"), Failure.BROKEN),
-        (error("AccessDeniedException"), Failure.BROKEN),
-        (error("ResourceNotFoundException"), Failure.BROKEN),
-        (error("IdempotentParameterMismatchException"), Failure.BROKEN),
-        (NoCredentialsError(), Failure.BROKEN),
+        (cancelled("ConditionalCheckFailed", "TransactionConflict", "ThrottlingError"), FailedCall.CONDITION),
+        (cancelled("TransactionConflict", "None"), FailedCall.CONTENDED),
+        (cancelled("TransactionConflict", "ThrottlingError"), FailedCall.CONTENDED),
+        (error("TransactionConflictException"), FailedCall.CONTENDED),
+        (error("TransactionInProgressException"), FailedCall.CONTENDED),
+        (cancelled("ProvisionedThroughputExceeded"), FailedCall.THROTTLED),
+        (cancelled("ThrottlingError", "None"), FailedCall.THROTTLED),
+        (error("ThrottlingException"), FailedCall.THROTTLED),
+        (error("ProvisionedThroughputExceededException"), FailedCall.THROTTLED),
+        (error("RequestLimitExceeded"), FailedCall.THROTTLED),
+        (error("InternalServerError", 500), FailedCall.LOST),
+        (error("ServiceUnavailable", 503), FailedCall.LOST),
+        (error("SomethingNew", 502), FailedCall.LOST),
+        (ReadTimeoutError(endpoint_url="u"), FailedCall.LOST),
+        (EndpointConnectionError(endpoint_url="u"), FailedCall.LOST),
+        (ResponseParserError("half an answer"), FailedCall.LOST),
+        (cancelled("ValidationError"), FailedCall.BROKEN),
+        (cancelled("ItemCollectionSizeLimitExceeded"), FailedCall.BROKEN),
+        (cancelled("TransactionConflict", "ValidationError"), FailedCall.BROKEN),
+        (cancelled(), FailedCall.BROKEN),
+        (error("ValidationException"), FailedCall.BROKEN),
+        (error("AccessDeniedException"), FailedCall.BROKEN),
+        (error("ResourceNotFoundException"), FailedCall.BROKEN),
+        (error("IdempotentParameterMismatchException"), FailedCall.BROKEN),
+        (NoCredentialsError(), FailedCall.BROKEN),
     ],
     ids=repr,
 )
-def test_each_error_is_read_for_what_it_says_of_the_write(raised: Exception, meaning: Failure) -> None:
-    assert failure_of(raised) is meaning
+def test_each_error_is_read_for_what_it_says_of_the_write(raised: Exception, meaning: FailedCall) -> None:
+    assert failed_call(raised) is meaning
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.adapters.aws.ecs_events import TaskEvent, TaskEventConsumer, task_event
-from multinode_control_plane.core.endings import ContainerExit, ExitKind
-from multinode_control_plane.core.task_exit import worker_of
+from multinode_control_plane.adapters.aws.task_exit import worker_of
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from tests.aws.samples import EXECUTION_ID, INVOCATION_ID, TASK_ARN
 
 SAMPLES = Path(__file__).parent / "samples"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from multinode_control_plane.adapters.aws.ecs_failures import Refusal, failure_reason, refusal_of
+from multinode_control_plane.adapters.aws.ecs_errors import Refusal, failure_reason, refusal_of
 
 THROTTLED, UNCLEAR, TRANSIENT, PERMANENT = Refusal.THROTTLED, Refusal.UNCLEAR, Refusal.TRANSIENT, Refusal.PERMANENT
 

@@ -10,9 +10,9 @@ from botocore.stub import ANY, Stubber
 
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.ecs import EcsCompute, EcsSettings
-from multinode_control_plane.adapters.aws.pace import Pace
+from multinode_control_plane.adapters.aws.rate_limiter import RateLimiter
+from multinode_control_plane.adapters.aws.task_exit import worker_of
 from multinode_control_plane.core.records import ResourceSpec
-from multinode_control_plane.core.task_exit import worker_of
 from multinode_control_plane.ports import LaunchRefused
 from tests.aws.samples import EXECUTION_ID, INVOCATION_ID, NOW, TASK_ARN, execution, invocation, launch_request
 from tests.fakes import FakeClock
@@ -76,7 +76,7 @@ class Ecs:
             self.time += seconds
             sleep(seconds)
 
-        self.pace = Pace(20, 20, now=lambda: self.time, sleep=pause)
+        self.pace = RateLimiter(20, 20, now=lambda: self.time, sleep=pause)
         self.compute = EcsCompute(
             clients,
             SETTINGS,

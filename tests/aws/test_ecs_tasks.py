@@ -10,10 +10,10 @@ from botocore.stub import Stubber
 
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.ecs import EcsCompute, EcsSettings
-from multinode_control_plane.adapters.aws.pace import Pace
-from multinode_control_plane.core.endings import ContainerExit, ExitKind
+from multinode_control_plane.adapters.aws.rate_limiter import RateLimiter
+from multinode_control_plane.adapters.aws.task_exit import worker_of
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import WorkerDetails
-from multinode_control_plane.core.task_exit import worker_of
 from multinode_control_plane.ports import ContainerState
 from tests.aws.samples import EXECUTION_ID, INVOCATION_ID, NOW, TASK_ARN, execution, launch_request
 from tests.fakes import FakeClock
@@ -39,7 +39,7 @@ def compute(clients: Clients, sleep: Callable[[float], None]) -> EcsCompute:
     (subnet, *_) = network.describe_subnets()["Subnets"]
     (group, *_) = network.describe_security_groups()["SecurityGroups"]
     settings = EcsSettings(CLUSTER, (subnet["SubnetId"],), (group["GroupId"],), assign_public_ip=True)
-    return EcsCompute(clients, settings, FakeClock(NOW), pace=Pace(10_000, 10_000), sleep=sleep)
+    return EcsCompute(clients, settings, FakeClock(NOW), pace=RateLimiter(10_000, 10_000), sleep=sleep)
 
 
 def launch(compute: EcsCompute, number: int = 1) -> WorkerDetails:

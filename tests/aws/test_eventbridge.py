@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 
 from multinode_control_plane.adapters.aws.clients import Clients
-from multinode_control_plane.adapters.aws.eventbridge import AnnouncementFailed, EventBridgeAnnouncer
+from multinode_control_plane.adapters.aws.eventbridge import AnnouncementFailed, EventBridgePublisher
 from multinode_control_plane.core.records import ParentRef
 from multinode_control_plane.ports import Announcement
 from multinode_protocol.status import InvocationStatus
@@ -41,8 +41,8 @@ def stub(clients: Clients) -> Iterator[Stubber]:
 
 
 @pytest.fixture
-def announcer(clients: Clients, sleep: Callable[[float], None]) -> EventBridgeAnnouncer:
-    return EventBridgeAnnouncer(clients, "shop-events", "main", sleep=sleep)
+def event_publisher(clients: Clients, sleep: Callable[[float], None]) -> EventBridgePublisher:
+    return EventBridgePublisher(clients, "shop-events", "main", sleep=sleep)
 
 
 def answer(stub: Stubber, *codes: str, entries: Any = ANY) -> None:
@@ -51,7 +51,7 @@ def answer(stub: Stubber, *codes: str, entries: Any = ANY) -> None:
     stub.add_response("put_events", response, {"Entries": entries})
 
 
-def test_a_new_invocation_is_announced_with_all_its_ids(announcer: EventBridgeAnnouncer, stub: Stubber) -> None:
+def test_a_new_invocation_is_announced_with_all_its_ids(event_publisher: EventBridgePublisher, stub: Stubber) -> None:
     detail = {
         "deployment": "main",
         "project_name": "tsp",
@@ -77,18 +77,20 @@ def test_a_new_invocation_is_announced_with_all_its_ids(announcer: EventBridgeAn
         "Detail": json.dumps(detail, separators=(",", ":")),
     }
     answer(stub, "", entries=[entry])
-    announcer.announce([CREATED])
+    event_publisher.publish([CREATED])
     stub.assert_no_pending_responses()
     assert json.loads(entry["Detail"])["invocation_id"] == INVOCATION_ID
 
 
-def test_an_end_is_announced_with_its_error_and_its_parent(announcer: EventBridgeAnnouncer, clients: Clients) -> None:
+def test_an_end_is_announced_with_its_error_and_its_parent(
+    event_publisher: EventBridgePublisher, clients: Clients
+) -> None:
     sent: list[Any] = []
     clients.events.create_event_bus(Name="shop-events")
     clients.events.meta.events.register_first(
         "provide-client-params.eventbridge.PutEvents", lambda params, **_: sent.extend(params["Entries"])
     )
-    announcer.announce([FAILED])
+    event_publisher.publish([FAILED])
     detail = json.loads(sent[0]["Detail"])
     assert detail["parent_invocation"] == {"function_name": "coordinate", "invocation_id": "inv-parent"}
     assert (detail["status"], detail["previous_status"], detail["finished"]) == ("FAILED", "RUNNING", True)
@@ -97,32 +99,32 @@ def test_an_end_is_announced_with_its_error_and_its_parent(announcer: EventBridg
 
 
 def test_only_the_events_that_were_refused_are_sent_again(
-    announcer: EventBridgeAnnouncer, stub: Stubber, pauses: list[float]
+    event_publisher: EventBridgePublisher, stub: Stubber, pauses: list[float]
 ) -> None:
     second = replace(CREATED, invocation=invocation(invocation_id="inv-2"))
     answer(stub, "", "ThrottlingException")
     answer(stub, "", entries=[ANY])
-    announcer.announce([CREATED, second])
+    event_publisher.publish([CREATED, second])
     stub.assert_no_pending_responses()
     assert len(pauses) == 1
 
 
 def test_events_that_stay_refused_are_an_error(
-    announcer: EventBridgeAnnouncer, stub: Stubber, pauses: list[float]
+    event_publisher: EventBridgePublisher, stub: Stubber, pauses: list[float]
 ) -> None:
     for _ in range(5):
         answer(stub, "InternalFailure")
     with pytest.raises(AnnouncementFailed, match="shop-events refused 1 events: InternalFailure"):
-        announcer.announce([CREATED])
+        event_publisher.publish([CREATED])
     assert len(pauses) == 4
 
 
-def test_ten_events_go_into_one_request(announcer: EventBridgeAnnouncer, stub: Stubber) -> None:
+def test_ten_events_go_into_one_request(event_publisher: EventBridgePublisher, stub: Stubber) -> None:
     for size in (10, 10, 5):
         answer(stub, *[""] * size, entries=[ANY] * size)
-    announcer.announce([CREATED] * 25)
+    event_publisher.publish([CREATED] * 25)
     assert stub.assert_no_pending_responses() is None  # type: ignore[func-returns-value]
 
 
-def test_nothing_is_sent_when_there_is_nothing_to_say(announcer: EventBridgeAnnouncer, stub: Stubber) -> None:
-    assert announcer.announce([]) is None  # type: ignore[func-returns-value]
+def test_nothing_is_sent_when_there_is_nothing_to_say(event_publisher: EventBridgePublisher, stub: Stubber) -> None:
+    assert event_publisher.publish([]) is None  # type: ignore[func-returns-value]

@@ -7,7 +7,7 @@ import pytest
 
 from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.core.records import ParentRef
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import Delete
 from multinode_control_plane.services import invocations
 from multinode_protocol.status import InvocationStatus, Outcome

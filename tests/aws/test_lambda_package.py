@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli import lambda_package
+from multinode_cli.aws_install import lambda_package
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def test_it_is_the_same_on_every_run_whatever_the_locale_the_mask_and_the_hash_s
     package: Path, tmp_path: Path
 ) -> None:
     again = tmp_path / "again.zip"
-    command = [sys.executable, "-m", "multinode_cli.lambda_package", "--output", str(again)]
+    command = [sys.executable, "-m", "multinode_cli.aws_install.lambda_package", "--output", str(again)]
     environ = {**os.environ, "PYTHONHASHSEED": "7", "LC_ALL": "C", "TZ": "Asia/Kathmandu"}
     environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True, umask=0o077)

@@ -2,7 +2,7 @@
 
 import threading
 
-from multinode_control_plane.adapters.aws.pace import Pace
+from multinode_control_plane.adapters.aws.rate_limiter import RateLimiter
 
 
 class Time:
@@ -16,8 +16,8 @@ class Time:
         self.pauses.append(round(seconds, 6))
 
 
-def pace(time: Time, per_second: float = 20, burst: int = 3) -> Pace:
-    return Pace(per_second, burst, now=lambda: time.now, sleep=time.pause)
+def pace(time: Time, per_second: float = 20, burst: int = 3) -> RateLimiter:
+    return RateLimiter(per_second, burst, now=lambda: time.now, sleep=time.pause)
 
 
 def test_a_burst_goes_at_once_and_the_rest_in_step() -> None:

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multinode_control_plane.core.endings import ContainerExit, ExitKind
-from multinode_control_plane.core.records import WorkerDetails
-from multinode_control_plane.core.task_exit import (
+from multinode_control_plane.adapters.aws.task_exit import (
     container_exit,
     execution_id_of,
     invocation_id_of,
     is_stopped,
     worker_of,
 )
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
+from multinode_control_plane.core.records import WorkerDetails
 
 SAMPLES = Path(__file__).parent / "samples"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/multinode-main@sha256:" + "ab" * 32

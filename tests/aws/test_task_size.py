@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multinode_control_plane.core.task_size import SIZES, NoTaskSize, TaskSize, covering
+from multinode_protocol.fargate_sizes import SIZES, NoTaskSize, TaskSize, covering
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from multinode_control_plane.core.trigger import EventIsInvalid
+from multinode_control_plane.adapters.aws.trigger_events import EventIsInvalid
 from multinode_control_plane.handlers import trigger
 from multinode_control_plane.services.triggers import NotStarted
 from tests.aws.walk import Walk, walking

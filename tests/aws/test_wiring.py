@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from multinode_control_plane.adapters.aws.ecs import EcsSettings
-from multinode_control_plane.wiring.aws import SettingIsWrong, Settings
+from multinode_control_plane.wiring.aws import SettingIsInvalid, Settings
 from multinode_control_plane.wiring.start_up import at_start
 from tests.aws.samples import ENVIRONMENT
 
@@ -38,7 +38,7 @@ def test_the_settings_are_read_from_the_environment() -> None:
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
     environ = {key: text for key, text in ENVIRONMENT.items() if key != name}
-    with pytest.raises(SettingIsWrong, match=f"^{name} is not set"):
+    with pytest.raises(SettingIsInvalid, match=f"^{name} is not set"):
         Settings.read(environ if value is None else {**environ, name: value})
 
 
@@ -54,7 +54,7 @@ def test_a_missing_variable_is_named(name: str, value: str | None) -> None:
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
-    with pytest.raises(SettingIsWrong, match=f"^{name}"):
+    with pytest.raises(SettingIsInvalid, match=f"^{name}"):
         Settings.read({**ENVIRONMENT, name: value})
 
 

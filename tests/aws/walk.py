@@ -21,7 +21,7 @@ from multinode_control_plane.core.records import (
     ResourceSpec,
     Version,
 )
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.handlers import api, changes, sweep, task_events
 from multinode_control_plane.ports import ABSENT, Put
 from multinode_control_plane.services import executions, invocations

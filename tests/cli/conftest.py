@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli import api
+from multinode_cli.client import api
 from multinode_cli.main import run
 from tests.cli.fake_control_plane import KEY, FakeControlPlane, serving
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 from tests.cli.records import CREATED, execution_id, function_info, invocation_id, version_id
 
 KEY = "mn_0123abcd_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
@@ -23,8 +23,8 @@ LONGEST_WAIT_S = 2.0
 class Refusal(Exception):
     def __init__(self, code: ErrorCode, detail: str | None = None) -> None:
         super().__init__(code)
-        self.status = FAILURES[code].status
-        self.body = {"detail": detail or FAILURES[code].message, "code": code.value}
+        self.status = ERRORS[code].status
+        self.body = {"detail": detail or ERRORS[code].message, "code": code.value}
 
 
 @dataclass

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.arguments import from_options
-from multinode_cli.failures import UsageFailure
+from multinode_cli.client.arguments import from_options
+from multinode_cli.errors import UsageFailure
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.bundle import collect, store
-from multinode_cli.failures import ControlPlaneFailure, UsageFailure
+from multinode_cli.errors import ControlPlaneFailure, UsageFailure
+from multinode_cli.project.bundle import collect, store
 
 
 def project(folder: Path, **files: str) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.deploy import next_command
-from multinode_protocol.failures import ErrorCode
+from multinode_cli.commands.deploy import next_command
+from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode, Outcome
 from tests.cli.fake_control_plane import FakeControlPlane, Refusal
 from tests.cli.records import CREATED, function_info, version_id

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.discovery import discover, problem_text
-from multinode_cli.failures import ControlPlaneFailure, UsageFailure
-from multinode_cli.terminal import PLAIN, Terminal
+from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.errors import ControlPlaneFailure, UsageFailure
+from multinode_cli.project.discovery import discover, problem_text
 
 ORIGIN = Path("/home/ada/project")
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from multinode_cli import shapes
+from multinode_cli.console import json_output
 from multinode_cli.main import COMMANDS, LazyGroup, cli
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.cli.records import execution, function_info
@@ -48,13 +48,13 @@ def test_every_field_of_every_json_object_is_documented():
     version: Any = plane.versions["tsp"][0]
     project: Any = plane.projects["tsp"]
     fields = (
-        fields_of(shapes.invocation_object(invocation))
-        | fields_of(shapes.execution_object(attempt))
-        | fields_of(shapes.described_function(function, None))
-        | fields_of(shapes.version_object(version))
-        | fields_of(shapes.project_object(project))
-        | fields_of(shapes.listing_object(invocation))
-        | fields_of(shapes.log_object(line))
+        fields_of(json_output.invocation_object(invocation))
+        | fields_of(json_output.execution_object(attempt))
+        | fields_of(json_output.described_function(function, None))
+        | fields_of(json_output.version_object(version))
+        | fields_of(json_output.project_object(project))
+        | fields_of(json_output.listing_object(invocation))
+        | fields_of(json_output.log_object(line))
     )
     prose = re.sub(r"```.*?```", "", DOCUMENT, flags=re.DOTALL)
     words = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`[^`\n]+`", prose))))
@@ -62,9 +62,9 @@ def test_every_field_of_every_json_object_is_documented():
 
 
 def test_every_exit_code_is_documented():
-    from multinode_cli import failures, main
+    from multinode_cli import errors, main
 
-    codes = {0, failures.FunctionFailure.exit_code, failures.UsageFailure.exit_code,
-             failures.ControlPlaneFailure.exit_code, failures.EXIT_INTERRUPTED, main.EXIT_BROKEN_PIPE}  # fmt: skip
+    codes = {0, errors.FunctionFailure.exit_code, errors.UsageFailure.exit_code,
+             errors.ControlPlaneFailure.exit_code, errors.EXIT_INTERRUPTED, main.EXIT_BROKEN_PIPE}  # fmt: skip
     table = DOCUMENT.split("## Exit codes")[1].split("##")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)} == codes

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.env_file import MAX_VALUE_BYTES, read_env_file, store_secrets
-from multinode_cli.failures import UsageFailure
+from multinode_cli.errors import UsageFailure
+from multinode_cli.project.env_file import MAX_VALUE_BYTES, read_env_file, store_secrets
 
 
 def write(folder: Path, content: bytes) -> Path:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.environment import Environment, environment_key, prepare
-from multinode_cli.failures import ControlPlaneFailure, UsageFailure
-from multinode_cli.installer import Installer
-from multinode_cli.requirements import Requirements
-from multinode_cli.terminal import PLAIN, Terminal
+from multinode_cli.backends.local.installer import Installer
+from multinode_cli.backends.local.venv import Environment, environment_key, prepare
+from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.errors import ControlPlaneFailure, UsageFailure
+from multinode_cli.project.requirements import Requirements
 
 WHEEL = "demo-1.0-py3-none-any.whl"
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from multinode_cli import follow as follow_module
-from multinode_cli import watch
+from multinode_cli.client import watch
+from multinode_cli.commands import follow as follow_module
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane, later
 from tests.cli.records import CREATED, execution, function_info

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.ignore import Rules, is_always_left_out
+from multinode_cli.project.ignore import Rules, is_always_left_out
 
 FILES = (
     "main.py",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.ids import new_invocation_id
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane, Refusal

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from multinode_cli import logs
+from multinode_cli.commands import logs
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane, later
 from tests.cli.records import CREATED, execution, execution_id, function_info

@@ -14,7 +14,7 @@ import pytest
 from multinode.errors import ControlPlaneNotConfiguredError, LimitIsReached, ProjectDoesNotExist
 from multinode_cli import main
 from multinode_cli.main import COMMANDS, LazyGroup, run
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import KEY, FakeControlPlane, Refusal
 from tests.cli.records import function_info
@@ -36,8 +36,9 @@ def test_help_and_version_load_neither_the_sdk_nor_a_command():
     )
     out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
     assert out.splitlines()[-1] == (
-        "['multinode_cli.failures', 'multinode_cli.main', 'multinode_cli.options', 'multinode_cli.suggestions', "
-        "'multinode_cli.text']"
+        "['multinode_cli.commands', 'multinode_cli.commands.options', 'multinode_cli.console', "
+        "'multinode_cli.console.suggestions', 'multinode_cli.console.text', 'multinode_cli.errors', "
+        "'multinode_cli.main']"
     )
 
 
@@ -52,7 +53,7 @@ def test_the_version_is_printed(multinode: Multinode):
 
 @pytest.mark.parametrize(("name", "command"), ALL_COMMANDS, ids=[name for name, _ in ALL_COMMANDS])
 def test_the_help_says_of_each_command_what_the_command_itself_begins_with(name: str, command: main.LazyCommand):
-    importlib.import_module(f"multinode_cli.{command.module}")
+    importlib.import_module(f"multinode_cli.commands.{command.module}")
     found = LazyGroup().get_command(click.Context(main.cli), name)
     assert found is not None
     assert found.help is not None

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from multinode_cli import projects
-from multinode_cli.next_runs import next_run_s, next_run_words, schedule_words
-from multinode_cli.render import function_card, functions_table
-from multinode_cli.terminal import PLAIN
+from multinode_cli.commands import projects
+from multinode_cli.console.next_runs import next_run_s, next_run_words, schedule_words
+from multinode_cli.console.tables import function_card, functions_table
+from multinode_cli.console.terminal import PLAIN
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.cli.records import function_info, version_id

@@ -2,7 +2,7 @@
 
 import pytest
 
-from multinode_cli.render import (
+from multinode_cli.console.tables import (
     executions_table,
     function_card,
     functions_table,
@@ -17,7 +17,7 @@ from multinode_cli.render import (
     status_text,
     table,
 )
-from multinode_cli.terminal import PLAIN, Style
+from multinode_cli.console.terminal import PLAIN, Style
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.cli.records import CREATED, execution, execution_id, function_info
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.failures import UsageFailure
-from multinode_cli.requirements import Requirements, read_requirements
+from multinode_cli.errors import UsageFailure
+from multinode_cli.project.requirements import Requirements, read_requirements
 
 
 def write(folder: Path, **files: str | bytes) -> Path:

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multinode_cli.failures import ControlPlaneFailure
-from multinode_cli.schedules import (
+from multinode_cli.backends.aws.scheduler import (
     ScheduleChanges,
     Scheduler,
     apply_schedules,
@@ -21,7 +20,8 @@ from multinode_cli.schedules import (
     schedule_arguments,
     schedule_name,
 )
-from multinode_control_plane.core.trigger import trigger_request
+from multinode_cli.errors import ControlPlaneFailure
+from multinode_control_plane.adapters.aws.trigger_events import trigger_request
 from multinode_protocol.cron import parse
 from multinode_protocol.messages import FunctionSpec, ScheduleSpec
 from multinode_protocol.schedules import Schedule

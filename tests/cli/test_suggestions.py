@@ -2,7 +2,7 @@
 
 import pytest
 
-from multinode_cli.suggestions import closest, corrected_command, unknown_id, unknown_name
+from multinode_cli.console.suggestions import closest, corrected_command, unknown_id, unknown_name
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.terminal import PLAIN, Style, Terminal, style_of
+from multinode_cli.console.terminal import PLAIN, Style, Terminal, style_of
 from tests.cli.fake_control_plane import KEY, FakeControlPlane
 from tests.cli.records import execution, function_info
 

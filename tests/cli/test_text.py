@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multinode_cli.text import ago, clean, clip, duration, one_line, parse_duration, size, width
+from multinode_cli.console.text import ago, clean, clip, duration, one_line, parse_duration, size, width
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli import undeploy as undeploy_module
+from multinode_cli.commands import undeploy as undeploy_module
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.cli.records import CREATED, function_info, version_id

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from multinode_cli.values import as_json, as_text, call_text
+from multinode_cli.console.payload_text import as_json, as_text, call_text
 
 ENVELOPE = json.dumps(
     {"__multinode__": "cloudpickle", "data": "gASV", "repr": "array([1, 2])", "python": "3.11.7", "packages": {}}

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 import pytest
 
-from multinode_cli.api import ControlPlaneAway
-from multinode_cli.failures import ControlPlaneFailure
-from multinode_cli.terminal import PLAIN, Terminal
-from multinode_cli.watch import Broke, Changed, LogsEnded, Patience, Rounds, Watch, Wrote
+from multinode_cli.client.api import ControlPlaneAway
+from multinode_cli.client.watch import Broke, Changed, InvocationWatcher, LogsEnded, Patience, Rounds, Wrote
+from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.errors import ControlPlaneFailure
 
 T = TypeVar("T")
 
@@ -114,9 +114,9 @@ class ScriptedApi:
     logs = invocation
 
 
-def events_of(setting: Setting, api: ScriptedApi, begin: Callable[[Watch], None]) -> list[Any]:
+def events_of(setting: Setting, api: ScriptedApi, begin: Callable[[InvocationWatcher], None]) -> list[Any]:
     """Return the events until the watching is over."""
-    watch = Watch(api, setting.patience, sleep=setting.clock.sleep)  # type: ignore[arg-type]
+    watch = InvocationWatcher(api, setting.patience, sleep=setting.clock.sleep)  # type: ignore[arg-type]
     begin(watch)
     events: list[Any] = []
     while True:
@@ -173,7 +173,7 @@ def test_a_status_of_a_newer_control_plane_is_final_once_all_has_stopped(setting
         {"status": "SUSPENDED", "revision": "1", "terminated": False},
         {"status": "RETIRED", "revision": "2", "terminated": True},
     )
-    watch = Watch(api, setting.patience, sleep=setting.clock.sleep)  # type: ignore[arg-type]
+    watch = InvocationWatcher(api, setting.patience, sleep=setting.clock.sleep)  # type: ignore[arg-type]
     watch.invocation("inv-1")
     assert [watch.next_event(timeout_s=30) is not None for _ in range(2)] == [True, True]
     assert watch.next_event(timeout_s=0.01) is None

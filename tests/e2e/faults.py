@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
-from multinode_protocol import environment
+from multinode_protocol import env_vars
 from tests.e2e.front import Answer, Forward, Request
 
 __all__ = ["Launches", "answer_lost", "no_capacity"]
@@ -40,12 +40,12 @@ class Launches:
 
     def of(self, invocation_id: str) -> list[dict[str, Any]]:
         """Return the requests to launch a container for an invocation."""
-        return [data for data in self.requests if variables(data)[environment.INVOCATION_ID] == invocation_id]
+        return [data for data in self.requests if variables(data)[env_vars.INVOCATION_ID] == invocation_id]
 
     def run_task(self, request: Request, forward: Forward) -> Answer:
         with self._lock:
             self.requests.append(request.data)
-            faults = self._faults[variables(request.data)[environment.FUNCTION_NAME]]
+            faults = self._faults[variables(request.data)[env_vars.FUNCTION_NAME]]
             fault = faults.popleft() if faults else None
         return fault(request, forward) if fault else forward(request)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from multinode_cli.lambda_package import build
+from multinode_cli.aws_install.lambda_package import build
 from scripts.terraform_offline import copy_modules, environment, terraform
 from tests.e2e.emulator import without_aws
 

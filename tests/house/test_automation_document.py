@@ -9,7 +9,7 @@ import pytest
 from multinode import Cron, Every
 from multinode.errors import ParameterValidationError
 from multinode_control_plane.adapters.aws.eventbridge import DETAIL_TYPE, SOURCE, detail_of
-from multinode_control_plane.core.trigger import trigger_request
+from multinode_control_plane.adapters.aws.trigger_events import trigger_request
 from multinode_control_plane.ports import Announcement
 from multinode_protocol.limits import MAX_PAYLOAD_BYTES
 from tests.contract.samples import NOW, busy_invocation

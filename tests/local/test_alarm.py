@@ -1,4 +1,4 @@
-"""The sweep's alarm: rings at once, when something is due, earlier when told so, and never without a pause."""
+"""The sweep's sweep_timer: rings at once, when something is due, earlier when told so, and never without a pause."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from multinode_control_plane.adapters.local.alarm import Alarm
+from multinode_control_plane.adapters.local.sweep_timer import SweepTimer
 from multinode_control_plane.adapters.system import SystemClock
 from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.ports import ABSENT, Check, Delete, Put
@@ -35,13 +35,13 @@ class Sweeps:
 
 
 @contextmanager
-def ringing(sweeps: Sweeps, *, reconcile_every_s: float = NEVER_S) -> Iterator[Alarm]:
-    alarm = Alarm(sweeps.sweep, SystemClock(), reconcile_every_s=reconcile_every_s, first_pause_s=0.01)
-    alarm.start()
+def ringing(sweeps: Sweeps, *, reconcile_every_s: float = NEVER_S) -> Iterator[SweepTimer]:
+    sweep_timer = SweepTimer(sweeps.sweep, SystemClock(), reconcile_every_s=reconcile_every_s, first_pause_s=0.01)
+    sweep_timer.start()
     try:
-        yield alarm
+        yield sweep_timer
     finally:
-        alarm.stop(60)
+        sweep_timer.stop(60)
 
 
 def soon() -> datetime:
@@ -68,43 +68,43 @@ def test_it_rings_when_a_sweep_said_that_something_is_due(eventually: Eventually
 
 def test_a_commit_that_is_due_earlier_brings_the_ring_forward(eventually: Eventually) -> None:
     sweeps = Sweeps(far())
-    with ringing(sweeps) as alarm:
+    with ringing(sweeps) as sweep_timer:
         eventually(lambda: len(sweeps.calls) == 1)
-        alarm.committed([Put(project(), ABSENT), Put(invocation(1, due_at=soon()), 3), Put(invocation(2), 1)])
+        sweep_timer.committed([Put(project(), ABSENT), Put(invocation(1, due_at=soon()), 3), Put(invocation(2), 1)])
         eventually(lambda: len(sweeps.calls) == 2)
     assert sweeps.calls == [True, False]
 
 
 def test_a_project_that_is_to_be_deleted_rings_at_once(eventually: Eventually) -> None:
     sweeps = Sweeps(far())
-    with ringing(sweeps) as alarm:
+    with ringing(sweeps) as sweep_timer:
         eventually(lambda: len(sweeps.calls) == 1)
-        alarm.committed([Put(project(deletion_requested_at=datetime.now(UTC)), 1)])
+        sweep_timer.committed([Put(project(deletion_requested_at=datetime.now(UTC)), 1)])
         eventually(lambda: len(sweeps.calls) == 2)
     assert sweeps.calls == [True, False]
 
 
 def test_a_schedule_rings_when_it_is_due(eventually: Eventually) -> None:
     sweeps = Sweeps(far())
-    with ringing(sweeps) as alarm:
+    with ringing(sweeps) as sweep_timer:
         eventually(lambda: len(sweeps.calls) == 1)
-        alarm.committed([Put(schedules(due_at=soon()), 1)])
+        sweep_timer.committed([Put(schedules(due_at=soon()), 1)])
         eventually(lambda: len(sweeps.calls) == 2)
     assert sweeps.calls == [True, False]
 
 
 def test_what_becomes_due_during_a_sweep_is_not_forgotten(eventually: Eventually) -> None:
     sweeps = Sweeps()
-    alarm = Alarm(lambda reconcile: during(reconcile), SystemClock(), reconcile_every_s=NEVER_S)
+    sweep_timer = SweepTimer(lambda reconcile: during(reconcile), SystemClock(), reconcile_every_s=NEVER_S)
 
     def during(reconcile: bool) -> datetime | None:
         if not sweeps.calls:
-            alarm.set(soon())
+            sweep_timer.set(soon())
         return sweeps.sweep(reconcile)
 
-    alarm.start()
+    sweep_timer.start()
     eventually(lambda: len(sweeps.calls) == 2)
-    alarm.stop(60)
+    sweep_timer.stop(60)
     assert sweeps.calls == [True, False]
 
 
@@ -125,13 +125,13 @@ def test_a_sweep_that_fails_is_made_again(eventually: Eventually, caplog: pytest
 def test_what_stays_due_is_swept_ever_more_rarely(eventually: Eventually, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     sweeps = Sweeps(*[datetime.now(UTC) - timedelta(hours=1)] * 5)
-    original = Alarm._wait
+    original = SweepTimer._wait
 
-    def noting(alarm: Alarm, reconcile_at: float, *, least_s: float) -> None:
+    def noting(sweep_timer: SweepTimer, reconcile_at: float, *, least_s: float) -> None:
         pauses.append(least_s)
-        original(alarm, reconcile_at, least_s=least_s)
+        original(sweep_timer, reconcile_at, least_s=least_s)
 
-    monkeypatch.setattr(Alarm, "_wait", noting)
+    monkeypatch.setattr(SweepTimer, "_wait", noting)
     with ringing(sweeps):
         eventually(lambda: len(pauses) == 6)
     # Doubled each time; the sixth sweep found nothing due.
@@ -139,7 +139,7 @@ def test_what_stays_due_is_swept_ever_more_rarely(eventually: Eventually, monkey
 
 
 def test_writes_without_a_due_time_ring_nothing() -> None:
-    alarm = Alarm(Sweeps().sweep, SystemClock())
-    alarm.committed([Put(invocation(1), ABSENT), Put(project(), ABSENT)])
-    alarm.committed([Check(invocation_key("inv-0001"), 1), Delete(invocation_key("inv-0002"), 1)])
-    assert alarm._due is None
+    sweep_timer = SweepTimer(Sweeps().sweep, SystemClock())
+    sweep_timer.committed([Put(invocation(1), ABSENT), Put(project(), ABSENT)])
+    sweep_timer.committed([Check(invocation_key("inv-0001"), 1), Delete(invocation_key("inv-0002"), 1)])
+    assert sweep_timer._due is None

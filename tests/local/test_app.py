@@ -13,7 +13,7 @@ import pytest
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.local_server.app import DRAIN_BYTES, LocalApp, RequestContext
 from multinode_control_plane.local_server.events import HttpRequest, event_of, response_of
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
 
 Event = dict[str, Any]

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 from multinode_protocol.messages import ExecutionSummary, InvocationInfo
 from multinode_protocol.status import InvocationStatus
 
@@ -258,7 +258,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             return 200, self.plane.answer(request)
         except Refused as refused:
-            failure = FAILURES[refused.code]
+            failure = ERRORS[refused.code]
             return failure.status, {"detail": failure.message, "code": refused.code}
 
     def cut(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from multinode import errors
 from multinode.errors import API_ERRORS, ApiError, InvocationFailedError, MultinodeError, WaitTimedOutError
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 
 ALL = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, Exception)]
 
@@ -34,7 +34,7 @@ def test_every_exception_can_be_raised_without_arguments_and_pickled(error: type
 
 def test_an_api_error_made_without_details_has_those_of_its_code() -> None:
     error = errors.ProjectDoesNotExist()
-    assert (error.status, error.detail) == (404, FAILURES[ErrorCode.PROJECT_DOES_NOT_EXIST].message)
+    assert (error.status, error.detail) == (404, ERRORS[ErrorCode.PROJECT_DOES_NOT_EXIST].message)
 
 
 def test_a_pickled_api_error_keeps_all_that_it_says() -> None:

@@ -20,7 +20,7 @@ from multinode.errors import (
     ProjectDoesNotExist,
 )
 from multinode.transport import Transport, _new_pool, path, shared
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 from tests.sdk.plane import KEY, Clock, Plane, cut, says
 
 VERSION = "/projects/shop/versions/ver-1"
@@ -151,7 +151,7 @@ def test_retry_for_s_of_a_request_replaces_the_transports_own(plane: Plane) -> N
 
 @pytest.mark.parametrize("code", list(ErrorCode))
 def test_every_refusal_raises_the_exception_of_its_code(plane: Plane, code: ErrorCode) -> None:
-    failure = FAILURES[code]
+    failure = ERRORS[code]
     plane.troubles.append(says(failure.status, {"detail": failure.message, "code": code}))
     with pytest.raises(ApiError) as caught:
         transport(plane, retry_for_s=0).request("GET", "/projects/p")
@@ -325,7 +325,7 @@ def test_a_proxy_of_the_environment_is_used_for_https(monkeypatch: pytest.Monkey
 
 
 def test_an_unknown_method_is_refused_by_name(plane: Plane) -> None:
-    failure = FAILURES[ErrorCode.METHOD_IS_NOT_ALLOWED]
+    failure = ERRORS[ErrorCode.METHOD_IS_NOT_ALLOWED]
     plane.troubles.append(says(405, {"detail": failure.message, "code": "MethodIsNotAllowed"}))
     with pytest.raises(MethodIsNotAllowed, match="GET /x"):
         transport(plane).request("GET", "/x")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from multinode_control_plane.core.endings import ContainerExit, ExitKind
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.keys import Index, Key, Prefix
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import (
@@ -179,5 +179,5 @@ class SimulatedAnnouncer:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 
-    def announce(self, announcements: Sequence[Announcement]) -> None:
-        self.scheduler.port_call("announcer.announce", lambda: None)
+    def publish(self, announcements: Sequence[Announcement]) -> None:
+        self.scheduler.port_call("event_publisher.announce", lambda: None)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from multinode_control_plane.core.endings import ContainerExit, ExitKind
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import (
     ExecutionSpec,
     FunctionSpec,
@@ -18,7 +18,7 @@ from multinode_control_plane.core.records import (
     RetryPolicy,
     Version,
 )
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ABSENT, Change, Put, StoreUnavailable
 from multinode_control_plane.services import executions, invocations, projects, task_events
 from multinode_control_plane.services.context import Context, Limits

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multinode_control_plane.core import endings, lifecycle, reports
+from multinode_control_plane.core import external_transitions, lifecycle, worker_transitions
 from multinode_control_plane.core.keys import input_key
 from multinode_control_plane.core.records import Execution, Invocation, Payload
 from multinode_control_plane.services import admission, commit, drain, executions, invocations, reactor, sweep
@@ -43,7 +43,7 @@ def one_slot_too_many(patch: pytest.MonkeyPatch) -> None:
 
 
 def start_is_not_fenced(patch: pytest.MonkeyPatch) -> None:
-    original = reports.start
+    original = worker_transitions.start
 
     def unfenced(invocation: Invocation, execution_id: str, **options: Any) -> Invocation:
         execution = invocation.execution(execution_id)
@@ -54,7 +54,7 @@ def start_is_not_fenced(patch: pytest.MonkeyPatch) -> None:
             invocation = replace(invocation, executions=others, cancellation_requested_at=None, status=running)
         return original(invocation, execution_id, **options)
 
-    patch.setattr(reports, "start", unfenced)
+    patch.setattr(worker_transitions, "start", unfenced)
 
 
 def the_sweep_never_runs(patch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def a_retry_does_not_wait_for_the_old_container(patch: pytest.MonkeyPatch) -> No
             return original(gone, **options)
         return original(invocation, **options)
 
-    patch.setattr(reports, "retry_or_fail", hasty)
+    patch.setattr(worker_transitions, "retry_or_fail", hasty)
 
 
 def a_launch_failure_counts_as_final(patch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def a_launch_failure_counts_as_final(patch: pytest.MonkeyPatch) -> None:
             replace(invocation, failed_launches=0), lifecycle.InvocationStatus.FAILED, options["now"]
         )
 
-    patch.setattr(endings, "fail_launch", harsh)
+    patch.setattr(external_transitions, "fail_launch", harsh)
 
 
 def a_cancelled_tree_keeps_its_children(patch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def a_cancelled_tree_keeps_its_children(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_cascade_cancels_what_has_ended(patch: pytest.MonkeyPatch) -> None:
-    original = endings.cancel
+    original = external_transitions.cancel
     running = lifecycle.InvocationStatus.RUNNING
     patch.setattr(
         reactor,
@@ -104,13 +104,13 @@ def a_cascade_cancels_what_has_ended(patch: pytest.MonkeyPatch) -> None:
 
 
 def zombies_are_believed(patch: pytest.MonkeyPatch) -> None:
-    original = reports.progress_allowed
+    original = worker_transitions.progress_allowed
 
     def gullible(invocation: Invocation, execution_id: str) -> Any:
         execution = invocation.execution(execution_id)
         return execution if execution is not None and execution.started_at else original(invocation, execution_id)
 
-    patch.setattr(reports, "progress_allowed", gullible)
+    patch.setattr(worker_transitions, "progress_allowed", gullible)
 
 
 def a_parent_is_not_checked_in_the_childs_commit(patch: pytest.MonkeyPatch) -> None:
@@ -124,8 +124,12 @@ def a_parent_is_not_checked_in_the_childs_commit(patch: pytest.MonkeyPatch) -> N
 
 
 def the_dead_letters_are_never_made_up_for(patch: pytest.MonkeyPatch) -> None:
-    original = endings.due
-    patch.setattr(endings, "due", lambda invocation, now: replace(original(invocation, now), nudges=invocation.nudges))
+    original = external_transitions.due
+    patch.setattr(
+        external_transitions,
+        "due",
+        lambda invocation, now: replace(original(invocation, now), nudges=invocation.nudges),
+    )
 
 
 def ancestors_are_not_asked_at_the_start(patch: pytest.MonkeyPatch) -> None:
@@ -133,7 +137,7 @@ def ancestors_are_not_asked_at_the_start(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_cancel_starts_no_cascade(patch: pytest.MonkeyPatch) -> None:
-    original = endings.cancel
+    original = external_transitions.cancel
     patch.setattr(
         invocations,
         "cancelled",
@@ -194,7 +198,7 @@ def a_short_result_is_not_stored(patch: pytest.MonkeyPatch) -> None:
         changes.pop("final_output", None)
         return lifecycle.update_current(invocation, now, **changes)
 
-    patch.setattr(reports, "update_current", forgetful)
+    patch.setattr(worker_transitions, "update_current", forgetful)
 
 
 def an_undeploy_leaves_inputs_behind(patch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from multinode_cli import aws_account, aws_checks, install, lambda_package
+from multinode_cli.aws_install import checks, lambda_package
+from multinode_cli.backends.aws import account
+from multinode_cli.commands import install
 from multinode_control_plane.adapters.aws import eventbridge
 from multinode_control_plane.adapters.aws.dynamodb_items import KEY_ATTRIBUTES, item_of
 from multinode_control_plane.adapters.aws.ecs import LAUNCH_PATIENCE_S
@@ -114,7 +116,7 @@ def test_two_sweeps_never_run_at_once(made: Planned) -> None:
 def test_doctor_and_install_know_how_much_concurrency_is_reserved(made: Planned) -> None:
     reserved = sum(function(made, name)["reserved_concurrent_executions"] or 0 for name in HANDLERS)
     # Lambda keeps 100 for what has reserved none.
-    assert aws_checks.FEW_LAMBDAS == install.RESERVED_CONCURRENCY == reserved + 100
+    assert checks.FEW_LAMBDAS == install.RESERVED_CONCURRENCY == reserved + 100
 
 
 def test_what_a_rule_calls_is_tried_again_and_given_up_as_a_dead_letter(made: Planned) -> None:
@@ -278,7 +280,7 @@ def test_the_deployment_s_parameter_tells_the_cli_where_everything_is(made: Plan
 
 
 def test_the_parameter_has_all_that_the_cli_asks_for(made: Planned) -> None:
-    assert set(aws_account.FIELDS) <= set(json.loads(made["aws_ssm_parameter.deployment"]["insecure_value"]))
+    assert set(account.FIELDS) <= set(json.loads(made["aws_ssm_parameter.deployment"]["insecure_value"]))
 
 
 def test_no_secret_is_in_what_terraform_remembers(made: Planned) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from multinode_control_plane.api.validation import VersionRequest
 from multinode_control_plane.core.keys import schedules_key
 from multinode_control_plane.core.records import FunctionSpec, Invocation, Schedule, Schedules, Version
-from multinode_control_plane.core.validation import VersionRequest
 from multinode_control_plane.ports import Write
 from multinode_control_plane.services import projects
 from tests.fakes import FakeClock, MemoryStore

@@ -7,11 +7,11 @@ import pytest
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.lifecycle import waiting_reason
 from multinode_control_plane.core.records import QueueName, RetryPolicy
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ExitKind, LaunchRefused
 from multinode_control_plane.services import task_events
 from multinode_control_plane.services.context import Limits
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 from tests.world import FAILURE, SUCCESS, World, function_spec
 

@@ -9,7 +9,7 @@ from multinode_control_plane.core.keys import project_key
 from multinode_control_plane.core.records import Payload, Project
 from multinode_control_plane.ports import Conflict, Delete, Put
 from multinode_control_plane.services import invocations
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import InvocationStatus
 from tests.world import World, function_spec
 

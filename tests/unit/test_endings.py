@@ -3,9 +3,9 @@
 import pytest
 
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ExitKind, LaunchRefused
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 from tests.world import FAILURE, SUCCESS, World, function_spec
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multinode_control_plane.api.json_text import MAX_DEPTH, read_object
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.json_text import MAX_DEPTH, read_object
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
 
 MALFORMED = {

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multinode_control_plane.core import offsets
-from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.queries import (
+from multinode_control_plane.api.queries import (
     ExecutionLogsQuery,
     ListingQuery,
     LogsQuery,
@@ -21,8 +19,10 @@ from multinode_control_plane.core.queries import (
     logs_query,
     wait_query,
 )
+from multinode_control_plane.core import offsets
+from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import ParentRef
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import InvocationStatus
 
 INVOCATION_ID = "inv-" + "0" * 32

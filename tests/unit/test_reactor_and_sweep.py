@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from multinode_control_plane.core.effects import Admit, Announce, Launch, effects
-from multinode_control_plane.core.endings import ContainerExit
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.external_transitions import ContainerExit
 from multinode_control_plane.core.keys import invocation_key, project_key
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import Change, Conflict, ContainerState, ExitKind, Page
@@ -77,7 +77,7 @@ def test_an_effect_that_fails_does_not_keep_the_others_back() -> None:
     def refuse(announcements):  # type: ignore[no-untyped-def]
         raise ConnectionError("bus away")
 
-    world.announcer.announce = refuse  # type: ignore[method-assign]
+    world.event_publisher.publish = refuse  # type: ignore[method-assign]
     created = world.create()
     with pytest.raises(ConnectionError):
         react(world.reactor, world.store.changes.pop(0))
@@ -91,7 +91,7 @@ def test_every_status_is_announced_once() -> None:
     world.react()
     world.container_ends(created)
     world.react()
-    told = [(a.previous, a.invocation.status) for a in world.announcer.announced]
+    told = [(a.previous, a.invocation.status) for a in world.event_publisher.announced]
     assert told == [(None, "PENDING"), ("PENDING", "RUNNING"), ("RUNNING", "CANCELLING"), ("CANCELLING", "CANCELLED")]
 
 
@@ -101,7 +101,7 @@ def test_a_deleted_invocation_calls_for_nothing() -> None:
     old = world.get(created)
     assert effects(old, None, world.clock.now()) == ()
     react(world.reactor, Change(old, None))
-    assert world.announcer.announced == []
+    assert world.event_publisher.announced == []
 
 
 def test_a_nudge_calls_for_everything_again() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from multinode_control_plane.core import endings, lifecycle
+from multinode_control_plane.core import external_transitions, lifecycle
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.records import FunctionKey, Gate, Invocation, LocalBundle, RetryPolicy, Version
 from multinode_control_plane.core.retry import delay_after_failed_launch, delay_before_next
@@ -79,7 +79,7 @@ def test_transitions_that_do_not_apply_return_the_very_same_object() -> None:
     assert lifecycle.admit(running, "exe-new", now) is running
     assert lifecycle.launched(running, execution.execution_id, execution.worker, now) is running
     assert lifecycle.cascade_done(running, now) is running
-    assert endings.due(running, now) is running
+    assert external_transitions.due(running, now) is running
     older = replace(execution, launch_attempt=7)
     refused = lifecycle.launch_refused(running, older, "no", permanent=True, max_refused_launches=1, jitter=0, now=now)
     assert refused is running
@@ -91,7 +91,7 @@ def test_a_final_status_stays_whatever_is_asked() -> None:
     ended = world.finish(created)
     now = world.clock.now()
     assert lifecycle.end_with(ended, lifecycle.InvocationStatus.FAILED, now).status == "SUCCEEDED"
-    assert endings.cancel(ended, "late", now) is ended
+    assert external_transitions.cancel(ended, "late", now) is ended
 
 
 def test_a_container_that_goes_before_its_start_after_the_end_only_gives_its_slot_back() -> None:
@@ -111,7 +111,7 @@ def test_a_failure_reported_while_being_cancelled_and_a_lost_container_end_cance
     failed = world.finish(created, FAILURE)
     # Both come to the control plane before the reactor: the cancel is durable, the container goes.
     asked = replace(failed, cancellation_requested_at=world.clock.now(), cancellation_cause="asked")
-    ended = endings.container_ended(
+    ended = external_transitions.container_ended(
         asked,
         failed.executions[0].execution_id,
         ContainerExit(ExitKind.EXITED, "exited", 0),

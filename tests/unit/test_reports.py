@@ -5,10 +5,10 @@ import pytest
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import output_key
 from multinode_control_plane.core.records import Output
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ExitKind
 from multinode_control_plane.services import details, executions
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 from tests.world import FAILURE, SUCCESS, World, function_spec
 

@@ -9,7 +9,7 @@ from multinode_control_plane.ports import ExitKind
 from multinode_control_plane.services import invocations
 from multinode_control_plane.services.context import Limits
 from multinode_control_plane.services.reactor import cancel_children
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import InvocationStatus
 from tests.world import FAILURE, SUCCESS, World, function_spec
 

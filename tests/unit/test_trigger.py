@@ -5,11 +5,15 @@ from typing import Any
 
 import pytest
 
-from multinode_control_plane.adapters.aws import eventbridge
-from multinode_control_plane.core import trigger
+from multinode_control_plane.adapters.aws import eventbridge, trigger_events
+from multinode_control_plane.adapters.aws.trigger_events import (
+    EventIsInvalid,
+    TriggerRequest,
+    derived_invocation_id,
+    trigger_request,
+)
+from multinode_control_plane.api.validation import is_invocation_id
 from multinode_control_plane.core.records import Invocation, Project
-from multinode_control_plane.core.trigger import EventIsInvalid, TriggerRequest, derived_invocation_id, trigger_request
-from multinode_control_plane.core.validation import is_invocation_id
 from multinode_control_plane.ports import Put
 from multinode_control_plane.services import triggers
 from multinode_control_plane.services.triggers import NotStarted
@@ -194,7 +198,7 @@ def test_an_announcement_that_was_sent_twice_is_one_event_and_another_status_is_
 
 
 def test_our_announcements_are_known_by_their_source() -> None:
-    assert trigger.ANNOUNCEMENTS == eventbridge.SOURCE
+    assert trigger_events.ANNOUNCEMENTS == eventbridge.SOURCE
 
 
 def test_each_part_of_the_event_s_identity_makes_another_id() -> None:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multinode_control_plane.core import validation
+from multinode_control_plane.api import validation
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import ParentRef
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_protocol import limits
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import AbortReason, Outcome
 from tests.unit.refusals import refusal
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from multinode_control_plane.core import validation
+from multinode_control_plane.api import validation
 from multinode_control_plane.core.records import ExecutionSpec, FunctionSpec, LocalBundle, ResourceSpec, RetryPolicy
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from tests.unit.refusals import refusal
 
 

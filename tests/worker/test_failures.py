@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from multinode.errors import NonRetryableError
-from multinode.worker.failures import cut, describe, trimmed_traceback
+from multinode.worker.error_report import cut, describe, trimmed_traceback
 
 HERE = Path(__file__).parent
 

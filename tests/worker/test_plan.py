@@ -2,12 +2,12 @@
 
 import pytest
 
-from multinode.worker.plan import Plan, Step, margin_s
+from multinode.worker.stop_plan import Step, StopPlan, margin_s
 from multinode_protocol.status import AbortReason
 
 
 def plan(grace_s=120.0):
-    return Plan(deadline=160.0, grace_s=grace_s)
+    return StopPlan(deadline=160.0, grace_s=grace_s)
 
 
 def test_nothing_is_due_before_the_deadline():
@@ -70,7 +70,7 @@ def test_a_repeated_request_changes_nothing():
 
 
 def test_a_request_during_the_grace_of_a_time_out_may_kill_earlier_but_not_rename_it():
-    stopping = Plan(deadline=160.0, grace_s=120.0)
+    stopping = StopPlan(deadline=160.0, grace_s=120.0)
     assert stopping.step(160.0) is Step.INTERRUPT
     stopping.request(165.0)
     stopping.answer(AbortReason.CANCELLED)

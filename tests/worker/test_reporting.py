@@ -9,7 +9,7 @@ from multinode.config import Connection
 from multinode.worker.identity import Identity
 from multinode.worker.progress import Progress, ProgressReporter
 from multinode.worker.reporting import Away, ControlPlane, NotOurs, Rejected, keep_trying, pauses
-from multinode_protocol.failures import FAILURES
+from multinode_protocol.error_codes import ERRORS
 from multinode_protocol.status import AbortReason
 from tests.worker.control_plane import EXECUTION, refused
 
@@ -20,9 +20,9 @@ def client(control_plane):
     return ControlPlane(identity, Connection(control_plane.url, "mnx_token", "environment"))
 
 
-@pytest.mark.parametrize("code", list(FAILURES))
+@pytest.mark.parametrize("code", list(ERRORS))
 def test_each_code_is_passing_or_the_end_or_about_the_request(client, control_plane, code):
-    failure = FAILURES[code]
+    failure = ERRORS[code]
     control_plane.before["update"] = lambda _: refused(code.value, failure.message, failure.status)
     not_ours = failure.status == 409 or code.value in {
         "ApiKeyIsInvalid",

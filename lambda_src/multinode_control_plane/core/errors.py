@@ -1,6 +1,6 @@
 """Why the control plane refuses a request: one exception, whose code is a row of the protocol's table."""
 
-from multinode_protocol.failures import FAILURES, ErrorCode
+from multinode_protocol.error_codes import ERRORS, ErrorCode
 
 __all__ = ["Refused"]
 
@@ -9,7 +9,7 @@ class Refused(Exception):
     """A request that cannot be granted, now or ever. `detail` joins the table's message where that may be."""
 
     def __init__(self, code: ErrorCode, detail: str | None = None) -> None:
-        failure = FAILURES[code]
+        failure = ERRORS[code]
         self.code = code
         self.status = failure.status
         self.message = failure.message if detail is None or failure.fixed else f"{failure.message}: {detail}"

@@ -8,7 +8,7 @@ import hashlib
 import json
 
 from multinode_control_plane.core.errors import Refused
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = ["pack", "unpack"]
 

@@ -10,15 +10,15 @@ import logging
 import os
 from collections.abc import Callable
 
+from multinode_control_plane.api import routes_executions, routes_invocations, routes_projects
+from multinode_control_plane.api.http import Event, answer, failure, read_request, request_id_of
+from multinode_control_plane.api.ports import ApiPorts
+from multinode_control_plane.api.routing import DEFAULT_STAGE, Access, Call, MethodNotAllowed, Router
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.handlers import routes_executions, routes_invocations, routes_projects
-from multinode_control_plane.handlers.api_ports import ApiPorts
-from multinode_control_plane.handlers.http import Event, answer, failure, read_request, request_id_of
-from multinode_control_plane.handlers.routing import DEFAULT_STAGE, Access, Call, MethodNotAllowed, Router
 from multinode_control_plane.ports import StoreUnavailable
 from multinode_control_plane.services import access
 from multinode_control_plane.services.access import Caller
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = ["ROUTES", "ApiPorts", "build", "handler"]
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.local_server.events import HttpRequest, HttpResponse, event_of, refusal, response_of
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
 
 __all__ = ["LocalApp", "RequestContext"]

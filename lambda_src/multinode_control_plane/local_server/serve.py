@@ -27,7 +27,7 @@ from multinode_control_plane.handlers import api
 from multinode_control_plane.local_server.app import LocalApp
 from multinode_control_plane.local_server.events import refusal
 from multinode_control_plane.wiring.local import LocalDeployment, multinode_version
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = ["DEFAULT_PORT", "HOST", "PortInUse", "chosen_port", "serve"]
 

@@ -17,7 +17,7 @@ from multinode_control_plane.core.records import Invocation, ParentRef
 from multinode_control_plane.core.tokens import TokenScope
 from multinode_control_plane.ports import Keychain
 from multinode_control_plane.services.context import Context
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = [
     "Caller",

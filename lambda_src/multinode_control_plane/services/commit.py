@@ -13,7 +13,7 @@ from multinode_control_plane.core.keys import gate_key, invocation_key, queue_ke
 from multinode_control_plane.core.records import FunctionKey, Gate, Invocation, QueueEntry
 from multinode_control_plane.ports import ABSENT, Delete, Put, Store, Stored, Write
 from multinode_control_plane.services.context import Context, commit_with_retries
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = [
     "Decide",

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.ports import Clock, Conflict, Ids, Store
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = ["Context", "Limits", "commit_with_retries"]
 

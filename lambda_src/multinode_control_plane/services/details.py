@@ -4,17 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from multinode_control_plane.core import validation
+from multinode_control_plane.api import rendering, validation
+from multinode_control_plane.api.queries import WaitQuery
+from multinode_control_plane.api.rendering import InvocationView
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import input_key, invocation_key, output_key, outputs_prefix
 from multinode_control_plane.core.lifecycle import waiting_reason
-from multinode_control_plane.core.queries import WaitQuery
 from multinode_control_plane.core.records import Execution, Invocation, Output, QueueName
 from multinode_control_plane.ports import Stored, Waiter
-from multinode_control_plane.services import commit, projects, rendering
+from multinode_control_plane.services import commit, projects
 from multinode_control_plane.services.context import Context
-from multinode_control_plane.services.rendering import InvocationView
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.messages import ExecutionInfo, InvocationInfo
 
 __all__ = ["execution_info", "invocation_info", "load", "load_at"]

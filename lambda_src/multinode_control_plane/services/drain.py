@@ -7,7 +7,7 @@ call goes on. What is open is read from gates and queues, strongly consistent, n
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from multinode_control_plane.core.endings import cancel as cancelled
+from multinode_control_plane.core.external_transitions import cancel as cancelled
 from multinode_control_plane.core.keys import (
     Index,
     Key,

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from multinode_control_plane.core import reports
+from multinode_control_plane.core import worker_transitions
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import invocation_key, output_key
 from multinode_control_plane.core.records import Invocation, Output, WorkerDetails
-from multinode_control_plane.core.reports import FinishReport
+from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ABSENT, Put, Stored, Write
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context, commit_with_retries
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import InvocationStatus
 
 __all__ = ["FinishReport", "finish", "start", "update"]
@@ -35,7 +35,7 @@ def start(
     worker = None if worker_identifier is None else _worker(worker_identifier)
 
     def decide(invocation: Invocation, now: datetime) -> Invocation:
-        started = reports.start(invocation, execution_id, worker_nonce=worker_nonce, worker=worker, now=now)
+        started = worker_transitions.start(invocation, execution_id, worker_nonce=worker_nonce, worker=worker, now=now)
         if started is not invocation and started.status is InvocationStatus.RUNNING:
             _refuse_below_an_ended_ancestor(context, invocation)
         return started
@@ -74,7 +74,7 @@ def update(context: Context, invocation_id: str, execution_id: str, *, text: str
 
     def attempt() -> Invocation:
         invocation = commit.load(context, invocation_id).record
-        reports.progress_allowed(invocation, execution_id)
+        worker_transitions.progress_allowed(invocation, execution_id)
         stored = context.store.get(output_key(invocation_id, execution_id))
         newest = 0 if stored is None else stored.record.sequence
         number = newest + 1 if sequence is None else sequence
@@ -97,7 +97,7 @@ def finish(context: Context, invocation_id: str, execution_id: str, report: Fini
 
     def decide(invocation: Invocation, now: datetime) -> Invocation:
         hold_s = context.limits.hold_retry_s
-        return reports.finish(invocation, execution_id, report, hold_s=hold_s, jitter=jitter, now=now)
+        return worker_transitions.finish(invocation, execution_id, report, hold_s=hold_s, jitter=jitter, now=now)
 
     def also() -> Sequence[Write]:
         if report.short:

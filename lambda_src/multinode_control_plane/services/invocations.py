@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from multinode_control_plane.core.endings import cancel as cancelled
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.external_transitions import cancel as cancelled
 from multinode_control_plane.core.keys import invocation_key, project_key
 from multinode_control_plane.core.lifecycle import create as created
 from multinode_control_plane.core.lifecycle import has_input
@@ -14,7 +14,7 @@ from multinode_control_plane.ports import ABSENT, Check, Put, Stored, Write
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.admission import admit_at_once
 from multinode_control_plane.services.context import Context, commit_with_retries
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = ["cancel", "create", "load"]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from multinode_control_plane.api.queries import ListingQuery
 from multinode_control_plane.core import offsets
 from multinode_control_plane.core.keys import (
     Index,
@@ -12,7 +13,6 @@ from multinode_control_plane.core.keys import (
     function_index_value,
     invocation_key,
 )
-from multinode_control_plane.core.queries import ListingQuery
 from multinode_control_plane.core.records import FunctionKey, Invocation
 from multinode_control_plane.services.context import Context
 from multinode_protocol.limits import MAX_PAGE

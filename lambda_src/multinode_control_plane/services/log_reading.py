@@ -10,14 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from multinode_control_plane.api.queries import ExecutionLogsQuery, LogsQuery
 from multinode_control_plane.core import offsets
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.queries import ExecutionLogsQuery, LogsQuery
 from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.ports import Logs, LogsPage, Waiter
 from multinode_control_plane.services import details
 from multinode_control_plane.services.context import Context
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.messages import LogLine
 
 __all__ = ["InvocationLogsPage", "POLL_S", "read_execution", "read_invocation"]

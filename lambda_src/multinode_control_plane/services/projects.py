@@ -4,17 +4,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from multinode_control_plane.core import validation
+from multinode_control_plane.api import validation
+from multinode_control_plane.api.fields import invalid
+from multinode_control_plane.api.validation import VersionRequest
 from multinode_control_plane.core.codec import encode
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.fields import invalid
 from multinode_control_plane.core.keys import ALL, Index, project_key, version_key, versions_prefix
 from multinode_control_plane.core.records import FunctionSpec, Project, Version
-from multinode_control_plane.core.validation import VersionRequest
 from multinode_control_plane.ports import ABSENT, Check, Put, Stored
 from multinode_control_plane.services import schedules
 from multinode_control_plane.services.context import Context, commit_with_retries
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = [
     "LATEST",

@@ -20,23 +20,23 @@ from multinode_control_plane.core.effects import (
     effects,
     needs_launch,
 )
-from multinode_control_plane.core.endings import ContainerExit, ExitKind
-from multinode_control_plane.core.endings import cancel as cancelled
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
+from multinode_control_plane.core.external_transitions import cancel as cancelled
 from multinode_control_plane.core.keys import children_prefix, invocation_key, version_key
 from multinode_control_plane.core.records import Execution, Invocation, Version, WorkerDetails, seconds
 from multinode_control_plane.ports import (
     Announcement,
-    Announcer,
     Change,
     Compute,
     ContainerState,
+    EventPublisher,
     LaunchRefused,
     LaunchRequest,
 )
 from multinode_control_plane.services import commit, task_events
 from multinode_control_plane.services.admission import admit_waiting
 from multinode_control_plane.services.context import Context
-from multinode_protocol import environment
+from multinode_protocol import env_vars
 from multinode_protocol.status import AbortReason
 
 __all__ = ["Reactor", "cancel_children", "gone_for_good", "react"]
@@ -53,7 +53,7 @@ class Reactor:
 
     context: Context
     compute: Compute
-    announcer: Announcer
+    event_publisher: EventPublisher
     token_of: Callable[[Invocation, Execution], str]
     api_url: Callable[[], str]
 
@@ -88,7 +88,7 @@ def _perform(reactor: Reactor, changed: Invocation, effect: Effect) -> None:
         case CancelChildren():
             cancel_children(reactor.context, changed.invocation_id)
         case Announce():
-            reactor.announcer.announce([Announcement(changed, effect.previous, changed.updated_at)])
+            reactor.event_publisher.publish([Announcement(changed, effect.previous, changed.updated_at)])
 
 
 def _open_execution(context: Context, invocation_id: str, execution_id: str) -> tuple[Invocation, Execution] | None:
@@ -131,17 +131,17 @@ def _launch_request(reactor: Reactor, invocation: Invocation, execution: Executi
     spec = version.function(invocation.function_name)
     override = None if spec is None else spec.docker_image_override
     variables = {
-        environment.API_URL: reactor.api_url(),
-        environment.API_KEY: reactor.token_of(invocation, execution),
-        environment.PROJECT_NAME: invocation.project_name,
-        environment.VERSION_ID: invocation.version_id,
-        environment.FUNCTION_NAME: invocation.function_name,
-        environment.INVOCATION_ID: invocation.invocation_id,
-        environment.EXECUTION_ID: execution.execution_id,
-        environment.GRACE_S: str(invocation.execution_spec.grace_s),
+        env_vars.API_URL: reactor.api_url(),
+        env_vars.API_KEY: reactor.token_of(invocation, execution),
+        env_vars.PROJECT_NAME: invocation.project_name,
+        env_vars.VERSION_ID: invocation.version_id,
+        env_vars.FUNCTION_NAME: invocation.function_name,
+        env_vars.INVOCATION_ID: invocation.invocation_id,
+        env_vars.EXECUTION_ID: execution.execution_id,
+        env_vars.GRACE_S: str(invocation.execution_spec.grace_s),
     }
     if execution.not_before is not None:
-        variables[environment.NOT_BEFORE_MS] = str(int(execution.not_before.timestamp() * 1000))
+        variables[env_vars.NOT_BEFORE_MS] = str(int(execution.not_before.timestamp() * 1000))
     return LaunchRequest(
         token=execution.launch_token,
         execution=execution,

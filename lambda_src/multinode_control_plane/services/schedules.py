@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from multinode_control_plane.adapters.aws.trigger_events import derived_invocation_id
+from multinode_control_plane.api.fields import invalid
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.fields import invalid
 from multinode_control_plane.core.keys import schedules_key, version_key
 from multinode_control_plane.core.records import Schedule, ScheduledRun, Schedules, Version
-from multinode_control_plane.core.trigger import derived_invocation_id
 from multinode_control_plane.ports import ABSENT, Check, Conflict, Delete, Put, Stored, Write
 from multinode_control_plane.services import invocations
 from multinode_control_plane.services.context import Context
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.schedules import ScheduleError, latest_run, next_run
 
 __all__ = ["fire_due", "registration_writes", "removal_writes"]

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from multinode_control_plane.core import endings
-from multinode_control_plane.core.endings import ContainerExit, ExitKind
+from multinode_control_plane.core import external_transitions
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.keys import (
     DUE_DELETION,
     DUE_OPEN,
@@ -97,7 +97,7 @@ class _Tally:
 def _act_on_due(context: Context, record: Record) -> bool:
     if not isinstance(record, Invocation):
         return False
-    return commit.change_if_present(context, record.invocation_id, endings.due) is not None
+    return commit.change_if_present(context, record.invocation_id, external_transitions.due) is not None
 
 
 def _fire(context: Context, record: Record) -> int:

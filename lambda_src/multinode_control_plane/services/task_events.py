@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from multinode_control_plane.core import endings
-from multinode_control_plane.core.endings import ContainerExit
+from multinode_control_plane.core import external_transitions
+from multinode_control_plane.core.external_transitions import ContainerExit
 from multinode_control_plane.core.records import Invocation, WorkerDetails
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
@@ -26,7 +26,7 @@ def container_ended(
     jitter = context.ids.jitter()
 
     def decide(invocation: Invocation, now: datetime) -> Invocation:
-        return endings.container_ended(
+        return external_transitions.container_ended(
             invocation,
             execution_id,
             exit,

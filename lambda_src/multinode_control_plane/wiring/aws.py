@@ -12,14 +12,14 @@ from multinode_control_plane.adapters.aws.dynamodb import DynamoStore
 from multinode_control_plane.adapters.aws.ecr import EcrCredentials
 from multinode_control_plane.adapters.aws.ecs import EcsCompute, EcsSettings
 from multinode_control_plane.adapters.aws.ecs_events import TaskEvent, TaskEventConsumer
-from multinode_control_plane.adapters.aws.eventbridge import EventBridgeAnnouncer
+from multinode_control_plane.adapters.aws.eventbridge import EventBridgePublisher
 from multinode_control_plane.adapters.aws.ssm import SsmKeychain
 from multinode_control_plane.adapters.aws.streams import StreamConsumer
+from multinode_control_plane.adapters.aws.trigger_events import trigger_request
 from multinode_control_plane.adapters.aws.waiter import PollingWaiter
 from multinode_control_plane.adapters.system import SystemClock, SystemIds
 from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.core.tokens import TokenScope, sign
-from multinode_control_plane.core.trigger import trigger_request
 from multinode_control_plane.ports import Change, Keychain, Logs, Waiter
 from multinode_control_plane.services import task_events, triggers
 from multinode_control_plane.services.context import Context, Limits
@@ -30,7 +30,7 @@ from multinode_protocol.messages import DeploymentInfo
 __all__ = [
     "ApiParts",
     "AwsDeployment",
-    "SettingIsWrong",
+    "SettingIsInvalid",
     "Settings",
     "api_ports",
     "deployment",
@@ -46,7 +46,7 @@ LONGEST_REQUEST_S = 60.0
 SHORTEST_RETENTION_DAYS = 1
 
 
-class SettingIsWrong(Exception):
+class SettingIsInvalid(Exception):
     """An environment variable of the Lambda function is missing or wrong: Terraform sets them all."""
 
 
@@ -67,7 +67,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Settings":
-        """Return the settings. Raises SettingIsWrong, which names the variable."""
+        """Return the settings. Raises SettingIsInvalid, which names the variable."""
         days = _whole(environ, "MULTINODE_RETENTION_DAYS")
         return cls(
             deployment=_text(environ, "MULTINODE_DEPLOYMENT"),
@@ -92,7 +92,7 @@ class Settings:
 def _text(environ: Mapping[str, str], name: str) -> str:
     value = environ.get(name, "").strip()
     if not value:
-        raise SettingIsWrong(f"{name} is not set: apply the deployment's Terraform again")
+        raise SettingIsInvalid(f"{name} is not set: apply the deployment's Terraform again")
     return value
 
 
@@ -103,7 +103,7 @@ def _texts(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
 def _whole(environ: Mapping[str, str], name: str) -> int:
     value = _text(environ, name)
     if not value.isdecimal():
-        raise SettingIsWrong(f"{name} is {value!r}, which is no whole number")
+        raise SettingIsInvalid(f"{name} is {value!r}, which is no whole number")
     return int(value)
 
 
@@ -113,7 +113,7 @@ def _weights(environ: Mapping[str, str], name: str) -> dict[str, int]:
     for part in _texts(environ, name):
         provider, _, weight = part.partition("=")
         if not provider or not weight.isdecimal() or int(weight) == 0:
-            raise SettingIsWrong(f"{name}: {part!r} is not <capacity provider>=<weight of at least 1>")
+            raise SettingIsInvalid(f"{name}: {part!r} is not <capacity provider>=<weight of at least 1>")
         weights[provider] = int(weight)
     return weights
 
@@ -140,14 +140,16 @@ class AwsDeployment:
         self.context = Context(self.store, clock, SystemIds(), Limits(longest_request_s=LONGEST_REQUEST_S))
         self.compute = EcsCompute(clients, settings.ecs, clock)
         self.logs = CloudWatchLogs(clients, settings.log_group, clock)
-        self.announcer = EventBridgeAnnouncer(clients, settings.event_bus, settings.deployment)
+        self.event_publisher = EventBridgePublisher(clients, settings.event_bus, settings.deployment)
         self.keychain = SsmKeychain(
             clients,
             api_key_parameter=settings.api_key_parameter,
             token_secret_parameter=settings.token_secret_parameter,
         )
         self.repository_credentials = EcrCredentials(clients, settings.repository_url)
-        self._reactor = Reactor(self.context, self.compute, self.announcer, self._token_of, lambda: settings.api_url)
+        self._reactor = Reactor(
+            self.context, self.compute, self.event_publisher, self._token_of, lambda: settings.api_url
+        )
 
     def react(self, change: Change) -> None:
         """Perform what a change calls for. An invocation that is gone, by TTL or deleted, takes its payloads along."""
@@ -182,7 +184,7 @@ class AwsDeployment:
 
 @functools.cache
 def deployment() -> AwsDeployment:
-    """Return the deployment that this Lambda function belongs to. Raises SettingIsWrong."""
+    """Return the deployment that this Lambda function belongs to. Raises SettingIsInvalid."""
     return AwsDeployment(Settings.read(os.environ), Clients())
 
 

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from multinode_control_plane.adapters.local.alarm import Alarm
-from multinode_control_plane.adapters.local.announcer import LogAnnouncer
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
 from multinode_control_plane.adapters.local.database import Database
+from multinode_control_plane.adapters.local.event_publisher import LogEventPublisher
 from multinode_control_plane.adapters.local.feed import Feed
 from multinode_control_plane.adapters.local.keychain import LocalKeychain
 from multinode_control_plane.adapters.local.logs import LocalLogs
 from multinode_control_plane.adapters.local.processes import LocalCompute
 from multinode_control_plane.adapters.local.sqlite import Outbox, SqliteStore
+from multinode_control_plane.adapters.local.sweep_timer import SweepTimer
 from multinode_control_plane.adapters.local.waiter import LocalWaiter
 from multinode_control_plane.adapters.local.workers import LaunchRecord
 from multinode_control_plane.adapters.system import SystemClock, SystemIds
@@ -78,9 +78,9 @@ class LocalDeployment:
             data_dir=str(directory.root),
         )
         self.compute = LocalCompute(directory, environ, self._worker_ended)
-        self._reactor = Reactor(self.context, self.compute, LogAnnouncer(), self._token_of, lambda: url)
+        self._reactor = Reactor(self.context, self.compute, LogEventPublisher(), self._token_of, lambda: url)
         self._feed = Feed(Outbox(self._database), self._react)
-        self._alarm = Alarm(self._sweep, self.context.clock)
+        self._sweep_timer = SweepTimer(self._sweep, self.context.clock)
         self._clean_at = 0.0
         store.subscribe(self._committed)
 
@@ -88,19 +88,19 @@ class LocalDeployment:
         """Take over what an earlier server left running, then react to changes and to what is due."""
         self.compute.start()
         self._feed.start()
-        self._alarm.start()
+        self._sweep_timer.start()
 
     def stop(self) -> None:
         """End what is under way and let go of the data directory. Workers run on."""
         self.waiter.close()
-        self._alarm.stop(STOP_TIMEOUT_S)
+        self._sweep_timer.stop(STOP_TIMEOUT_S)
         self._feed.stop(STOP_TIMEOUT_S)
         self.compute.close()
         self._database.close()
 
     def _committed(self, writes: Sequence[Write]) -> None:
         self._feed.committed()
-        self._alarm.committed(writes)
+        self._sweep_timer.committed(writes)
         self.waiter.committed(writes)
 
     def _react(self, change: Change) -> None:

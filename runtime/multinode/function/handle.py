@@ -17,8 +17,8 @@ from multinode.errors import (
     InvocationDoesNotExist,
     ParameterValidationError,
 )
+from multinode.function.address import LATEST, FunctionAddress, target_of
 from multinode.function.signature import check_arguments, signature_text
-from multinode.function.target import LATEST, Target, target_of
 from multinode.invocation import Invocation, Results, await_end, cancel, fetch, hold, value_of
 from multinode.payload import encode_arguments
 from multinode.transport import Transport, shared
@@ -226,10 +226,10 @@ class Function(Generic[P, R]):
 
     # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _target(self) -> Target:
+    def _target(self) -> FunctionAddress:
         return target_of(self._project_name, self._version_id, self.__name__)
 
-    def _start(self, target: Target, transport: Transport, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+    def _start(self, target: FunctionAddress, transport: Transport, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
         arguments = tuple(args)
         self._check(target, transport, arguments, kwargs)
         invocation_id = new_invocation_id()
@@ -249,7 +249,9 @@ class Function(Generic[P, R]):
             self._seen = None  # a newer version is the latest now, perhaps with another signature
         return invocation_id
 
-    def _check(self, target: Target, transport: Transport, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _check(
+        self, target: FunctionAddress, transport: Transport, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Raise ParameterValidationError if the arguments do not fit the function as it is, or was last seen."""
         if self._code is not None:
             check_arguments(signature_text(self._code), args, kwargs, function_name=self.__name__)
@@ -264,7 +266,7 @@ class Function(Generic[P, R]):
                 raise
             self._check(target, transport, args, kwargs)
 
-    def _look_up(self, target: Target, transport: Transport) -> Seen:
+    def _look_up(self, target: FunctionAddress, transport: Transport) -> Seen:
         """Return the version's id and the signature there. Raises: FunctionDoesNotExist, naming what does."""
         version = cast(VersionInfo, transport.request("GET", target.version_path))
         functions = {info["function_name"]: info for info in version["functions"]}
@@ -321,7 +323,7 @@ def last_value(generator: Iterator[T]) -> T | None:
             return last if stop.value is None else cast(T, stop.value)
 
 
-def _own(target: Target, invocation: Invocation) -> Invocation:
+def _own(target: FunctionAddress, invocation: Invocation) -> Invocation:
     """Return `invocation` if it is one of the target's function. Raises: InvocationDoesNotExist."""
     if (invocation.project_name, invocation.function_name) == (target.project_name, target.function_name):
         return invocation

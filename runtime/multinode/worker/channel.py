@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import TypedDict
 
-from multinode.worker.failures import ErrorReport
+from multinode.worker.error_report import ErrorReport
 
 __all__ = ["END", "PROGRESS", "UNBUFFERED", "BrokenChannel", "Call", "End", "Frame", "FrameReader", "FrameWriter"]
 

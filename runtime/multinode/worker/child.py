@@ -22,7 +22,7 @@ import multinode.app  # noqa: F401 the same, and the time is free: the superviso
 from multinode import payload
 from multinode.worker import calling
 from multinode.worker.channel import END, PROGRESS, UNBUFFERED, Call, End, FrameWriter
-from multinode.worker.failures import describe
+from multinode.worker.error_report import describe
 from multinode.worker.interruption import Interruption
 from multinode.worker.project import enter, function_in, import_main
 

@@ -16,7 +16,7 @@ from typing import Literal, TypedDict
 
 import multinode.app
 from multinode.errors import DuplicateFunctionError, MultinodeError, ParameterValidationError
-from multinode.worker.failures import cut, describe
+from multinode.worker.error_report import cut, describe
 from multinode.worker.project import MainIsMissing, apps_in, enter, import_main
 from multinode_protocol.messages import FunctionSpec
 

@@ -1,4 +1,4 @@
-"""⑤ Who this worker is, read from its environment."""
+"""⑤ Who this worker is, read from its env_vars."""
 
 import math
 import os
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from multinode_protocol import environment
+from multinode_protocol import env_vars
 
 __all__ = ["DEFAULT_GRACE_S", "Identity", "IdentityIsIncomplete", "container_identifier"]
 
@@ -17,13 +17,13 @@ _ECS_METADATA = "ECS_CONTAINER_METADATA_URI_V4"
 _ECS_PATIENCE_S = 2.0
 
 _NEEDED = (
-    environment.API_URL,
-    environment.API_KEY,
-    environment.PROJECT_NAME,
-    environment.VERSION_ID,
-    environment.FUNCTION_NAME,
-    environment.INVOCATION_ID,
-    environment.EXECUTION_ID,
+    env_vars.API_URL,
+    env_vars.API_KEY,
+    env_vars.PROJECT_NAME,
+    env_vars.VERSION_ID,
+    env_vars.FUNCTION_NAME,
+    env_vars.INVOCATION_ID,
+    env_vars.EXECUTION_ID,
 )
 
 
@@ -57,16 +57,16 @@ class Identity:
                 " which execution it carries out"
             )
         return cls(
-            project_name=environ[environment.PROJECT_NAME],
-            version_id=environ[environment.VERSION_ID],
-            function_name=environ[environment.FUNCTION_NAME],
-            invocation_id=environ[environment.INVOCATION_ID],
-            execution_id=environ[environment.EXECUTION_ID],
-            code_dir=Path(os.path.abspath(environ.get(environment.CODE_DIR) or ".")),  # noqa: PTH100 symlinks stay
-            grace_s=_number(environ, environment.GRACE_S, DEFAULT_GRACE_S),
-            not_before_ms=int(_number(environ, environment.NOT_BEFORE_MS, 0)) or None,
-            json_logs=environ.get(environment.LOG_FORMAT) == "json",
-            worker_identifier=environ.get(environment.WORKER_IDENTIFIER) or None,
+            project_name=environ[env_vars.PROJECT_NAME],
+            version_id=environ[env_vars.VERSION_ID],
+            function_name=environ[env_vars.FUNCTION_NAME],
+            invocation_id=environ[env_vars.INVOCATION_ID],
+            execution_id=environ[env_vars.EXECUTION_ID],
+            code_dir=Path(os.path.abspath(environ.get(env_vars.CODE_DIR) or ".")),  # noqa: PTH100 symlinks stay
+            grace_s=_number(environ, env_vars.GRACE_S, DEFAULT_GRACE_S),
+            not_before_ms=int(_number(environ, env_vars.NOT_BEFORE_MS, 0)) or None,
+            json_logs=environ.get(env_vars.LOG_FORMAT) == "json",
+            worker_identifier=environ.get(env_vars.WORKER_IDENTIFIER) or None,
         )
 
 
@@ -84,7 +84,7 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
 
 
 def container_identifier(identity: Identity, environ: Mapping[str, str]) -> str | None:
-    """Return what the platform calls this container: from the environment, on ECS the task's ARN. None: unknown.
+    """Return what the platform calls this container: from the env_vars, on ECS the task's ARN. None: unknown.
 
     Source: docs.aws.amazon.com, "Amazon ECS task metadata endpoint version 4", path ``/task``.
     """

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from multinode.worker.failures import cut
+from multinode.worker.error_report import cut
 
 __all__ = ["MAX_LINE_BYTES", "PARTIAL_LINE_S", "LineSplitter", "LogPump", "LogWriter"]
 

@@ -15,7 +15,7 @@ from multinode.config import Connection
 from multinode.errors import ApiError, ControlPlaneUnreachableError
 from multinode.transport import Transport, path
 from multinode.worker.identity import Identity
-from multinode_protocol.failures import ErrorCode
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.messages import ExecutionInfo, FinishBody
 from multinode_protocol.status import AbortReason
 

@@ -21,7 +21,6 @@ from multinode.worker.ending import Ending, fallback, report
 from multinode.worker.identity import Identity, IdentityIsIncomplete, container_identifier
 from multinode.worker.logs import LogPump, LogWriter
 from multinode.worker.memory import oom_kills
-from multinode.worker.plan import Plan
 from multinode.worker.processes import Processes
 from multinode.worker.progress import Progress, ProgressReporter
 from multinode.worker.reporting import (
@@ -34,7 +33,8 @@ from multinode.worker.reporting import (
     keep_trying,
 )
 from multinode.worker.signals import Signals
-from multinode.worker.watch import Watch
+from multinode.worker.stop_plan import StopPlan
+from multinode.worker.supervision import CallSupervision
 from multinode_protocol.messages import ExecutionInfo, FinishBody
 from multinode_protocol.status import AbortReason
 
@@ -93,9 +93,9 @@ class Supervisor:
         execution = self._start()
         if execution is None:
             return 1
-        plan = Plan(deadline=time.monotonic() + _remaining_s(execution), grace_s=self._identity.grace_s)
+        plan = StopPlan(deadline=time.monotonic() + _remaining_s(execution), grace_s=self._identity.grace_s)
         kills_before = oom_kills()
-        watch = Watch(self._processes.child, plan, self._reporter, self._signals, self._logs.say)
+        watch = CallSupervision(self._processes.child, plan, self._reporter, self._signals, self._logs.say)
         watch.run(b"" if self._signals.stop_requested else self._order(execution))
         self._processes.end()
         self._pump.finish(_DRAIN_S)
@@ -148,7 +148,7 @@ class Supervisor:
         )
         return json.dumps(call).encode("ascii")
 
-    def _finish(self, plan: Plan, ending: Ending) -> int:
+    def _finish(self, plan: StopPlan, ending: Ending) -> int:
         """Report the last progress and the end, for as long as it takes. Return the worker's exit code."""
         unsent = self._reporter.close(_LAST_UPDATE_S)
         if ending.end is not None and ending.oom_kills:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.aws_account import Account
+from multinode_cli.backends.aws.account import Account
 from tests.aws.emulators import moto_environment
 from tests.cli.aws.account import ACCOUNT_ID, REGION, EcrOfFakeDocker, TestAccount
 from tests.cli.aws.fake_docker import FakeDocker

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from multinode_cli import aws_target
-from multinode_protocol.failures import ErrorCode
+from multinode_cli.backends.aws import target
+from multinode_protocol.error_codes import ErrorCode
 from tests.cli.aws.account import REGISTRY, TestAccount
 from tests.cli.aws.deploys import changes, deploys
 from tests.cli.aws.fake_docker import DIGEST, FUNCTION, REPORT, FakeDocker
@@ -219,7 +219,7 @@ def test_an_interrupted_deploy_goes_on_where_it_was_when_it_is_run_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(aws_target, "task_definition", _first_time_then(interrupted))
+        patch.setattr(target, "task_definition", _first_time_then(interrupted))
         done = deploy()
     assert done.code == 130
     assert changes(aws_plane) == []
@@ -235,7 +235,7 @@ def test_an_interrupted_deploy_goes_on_where_it_was_when_it_is_run_again(
 
 def _first_time_then(second: Any) -> Any:
     """Return a `task_definition` that works for what `prepare` shows, and then does what `second` does."""
-    from multinode_cli.task_definition import task_definition
+    from multinode_cli.backends.aws.task_definition import task_definition
 
     calls: list[Any] = [task_definition]
 

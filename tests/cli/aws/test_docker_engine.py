@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.bundle import collect, store
-from multinode_cli.dockerfile import read_recipe, write_context
-from multinode_cli.env_file import read_env_file
-from multinode_cli.failures import CliFailure, ControlPlaneFailure, UsageFailure
-from multinode_cli.image import Docker, Image, Registry
-from multinode_cli.requirements import read_requirements
-from multinode_cli.terminal import PLAIN, Terminal
+from multinode_cli.backends.aws.docker import Docker, Image, Registry
+from multinode_cli.backends.aws.dockerfile import read_recipe, write_context
+from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
+from multinode_cli.project.bundle import collect, store
+from multinode_cli.project.env_file import read_env_file
+from multinode_cli.project.requirements import read_requirements
 from tests.e2e import registry as real_registry
 from tests.e2e.base_image import debian_image
 from tests.e2e.engine import Engine

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.aws_account import MAX_NAME_CHARS, NAME_PATTERN
-from multinode_cli.dockerfile import Recipe, default_base_image, read_recipe, render, write_context
-from multinode_cli.failures import UsageFailure
-from multinode_cli.task_definition import task_definition
-from multinode_control_plane.core.task_exit import CONTAINER_NAME
+from multinode_cli.backends.aws.account import MAX_NAME_CHARS, NAME_PATTERN
+from multinode_cli.backends.aws.dockerfile import Recipe, default_base_image, read_recipe, render, write_context
+from multinode_cli.backends.aws.task_definition import task_definition
+from multinode_cli.errors import UsageFailure
+from multinode_control_plane.adapters.aws.task_exit import CONTAINER_NAME
 from multinode_control_plane.wiring import aws
 from tests.cli.aws.account import deployment_values
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.aws_account import Account
-from multinode_cli.aws_checks import way_out
+from multinode_cli.aws_install.checks import way_out
+from multinode_cli.backends.aws.account import Account
 from tests.cli.aws.account import TestAccount
 from tests.cli.aws.fake_docker import FakeDocker, Said
 from tests.cli.aws.fake_terraform import FakeTerraform
@@ -187,7 +187,7 @@ def test_a_cluster_that_runs_on_spot_has_that_quota_looked_at(
 
 
 def test_without_credentials_what_needs_them_is_left_out(doctor: Any, monkeypatch: pytest.MonkeyPatch):
-    from multinode_cli.failures import ControlPlaneFailure
+    from multinode_cli.errors import ControlPlaneFailure
 
     def no_caller(_account: Account) -> None:
         raise ControlPlaneFailure("signing in to AWS needs AWS credentials, and there are none")

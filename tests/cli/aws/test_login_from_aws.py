@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore import exceptions
 
-from multinode_cli.aws_account import Account, aws_errors, check_deployment_name
-from multinode_cli.failures import CliFailure, ControlPlaneFailure, UsageFailure
-from multinode_protocol.failures import ErrorCode
+from multinode_cli.backends.aws.account import Account, aws_errors, check_deployment_name
+from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
+from multinode_protocol.error_codes import ErrorCode
 from tests.aws.emulators import CREDENTIALS
 from tests.cli.aws.account import TestAccount
 from tests.cli.aws.refusing_aws import refusing

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from multinode_cli import aws_target
-from multinode_cli.aws_account import Account
-from multinode_cli.aws_cleanup import AwsCleanup
-from multinode_cli.failures import ControlPlaneFailure
-from multinode_cli.schedules import Scheduler, apply_schedules
+from multinode_cli.backends.aws import target
+from multinode_cli.backends.aws.account import Account
+from multinode_cli.backends.aws.cleanup import AwsCleanup
+from multinode_cli.backends.aws.scheduler import Scheduler, apply_schedules
+from multinode_cli.errors import ControlPlaneFailure
 from tests.cli.aws.account import ACCOUNT_ID, REGION, EcrOfFakeDocker, TestAccount
 from tests.cli.aws.fake_docker import FUNCTION, REPORT, FakeDocker
 from tests.cli.conftest import Multinode, Outcome
@@ -95,7 +95,7 @@ def test_schedules_that_cannot_be_made_are_said_to_be_missing_and_the_version_se
     def refuse(*arguments: object, **options: object) -> None:
         raise ControlPlaneFailure("making the schedule of report is not allowed: scheduler:CreateSchedule")
 
-    monkeypatch.setattr(aws_target, "apply_schedules", refuse)
+    monkeypatch.setattr(target, "apply_schedules", refuse)
     done = deploy(report=NINE)
     assert done.code == 3
     assert "making the schedule of report is not allowed: scheduler:CreateSchedule. Version ver-" in done.err

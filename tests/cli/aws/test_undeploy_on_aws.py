@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.aws_account import Account
-from multinode_cli.aws_cleanup import AwsCleanup
-from multinode_cli.aws_secrets import store_variables
+from multinode_cli.backends.aws.account import Account
+from multinode_cli.backends.aws.cleanup import AwsCleanup
+from multinode_cli.backends.aws.secrets import store_variables
 from tests.cli.aws.account import REGION, TestAccount
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from botocore.exceptions import ClientError
 
 from multinode_control_plane.adapters.aws.clients import Clients
-from multinode_control_plane.adapters.aws.dynamodb_attempts import Attempts, cancellation_reasons
 from multinode_control_plane.adapters.aws.dynamodb_items import (
     KEY_ATTRIBUTES,
     is_unsorted,
@@ -32,6 +31,7 @@ from multinode_control_plane.adapters.aws.dynamodb_items import (
     version_of,
     write_offset,
 )
+from multinode_control_plane.adapters.aws.dynamodb_retries import DynamoRetries, cancellation_reasons
 from multinode_control_plane.core.keys import Index, Key, Prefix, invocation_key, key_of
 from multinode_control_plane.core.records import Record
 from multinode_control_plane.ports import ABSENT, Absent, Check, Conflict, Delete, Page, Put, Stored, StoreUnavailable
@@ -73,7 +73,7 @@ class DynamoStore:
         self._clients = clients
         self._table = table
         self._retention = retention
-        self._attempts = Attempts(sleep)
+        self._attempts = DynamoRetries(sleep)
 
     @property
     def _client(self) -> "DynamoDBClient":

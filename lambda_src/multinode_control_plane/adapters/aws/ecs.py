@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from multinode_control_plane.adapters.aws.clients import NO_ANSWER, Clients
-from multinode_control_plane.adapters.aws.ecs_failures import Refusal, failure_reason, refusal_of
-from multinode_control_plane.adapters.aws.pace import Pace
-from multinode_control_plane.core.records import WorkerDetails
-from multinode_control_plane.core.task_exit import (
+from multinode_control_plane.adapters.aws.ecs_errors import Refusal, failure_reason, refusal_of
+from multinode_control_plane.adapters.aws.rate_limiter import RateLimiter
+from multinode_control_plane.adapters.aws.task_exit import (
     CONTAINER_NAME,
     STOP_REASON_PREFIX,
     Task,
@@ -32,9 +31,10 @@ from multinode_control_plane.core.task_exit import (
     is_task,
     worker_of,
 )
-from multinode_control_plane.core.task_size import NoTaskSize, covering
+from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import Clock, ContainerState, LaunchRefused, LaunchRequest
-from multinode_protocol import environment
+from multinode_protocol import env_vars
+from multinode_protocol.fargate_sizes import NoTaskSize, covering
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import RunTaskRequestTypeDef
@@ -79,7 +79,7 @@ class EcsCompute:
         settings: EcsSettings,
         clock: Clock,
         *,
-        pace: Pace | None = None,
+        pace: RateLimiter | None = None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[], float] = random.random,
@@ -88,7 +88,7 @@ class EcsCompute:
         self._clients = clients
         self._settings = settings
         self._clock = clock
-        self._pace = pace or Pace(LAUNCHES_PER_S, LAUNCH_BURST)
+        self._pace = pace or RateLimiter(LAUNCHES_PER_S, LAUNCH_BURST)
         self._sleep = sleep
         self._monotonic = monotonic
         self._uniform = uniform
@@ -223,7 +223,7 @@ def run_task_arguments(settings: EcsSettings, request: LaunchRequest) -> "RunTas
         size = covering(resources.virtual_cpus, resources.memory_gbs)
     except NoTaskSize as error:
         raise LaunchRefused(str(error), permanent=True) from error
-    variables = {**request.environment, environment.LOG_FORMAT: "json"}
+    variables = {**request.environment, env_vars.LOG_FORMAT: "json"}
     overrides: Any = {
         "cpu": str(size.cpu_units),
         "memory": str(size.memory_mib),

@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from multinode_control_plane.core.endings import ContainerExit
-from multinode_control_plane.core.records import WorkerDetails
-from multinode_control_plane.core.task_exit import (
+from multinode_control_plane.adapters.aws.task_exit import (
     Task,
     container_exit,
     execution_id_of,
@@ -18,6 +16,8 @@ from multinode_control_plane.core.task_exit import (
     is_stopped,
     worker_of,
 )
+from multinode_control_plane.core.external_transitions import ContainerExit
+from multinode_control_plane.core.records import WorkerDetails
 
 __all__ = ["TaskEvent", "TaskEventConsumer", "task_event"]
 

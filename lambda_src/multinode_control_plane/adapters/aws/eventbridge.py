@@ -28,7 +28,7 @@ from multinode_control_plane.ports import Announcement
 if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
-__all__ = ["DETAIL_TYPE", "SOURCE", "AnnouncementFailed", "EventBridgeAnnouncer"]
+__all__ = ["DETAIL_TYPE", "SOURCE", "AnnouncementFailed", "EventBridgePublisher"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class AnnouncementFailed(Exception):
     """EventBridge did not take some events; the change that they announce must be announced again."""
 
 
-class EventBridgeAnnouncer:
-    """See `ports.Announcer`."""
+class EventBridgePublisher:
+    """See `ports.EventPublisher`."""
 
     def __init__(
         self, clients: Clients, event_bus: str, deployment: str, *, sleep: Callable[[float], None] = time.sleep
@@ -55,7 +55,7 @@ class EventBridgeAnnouncer:
         self._deployment = deployment
         self._sleep = sleep
 
-    def announce(self, announcements: Sequence[Announcement]) -> None:
+    def publish(self, announcements: Sequence[Announcement]) -> None:
         entries = [self._entry(announcement) for announcement in announcements]
         for start in range(0, len(entries), ENTRIES_AT_ONCE):
             self._put(entries[start : start + ENTRIES_AT_ONCE])

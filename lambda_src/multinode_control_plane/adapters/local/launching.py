@@ -1,4 +1,4 @@
-"""④ One worker's process: its command, its environment, its output, and the lock that it inherits."""
+"""④ One worker's process: its command, its env_vars, its output, and the lock that it inherits."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from multinode_control_plane.adapters.local.private_files import read_json
 from multinode_control_plane.core.records import LocalBundle
 from multinode_control_plane.ports import LaunchRefused, LaunchRequest
-from multinode_protocol import environment
+from multinode_protocol import env_vars
 
 __all__ = ["WORKER_COMMAND", "bundle_of", "spawn", "worker_environment"]
 
@@ -35,7 +35,7 @@ def bundle_of(request: LaunchRequest) -> LocalBundle:
 def worker_environment(
     request: LaunchRequest, bundle: LocalBundle, server_environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return all of the worker's environment. The project's own values give way to Multinode's."""
+    """Return all of the worker's env_vars. The project's own values give way to Multinode's."""
     inherited = {name: server_environment[name] for name in INHERITED if name in server_environment}
     # Programs that the project's requirements brought along are found first.
     path = os.pathsep.join([str(Path(bundle.python).parent), inherited.get("PATH", os.defpath)])
@@ -44,9 +44,9 @@ def worker_environment(
         "PATH": path,
         **_project_values(bundle),
         **request.environment,
-        environment.CODE_DIR: bundle.code_dir,
-        environment.LOG_FORMAT: "json",
-        environment.WORKER_IDENTIFIER: request.token,
+        env_vars.CODE_DIR: bundle.code_dir,
+        env_vars.LOG_FORMAT: "json",
+        env_vars.WORKER_IDENTIFIER: request.token,
     }
 
 

@@ -1,7 +1,7 @@
 """④ Everything that a worker has started: finding it, and killing all of it.
 
-A worker leads its own session, and all that it starts inherits both the session and the environment. A process that
-has left the session is still known by the environment, one that has wiped its environment by the session. Linux tells
+A worker leads its own session, and all that it starts inherits both the session and the env_vars. A process that
+has left the session is still known by the env_vars, one that has wiped its environment by the session. Linux tells
 both in ``/proc`` (proc(5)); elsewhere only the process group of the worker itself can be reached.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from multinode_protocol import environment
+from multinode_protocol import env_vars
 
 __all__ = ["ProcessId", "find_leader", "identify", "kill_all", "send"]
 
@@ -111,7 +111,7 @@ def _kill_group(leader: ProcessId | None) -> bool:
 
 def _members(token: str, leader: ProcessId | None) -> Iterator[int]:
     """Give the numbers of the processes that belong to a worker and still run."""
-    mark = f"{environment.WORKER_IDENTIFIER}={token}".encode()
+    mark = f"{env_vars.WORKER_IDENTIFIER}={token}".encode()
     session = None if leader is None else leader.pid
     if leader is not None and leader.start_time:
         now = _stat(leader.pid)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from multinode_cli import lambda_package
-from multinode_cli.aws_account import Account
-from multinode_cli.terraform_program import TerraformProgram
+from multinode_cli.aws_install import lambda_package
+from multinode_cli.aws_install.terraform import TerraformProgram
+from multinode_cli.backends.aws.account import Account
 from tests.cli.aws.account import ACCOUNT_ID, REGION, TestAccount
 from tests.cli.aws.fake_terraform import FakeTerraform
 from tests.cli.aws.install.places import BUCKET, STATE

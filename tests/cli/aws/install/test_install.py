@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from multinode_cli import install
-from multinode_cli.failures import UsageFailure
-from multinode_cli.root_module import parse_settings
+from multinode_cli.aws_install.root_module import parse_settings
+from multinode_cli.commands import install
+from multinode_cli.errors import UsageFailure
 from tests.cli.aws.account import ACCOUNT_ID, REGION, TestAccount
 from tests.cli.aws.fake_terraform import FakeTerraform
 from tests.cli.aws.install.places import BUCKET, STATE, buckets, root

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.terminal import PLAIN, Terminal
-from multinode_cli.terraform_program import TerraformProgram, found_version
+from multinode_cli.aws_install.terraform import TerraformProgram, found_version
+from multinode_cli.console.terminal import PLAIN, Terminal
 from tests.cli.aws.account import TestAccount
 from tests.cli.aws.fake_terraform import FakeTerraform
 from tests.cli.aws.install.places import BUCKET, STATE, buckets, root

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli import lambda_package
+from multinode_cli.aws_install import lambda_package
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,125 @@
+"""② Which endpoint a path and method mean.
+
+A path is compared part by part. No library does it: of what the API's Lambda loads, the resolver of
+aws-lambda-powertools took a third, in every cold start, and it keeps its request in attributes of its class, which the
+threads of the local server share.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import unquote
+
+from multinode_control_plane.api.http import Request
+from multinode_control_plane.api.ports import ApiPorts
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.services.access import Caller
+from multinode_control_plane.services.context import Context
+from multinode_protocol.error_codes import ErrorCode
+
+__all__ = ["DEFAULT_STAGE", "Access", "Call", "Endpoint", "Match", "MethodNotAllowed", "Route", "Router"]
+
+
+DEFAULT_STAGE = "$default"
+"""The stage that is no part of the path."""
+
+
+class Access(StrEnum):
+    """Who may call a route at all; what they may see there, the endpoint asks `services.access`."""
+
+    ANYONE = "ANYONE"
+    KEY = "KEY"
+    """Holders of an API key."""
+    LIVING = "LIVING"
+    """They, and executions that are not TERMINATED."""
+    REPORTING = "REPORTING"
+    """They, and any execution: one that is TERMINATED is told so, and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an endpoint."""
+
+    ports: ApiPorts
+    request: Request
+    parameters: Mapping[str, str]
+    caller: Caller
+
+    @property
+    def context(self) -> Context:
+        return self.ports.context
+
+    def __getitem__(self, name: str) -> str:
+        """Return a part of the path by its name in the route."""
+        return self.parameters[name]
+
+
+Endpoint = Callable[[Call], Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`rule` names the parts of the path in angle brackets: ``/projects/<project_name>``."""
+
+    method: str
+    rule: str
+    access: Access
+    endpoint: Callable[[Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    route: Route
+    parameters: Mapping[str, str]
+
+
+class MethodNotAllowed(Refused):
+    """The path exists, but not with this method; `allowed` are those with which it does."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(ErrorCode.METHOD_IS_NOT_ALLOWED, f"use {' or '.join(allowed)}")
+        self.allowed = allowed
+
+
+class Router:
+    """Finds routes; the first of `routes` that fits counts."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = [(route, route.rule.split("/")) for route in routes]
+
+    def match(self, request: Request, stage: str) -> Match:
+        """Return the route of a request. Raises Refused(ROUTE_DOES_NOT_EXIST), MethodNotAllowed."""
+        path = request.path if stage == DEFAULT_STAGE else request.path.removeprefix(f"/{stage}")
+        parts = path.split("/")
+        fitting = [
+            Match(route, found) for route, rule in self._routes if (found := _parameters(rule, parts)) is not None
+        ]
+        if not fitting:
+            raise Refused(ErrorCode.ROUTE_DOES_NOT_EXIST)
+        for match in fitting:
+            if match.route.method == request.method:
+                return match
+        raise MethodNotAllowed(sorted({match.route.method for match in fitting}))
+
+
+def _parameters(rule: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
+    """Return what stands in a path for the names of a rule, or None when it is no path of that rule."""
+    if len(rule) != len(parts):
+        return None
+    found: dict[str, str] = {}
+    for named, part in zip(rule, parts, strict=True):
+        if named.startswith("<") and part:
+            found[named[1:-1]] = _decoded(part)
+        elif named != part:
+            return None
+    return found
+
+
+def _decoded(part: str) -> str:
+    """Return a part of the path as the client meant it.
+
+    API Gateway decodes percent-encoding before it makes the event, other servers do not. No name and no id has a % in
+    it, so decoding once more makes them alike and can only turn what would not be found into what may be.
+    """
+    return unquote(part, errors="surrogateescape")

@@ -1,0 +1,336 @@
+"""② Requests to records: everything that a client sends is checked here, once, before anything else sees it.
+
+Raises Refused: REQUEST_IS_INVALID with the field, what is wrong with it and what is allowed, unless another code is
+named. `Refused` aside, every function here is total over JSON objects.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from multinode_control_plane.api.fields import Fields, invalid, shown
+from multinode_control_plane.api.json_text import JsonObject
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.records import (
+    ExecutionSpec,
+    FunctionSpec,
+    LocalBundle,
+    ParentRef,
+    ResourceSpec,
+    RetryPolicy,
+)
+from multinode_control_plane.core.worker_transitions import FinishReport
+from multinode_protocol import limits
+from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.schedules import (
+    NoTimezoneData,
+    Schedule,
+    ScheduleError,
+    check_cron,
+    check_every,
+    check_timezone,
+)
+from multinode_protocol.status import AbortReason, Outcome
+
+__all__ = [
+    "InvocationRequest",
+    "Progress",
+    "StartRequest",
+    "VersionRequest",
+    "finish_report",
+    "invocation_request",
+    "is_execution_id",
+    "is_invocation_id",
+    "is_project_name",
+    "is_version_id",
+    "new_project_name",
+    "parent_ref",
+    "progress",
+    "start_request",
+    "version_request",
+]
+
+PROJECT_NAMES = f"1 to {limits.MAX_PROJECT_NAME_CHARS} ASCII letters, digits, _ and -, beginning with a letter or digit"
+FUNCTION_NAMES = f"a Python identifier of at most {limits.MAX_FUNCTION_NAME_CHARS} ASCII letters, digits and _"
+MAX_IMAGE_CHARS = 1024
+MAX_PATH_CHARS = 4096
+MAX_DESCRIPTION_CHARS = 500
+MAX_PARAMETERS = 255
+MAX_PARAMETER_CHARS = 200
+MAX_CLASS_NAME_CHARS = 500
+MAX_RETRY_ON = 100
+MAX_BASES = 200
+MAX_SEQUENCE = 2**53
+"""The largest whole number that every JSON parser reads exactly."""
+MAX_NONCE_CHARS = 128
+MAX_IDENTIFIER_CHARS = 512
+DEFAULT_GRACE_S = ExecutionSpec(max_retries=0, timeout_s=1).grace_s
+DEFAULT_RETRY = RetryPolicy()
+UTC = Schedule().timezone
+T = TypeVar("T")
+
+
+# --- names and ids --------------------------------------------------------------------------------------------------
+
+
+def is_project_name(text: str) -> bool:
+    """True for what may be a project's name; nothing else is ever looked up."""
+    return len(text) <= limits.MAX_PROJECT_NAME_CHARS and re.fullmatch(limits.PROJECT_NAME_PATTERN, text) is not None
+
+
+def is_version_id(text: str) -> bool:
+    return re.fullmatch(r"ver-[0-9a-f]{32}", text) is not None
+
+
+def is_invocation_id(text: str) -> bool:
+    return re.fullmatch(r"inv-[0-9a-f]{32}", text) is not None
+
+
+def is_execution_id(text: str) -> bool:
+    return re.fullmatch(r"exe-[0-9a-f]{32}", text) is not None
+
+
+def new_project_name(text: str) -> str:
+    """Return the name for a new project. Raises Refused: PROJECT_NAME_IS_TOO_LONG, REQUEST_IS_INVALID."""
+    if len(text) > limits.MAX_PROJECT_NAME_CHARS:
+        raise Refused(ErrorCode.PROJECT_NAME_IS_TOO_LONG)
+    if not is_project_name(text):
+        raise invalid("project_name", f"is {shown(text)}", PROJECT_NAMES)
+    return text
+
+
+# --- versions -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRequest:
+    """What a deploy registers: a Version without its id and time."""
+
+    default_docker_image: str
+    functions: tuple[FunctionSpec, ...]
+    local_bundle: LocalBundle | None
+    task_definition: str | None
+
+
+def version_request(data: JsonObject) -> VersionRequest:
+    """Return the version that a `VersionDefinition` body defines."""
+    body = Fields(data)
+    functions = tuple(_function(item) for item in body.objects("functions", least=1, most=limits.MAX_FUNCTIONS))
+    names: set[str] = set()
+    for index, spec in enumerate(functions):
+        if spec.function_name in names:
+            raise invalid(
+                f"functions[{index}].function_name", f"is {shown(spec.function_name)} again", "each name once"
+            )
+        names.add(spec.function_name)
+    return VersionRequest(
+        default_docker_image=body.text("default_docker_image", max_chars=MAX_IMAGE_CHARS, printable=True),
+        functions=functions,
+        local_bundle=_local_bundle(body.optional_object("local_bundle")),
+        task_definition=body.optional_text("task_definition", max_chars=MAX_IMAGE_CHARS, printable=True),
+    )
+
+
+def _function(body: Fields) -> FunctionSpec:
+    description = body.optional_text("description", max_bytes=limits.MAX_BODY_BYTES)
+    return FunctionSpec(
+        function_name=body.text(
+            "function_name",
+            max_chars=limits.MAX_FUNCTION_NAME_CHARS,
+            pattern=limits.FUNCTION_NAME_PATTERN,
+            described=FUNCTION_NAMES,
+        ),
+        docker_image_override=body.optional_text("docker_image_override", max_chars=MAX_IMAGE_CHARS, printable=True),
+        resource_spec=_resources(body.object("resource_spec")),
+        execution_spec=_execution(body.object("execution_spec")),
+        # A docstring is no reason to refuse a deploy.
+        description=None if description is None else description[:MAX_DESCRIPTION_CHARS],
+        signature=body.texts("signature", most=MAX_PARAMETERS, max_chars=MAX_PARAMETER_CHARS),
+        schedule=_schedule(body.optional_object("schedule")),
+    )
+
+
+def _schedule(body: Fields | None) -> Schedule | None:
+    if body is None:
+        return None
+    if body.given("cron") == body.given("every_seconds"):
+        raise invalid(body.path, "has not one of `cron` and `every_seconds`", "exactly one of the two")
+    if body.given("every_seconds"):
+        every_s = body.whole("every_seconds", least=limits.MIN_EVERY_S, most=limits.MAX_EVERY_S)
+        _checked(body.at("every_seconds"), check_every, every_s)
+        return Schedule(every_s=every_s)
+    cron = body.text("cron", max_chars=limits.MAX_CRON_CHARS)
+    timezone = body.optional_text("timezone", max_chars=limits.MAX_TIMEZONE_CHARS) or UTC
+    _checked(body.at("cron"), check_cron, cron)
+    _checked(body.at("timezone"), check_timezone, timezone)
+    return Schedule(cron, timezone)
+
+
+def _checked(path: str, check: Callable[[T], None], value: T) -> None:
+    try:
+        check(value)
+    except NoTimezoneData:
+        return  # who fires the schedule must know the zone; where that is somebody else, nothing else need
+    except ScheduleError as error:
+        raise invalid(path, error.problem, error.allowed) from error
+
+
+def _resources(body: Fields) -> ResourceSpec:
+    return ResourceSpec(
+        virtual_cpus=body.number("virtual_cpus", least=limits.MIN_CPU, most=limits.MAX_CPU, above=True),
+        memory_gbs=body.number("memory_gbs", least=limits.MIN_MEMORY_GBS, most=limits.MAX_MEMORY_GBS, above=True),
+        max_concurrency=body.whole("max_concurrency", least=1, most=limits.MAX_CONCURRENCY),
+    )
+
+
+def _execution(body: Fields) -> ExecutionSpec:
+    max_queue_s = None
+    if body.given("max_queue_seconds"):
+        max_queue_s = body.whole("max_queue_seconds", least=1, most=limits.MAX_QUEUE_S)
+    return ExecutionSpec(
+        max_retries=body.whole("max_retries", least=0, most=limits.MAX_RETRIES),
+        timeout_s=body.whole("timeout_seconds", least=1, most=limits.MAX_TIMEOUT_S),
+        max_queue_s=max_queue_s,
+        grace_s=body.whole("grace_seconds", least=0, most=limits.MAX_GRACE_S, default=DEFAULT_GRACE_S),
+        retry=_retry(body.optional_object("retry")),
+    )
+
+
+def _retry(body: Fields | None) -> RetryPolicy:
+    if body is None:
+        return DEFAULT_RETRY
+    most_s = limits.MAX_RETRY_DELAY_S
+    return RetryPolicy(
+        initial_delay_s=body.number("initial_delay_s", least=0, most=most_s, default=DEFAULT_RETRY.initial_delay_s),
+        backoff=body.number("backoff", least=1, most=limits.MAX_BACKOFF, default=DEFAULT_RETRY.backoff),
+        max_delay_s=body.number("max_delay_s", least=0, most=most_s, default=DEFAULT_RETRY.max_delay_s),
+        jitter=body.number("jitter", least=0, most=1, default=DEFAULT_RETRY.jitter),
+        retry_on=body.texts("retry_on", most=MAX_RETRY_ON, max_chars=MAX_CLASS_NAME_CHARS),
+    )
+
+
+def _local_bundle(body: Fields | None) -> LocalBundle | None:
+    if body is None:
+        return None
+    return LocalBundle(_path(body, "code_dir"), _path(body, "python"), _optional_path(body, "env_file"))
+
+
+def _path(body: Fields, name: str) -> str:
+    described = f"an absolute path of at most {MAX_PATH_CHARS} characters"
+    return body.text(name, max_chars=MAX_PATH_CHARS, pattern=r"(?s)/[^\0]*", described=described)
+
+
+def _optional_path(body: Fields, name: str) -> str | None:
+    return _path(body, name) if body.given(name) else None
+
+
+# --- invocations ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationRequest:
+    """What a caller asks for: `invocation_id` is None when the control plane shall draw one."""
+
+    input_text: str
+    parent: ParentRef | None
+    invocation_id: str | None
+
+
+def invocation_request(data: JsonObject) -> InvocationRequest:
+    """Return what an `InvocationDefinition` body asks for. Raises Refused as `parent_ref` does, too."""
+    body = Fields(data)
+    parent = body.optional_object("parent_invocation")
+    return InvocationRequest(
+        input_text=body.text("input", max_bytes=limits.MAX_PAYLOAD_BYTES),
+        parent=None
+        if parent is None
+        else parent_ref(parent.data.get("function_name"), parent.data.get("invocation_id")),
+        invocation_id=body.optional_text(
+            "invocation_id",
+            max_chars=36,
+            pattern=r"inv-[0-9a-f]{32}",
+            described="inv- and 32 lower-case hexadecimal digits, those of a UUID version 7",
+        ),
+    )
+
+
+def parent_ref(function_name: object, invocation_id: object) -> ParentRef:
+    """Return the parent that the two name.
+
+    Raises Refused: PARENT_FUNCTION_NAME_IS_MISSING, PARENT_INVOCATION_ID_IS_MISSING;
+    PARENT_INVOCATION_DOES_NOT_EXIST for what cannot be a name and an id.
+    """
+    if function_name is None:
+        raise Refused(ErrorCode.PARENT_FUNCTION_NAME_IS_MISSING)
+    if invocation_id is None:
+        raise Refused(ErrorCode.PARENT_INVOCATION_ID_IS_MISSING)
+    if not isinstance(function_name, str) or not isinstance(invocation_id, str) or not is_invocation_id(invocation_id):
+        raise Refused(ErrorCode.PARENT_INVOCATION_DOES_NOT_EXIST)
+    return ParentRef(function_name, invocation_id)
+
+
+# --- reports of a worker --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    worker_nonce: str | None
+    worker_identifier: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    text: str
+    sequence: int | None
+
+
+def start_request(data: JsonObject) -> StartRequest:
+    """Return what a `StartBody` says; all of it is optional."""
+    body = Fields(data)
+    return StartRequest(
+        body.optional_text("worker_nonce", max_chars=MAX_NONCE_CHARS, printable=True),
+        body.optional_text("worker_identifier", max_chars=MAX_IDENTIFIER_CHARS, printable=True),
+    )
+
+
+def progress(data: JsonObject) -> Progress:
+    """Return what an `UpdateBody` says."""
+    body = Fields(data)
+    sequence = body.whole("sequence", least=1, most=MAX_SEQUENCE) if body.given("sequence") else None
+    return Progress(body.text("latest_output", max_bytes=limits.MAX_PAYLOAD_BYTES), sequence)
+
+
+def finish_report(data: JsonObject) -> FinishReport:
+    """Return what a `FinishBody` says. What tells of an error is cut to its limits, never refused for its length."""
+    body = Fields(data)
+    outcome = body.choice("outcome", Outcome)
+    failed = outcome is Outcome.FAILED
+    if failed and not body.given("error_message"):
+        raise invalid("error_message", "is missing", "a string, because the outcome is FAILED")
+    if not failed and body.given("error_message"):
+        raise invalid("error_message", f"comes with the outcome {outcome}", "only with the outcome FAILED")
+    return FinishReport(
+        outcome=outcome,
+        final_output=body.optional_text("final_output", max_bytes=limits.MAX_PAYLOAD_BYTES),
+        error_message=_cut(body, "error_message"),
+        error_type=_cut(body, "error_type", MAX_CLASS_NAME_CHARS),
+        error_bases=_bases(body),
+        error_traceback=_cut(body, "error_traceback", keep_end=True),
+        retryable=body.flag("retryable", default=True),
+        infrastructure=body.flag("infrastructure", default=False),
+        abort_reason=body.choice("abort_reason", AbortReason) if body.given("abort_reason") else None,
+    )
+
+
+def _bases(body: Fields) -> tuple[str, ...]:
+    names = body.texts("error_bases", most=limits.MAX_BODY_BYTES, max_chars=limits.MAX_BODY_BYTES) or ()
+    return tuple(name[:MAX_CLASS_NAME_CHARS] for name in names[:MAX_BASES])
+
+
+def _cut(body: Fields, name: str, most: int = limits.MAX_ERROR_CHARS, *, keep_end: bool = False) -> str | None:
+    """Return an optional text of any length, cut; a traceback keeps its end, where the cause is."""
+    text = body.optional_text(name, max_bytes=limits.MAX_BODY_BYTES)
+    if text is None or len(text) <= most:
+        return text
+    return "…" + text[1 - most :] if keep_end else text[: most - 1] + "…"

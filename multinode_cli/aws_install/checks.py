@@ -1,0 +1,258 @@
+"""① What `multinode doctor` looks at: each check says how it is, and how to mend what is not well."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from multinode.config import connection
+from multinode.errors import ApiError, ControlPlaneNotConfiguredError
+from multinode_cli.aws_install.terraform import found_version
+from multinode_cli.backends.aws.account import Account, Deployment, aws_errors
+from multinode_cli.backends.aws.docker import Docker
+from multinode_cli.client.api import Api
+from multinode_cli.console.terminal import Terminal
+from multinode_cli.console.text import one_line
+from multinode_cli.errors import CliFailure, UsageFailure
+
+__all__ = ["Check", "Status", "checks", "way_out"]
+
+SMALLEST_TASK_VCPUS = 0.25
+FEW_VCPUS = 16
+"""Below this, the quota is the first limit that a project with parallel subtasks meets."""
+FEW_LAMBDAS = 131
+"""The module reserves 31, and Lambda keeps 100 unreserved."""
+ON_DEMAND, SPOT = ("L-3032A538", "FARGATE"), ("L-36FBB829", "FARGATE_SPOT")
+"""Codes of the service quotas "Fargate On-Demand/Spot vCPU resource count", and the capacity providers."""
+LAMBDA_QUOTA = "L-B99A9384"
+INTERNET = "0.0.0.0/0"
+
+
+class Status(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`detail` says how it is; `remedy` what to do, for what is not well."""
+
+    name: str
+    status: Status
+    detail: str
+    remedy: str | None = None
+
+
+def checks(name: str, region: str | None, terminal: Terminal) -> Iterator[Check]:
+    """Yield all checks of the deployment `name`, each when it is done. What needs one that failed is skipped."""
+    yield _guarded("terraform", _terraform, Status.WARNING)
+    yield _guarded("docker", lambda: _docker(terminal))
+    account: list[Account] = []
+    yield _guarded("credentials", lambda: _credentials(region, account))
+    if not account:
+        for skipped in ("deployment", "version", "cluster", "api", "login", "network", "fargate", "lambda"):
+            yield Check(skipped, Status.SKIPPED, "needs AWS credentials")
+        return
+    found: list[Deployment] = []
+    yield _guarded("deployment", lambda: _deployment(account[0], name, found))
+    yield from _of_deployment(account[0], name, found[0] if found else None)
+    yield _guarded("lambda", lambda: _lambda_quota(account[0]), Status.WARNING)
+
+
+def _of_deployment(account: Account, name: str, deployment: Deployment | None) -> Iterator[Check]:
+    providers = ["FARGATE"]
+    if deployment is None:
+        for skipped in ("version", "cluster", "api", "login"):
+            yield Check(skipped, Status.SKIPPED, "needs a deployment")
+    else:
+        yield _version(deployment)
+        yield _guarded("cluster", lambda: _cluster(account, deployment, providers))
+        yield _guarded("api", lambda: _api(account, name))
+        yield _guarded("login", lambda: _login(deployment), Status.WARNING)
+    yield _guarded("network", lambda: _network(account, deployment))
+    for quota, provider in (ON_DEMAND, SPOT):
+        if provider in providers:
+            yield _guarded(provider.lower(), partial(_fargate_quota, account, quota, provider), Status.WARNING)
+
+
+def _guarded(name: str, check: Callable[[], Check], otherwise: Status = Status.PROBLEM) -> Check:
+    """Return what `check` finds; a failure is a finding as well, and its message says how to mend it."""
+    try:
+        return check()
+    except CliFailure as failure:
+        return Check(name, otherwise, failure.message)
+    except ApiError as error:
+        return Check(name, otherwise, error.detail, error.hint or None)
+
+
+# --- this machine -----------------------------------------------------------------------------------------------------
+
+
+def _terraform() -> Check:
+    program, terraform_version = found_version()
+    return Check("terraform", Status.OK, f"{terraform_version} ({program}); for install and uninstall")
+
+
+def _docker(terminal: Terminal) -> Check:
+    return Check("docker", Status.OK, f"engine {Docker.found(terminal).version()}; for deploy")
+
+
+# --- the account ------------------------------------------------------------------------------------------------------
+
+
+def _credentials(region: str | None, account: list[Account]) -> Check:
+    made = Account(region)
+    caller = made.caller()
+    account.append(made)
+    return Check("credentials", Status.OK, f"account {caller.account_id}, {made.region}, as {one_line(caller.arn)}")
+
+
+def _deployment(account: Account, name: str, found: list[Deployment]) -> Check:
+    try:
+        deployment = account.deployment(name)
+    except UsageFailure as failure:
+        remedy = f"multinode install --name {name}, or --name and --region of another"
+        return Check("deployment", Status.WARNING, failure.message, remedy)
+    found.append(deployment)
+    return Check("deployment", Status.OK, f"{deployment['name']} at {deployment['api_url']}")
+
+
+def _version(deployment: Deployment) -> Check:
+    ours, theirs = version("multinode"), one_line(str(deployment.values.get("version", "unknown")), 40)
+    if ours == theirs:
+        return Check("version", Status.OK, f"{ours} here and there")
+    return Check(
+        "version",
+        Status.WARNING,
+        f"this command is {ours}, the deployment {theirs}",
+        f"pip install multinode=={theirs}; or bring the deployment to {ours}: `multinode install`, `terraform apply`",
+    )
+
+
+def _cluster(account: Account, deployment: Deployment, providers: list[str]) -> Check:
+    with aws_errors("looking at the cluster"):
+        found = account.client("ecs").describe_clusters(clusters=[deployment["cluster"]])["clusters"]
+    if not found or found[0]["status"] != "ACTIVE":
+        status = found[0]["status"] if found else "gone"
+        return Check("cluster", Status.PROBLEM, f"{deployment['cluster']} is {status}", "apply the Terraform again")
+    strategy = found[0].get("defaultCapacityProviderStrategy") or [{"capacityProvider": "FARGATE", "weight": 1}]
+    providers[:] = [each["capacityProvider"] for each in strategy if each.get("weight", 0) > 0]
+    running = found[0].get("runningTasksCount", 0)
+    return Check("cluster", Status.OK, f"{running} running, on {' and '.join(providers)}")
+
+
+def _api(account: Account, name: str) -> Check:
+    info = Api(account.connection(name)).deployment()
+    return Check("api", Status.OK, f"answers, and takes the key; multinode {one_line(info['multinode_version'], 40)}")
+
+
+def _login(deployment: Deployment) -> Check:
+    remedy = f"multinode login --from-aws --name {deployment['name']} --region {deployment['region']}"
+    try:
+        used = connection()
+    except ControlPlaneNotConfiguredError as error:
+        return Check("login", Status.WARNING, str(error), remedy)
+    if used.api_url != deployment["api_url"]:
+        return Check("login", Status.WARNING, f"the commands talk to {used.api_url} (from {used.source})", remedy)
+    Api(used).deployment()
+    return Check("login", Status.OK, f"the commands talk to it (from {used.source})")
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+def _network(account: Account, deployment: Deployment | None) -> Check:
+    ec2 = account.client("ec2")
+    network = None if deployment is None else deployment.values.get("network")
+    with aws_errors("looking at the subnets"):
+        if network is None:
+            network = _default_network(ec2)
+        if not network["subnet_ids"]:
+            return Check(
+                "network",
+                Status.PROBLEM,
+                "the region has no default VPC with default subnets",
+                "aws ec2 create-default-vpc, or name a network: multinode install --set network='{\"vpc_id\": …}'",
+            )
+        tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [network["vpc_id"]]}])["RouteTables"]
+    ways = {subnet: way_out(subnet, tables, public_ip=network["assign_public_ip"]) for subnet in network["subnet_ids"]}
+    closed = {subnet: way for subnet, way in ways.items() if way.startswith("no ")}
+    if not closed:
+        return Check("network", Status.OK, f"{len(ways)} subnets of {network['vpc_id']} reach the internet")
+    subnet, why = next(iter(closed.items()))
+    return Check(
+        "network",
+        Status.PROBLEM,
+        f"a worker in {subnet} reaches neither the image registry nor the API: {why}",
+        "public subnets need assign_public_ip=true, others a route to a NAT gateway",
+    )
+
+
+def _default_network(ec2: Any) -> dict[str, Any]:
+    vpcs = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    if not vpcs:
+        return {"vpc_id": None, "subnet_ids": [], "assign_public_ip": True}
+    vpc_id = vpcs[0]["VpcId"]
+    filters = [{"Name": "vpc-id", "Values": [vpc_id]}, {"Name": "default-for-az", "Values": ["true"]}]
+    subnets = ec2.describe_subnets(Filters=filters)["Subnets"]
+    return {"vpc_id": vpc_id, "subnet_ids": [each["SubnetId"] for each in subnets], "assign_public_ip": True}
+
+
+def way_out(subnet_id: str, route_tables: Sequence[Mapping[str, Any]], *, public_ip: bool) -> str:
+    """Return how a worker in a subnet reaches the internet, or ``no …`` and why it does not.
+
+    `route_tables` are those of the VPC, as `DescribeRouteTables` gives them; a subnet without one of its own has the
+    main one.
+    """
+    own = [table for table in route_tables if _is_of(table, "SubnetId", subnet_id)]
+    main = [table for table in route_tables if _is_of(table, "Main", True)]
+    for table in (own or main)[:1]:
+        for route in table.get("Routes", []):
+            if route.get("DestinationCidrBlock") != INTERNET or route.get("State") == "blackhole":
+                continue
+            if str(route.get("GatewayId", "")).startswith("igw-"):
+                return "its own public address" if public_ip else "no public address, though the subnet is a public one"
+            return "a NAT gateway, or what else the route names"
+    return f"no route to {INTERNET}"
+
+
+def _is_of(table: Mapping[str, Any], field: str, value: object) -> bool:
+    return any(association.get(field) == value for association in table.get("Associations", []))
+
+
+# --- quotas -----------------------------------------------------------------------------------------------------------
+
+
+def _fargate_quota(account: Account, quota: str, provider: str) -> Check:
+    name = provider.lower()
+    with aws_errors("asking for the Fargate quota"):
+        answer = account.client("service-quotas").get_service_quota(ServiceCode="fargate", QuotaCode=quota)
+    vcpus = float(answer["Quota"]["Value"])
+    detail = f"{vcpus:g} vCPUs at once: {int(vcpus / SMALLEST_TASK_VCPUS)} of the smallest containers; more wait"
+    if vcpus >= FEW_VCPUS:
+        return Check(name, Status.OK, detail)
+    return Check(name, Status.WARNING, detail, _ask_for_more("fargate", quota, 64))
+
+
+def _lambda_quota(account: Account) -> Check:
+    with aws_errors("asking for the account's Lambda concurrency"):
+        limit = account.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    if limit >= FEW_LAMBDAS:
+        return Check("lambda", Status.OK, f"{limit} calls at once")
+    return Check(
+        "lambda",
+        Status.WARNING,
+        f"{limit} calls at once: too few to reserve some (reserve_concurrency=false), and the API is soon throttled",
+        _ask_for_more("lambda", LAMBDA_QUOTA, 1000),
+    )
+
+
+def _ask_for_more(service: str, quota: str, value: int) -> str:
+    return (
+        f"aws service-quotas request-service-quota-increase --service-code {service} --quota-code {quota} "
+        f"--desired-value {value}"
+    )

@@ -1,0 +1,182 @@
+"""① ``undeploy``: says what will be stopped, asks, and waits until nothing of the project is left."""
+
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from multinode.errors import FunctionDoesNotExist, ProjectDoesNotExist, ProjectIsBeingDeleted, VersionDoesNotExist
+from multinode_cli.backends.local.cleanup import remove_unused_environments
+from multinode_cli.client.api import Api, connect
+from multinode_cli.client.lookup import Lookup
+from multinode_cli.client.watch import Patience
+from multinode_cli.commands.options import arguments_typed, filled, project_option
+from multinode_cli.console.terminal import Terminal, current
+from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
+from multinode_protocol.limits import MAX_PAGE
+from multinode_protocol.messages import DeploymentInfo
+
+if TYPE_CHECKING:
+    from multinode_cli.backends.aws.cleanup import AwsCleanup
+
+__all__ = ["undeploy"]
+
+COUNTED_VERSIONS = 20
+COUNTED_PAGES = 4
+"""Of each function: 200 unfinished invocations are "200 or more"."""
+ASK_EVERY_S = 0.5
+COUNT_EVERY = 4
+UNFINISHED = "PENDING,RUNNING,CANCELLING"
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="PROJECT")
+@project_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def undeploy(names: tuple[str, ...], project_name: str | None, yes: bool) -> None:
+    """Stop everything of a project and delete it: versions, invocations, results, logs and secrets.
+
+    What runs is cancelled first and may clean up. The command waits until all is gone; Ctrl-C ends the waiting only.
+    """
+    terminal = current()
+    (name,) = filled(names, project_name=project_name)
+    api = connect()
+    deployment = api.deployment()
+    cleanup = _aws_cleanup(deployment)
+    try:
+        project = Lookup(api, arguments_typed()).project(name)
+    except UsageFailure:
+        if cleanup is None or not _remove_leftovers(cleanup, name, terminal, yes=yes):
+            raise
+        return
+    if project["deletion_request_time"] is None:
+        terminal.message(_summary(api, name))
+        if not yes:
+            _confirm(name, terminal)
+    if cleanup is not None:
+        cleanup.stop_schedules(name)
+    try:
+        with contextlib.suppress(ProjectIsBeingDeleted, ProjectDoesNotExist):
+            api.delete_project(name)  # if somebody else was faster, what is left is to wait
+        _wait_until_gone(Api(api.connection, retry_for_s=0), name, terminal)
+    except KeyboardInterrupt:
+        terminal.message(f"\n{name} goes on being deleted. See whether it is gone:\n  multinode list")
+        if cleanup is not None:
+            terminal.message(f"Then remove its images and secrets:\n  multinode undeploy {name}")
+        raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
+    _remove_files(api, deployment, name)
+    if cleanup is not None:
+        cleanup.remove(cleanup.leftovers(name))
+    terminal.step(f"Project {name} is gone")
+
+
+def _aws_cleanup(deployment: DeploymentInfo) -> "AwsCleanup | None":
+    """Return what removes a project's parts from the AWS account; None where there are none.
+
+    Raises ControlPlaneFailure without the credentials for it, so that nothing is half deleted.
+    """
+    if deployment["backend"] != "ecs":
+        return None
+    from multinode_cli.backends.aws.account import Account
+    from multinode_cli.backends.aws.cleanup import AwsCleanup
+
+    account = Account(deployment.get("region"))
+    return AwsCleanup(account, account.deployment_of(deployment))
+
+
+def _remove_leftovers(cleanup: "AwsCleanup", name: str, terminal: Terminal, *, yes: bool) -> bool:
+    """Remove what deploys of a project that does not exist have left in the account; return whether there was any."""
+    left = cleanup.leftovers(name)
+    if not left:
+        return False
+    terminal.message(f"There is no project {name}, but an interrupted deploy or undeploy of it left {left}.")
+    if not yes:
+        _confirm(name, terminal)
+    cleanup.remove(left)
+    terminal.step(f"What was left of project {name} is gone")
+    return True
+
+
+def _summary(api: Api, name: str) -> str:
+    versions = api.versions(name)
+    unfinished, more = count_unfinished(api, name)
+    number = f"{len(versions)} {'version' if len(versions) == 1 else 'versions'}"
+    stopped = (
+        f"{unfinished}{' or more' if more else ''} unfinished {'invocation' if unfinished == 1 else 'invocations'}"
+    )
+    return f"This will delete project {name}: {number}, {stopped} to cancel, all results and logs."
+
+
+def count_unfinished(api: Api, name: str) -> tuple[int, bool]:
+    """Return how many invocations of a project have not ended, and whether counting stopped before the end."""
+    versions = api.versions(name)
+    total, more = 0, len(versions) > COUNTED_VERSIONS
+    for listing in versions[:COUNTED_VERSIONS]:
+        try:
+            version = api.version(name, listing["version_id"])
+            for function in version["functions"]:
+                count, stopped = _count_of(api, name, version["version_id"], function["function_name"])
+                total += count
+                more = more or stopped
+        except (VersionDoesNotExist, FunctionDoesNotExist):
+            continue  # deleted while we counted
+    return total, more
+
+
+def _count_of(api: Api, project_name: str, version_id: str, function_name: str) -> tuple[int, bool]:
+    count, offset = 0, None
+    for _ in range(COUNTED_PAGES):
+        page = api.invocations(
+            project_name, version_id, function_name, status=UNFINISHED, limit=MAX_PAGE, offset=offset
+        )
+        count += len(page["invocations"])
+        offset = page["next_offset"]
+        if offset is None:
+            return count, False
+    return count, True
+
+
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _confirm(name: str, terminal: Terminal) -> None:
+    if not _can_ask():
+        raise UsageFailure(f"nobody can be asked here; to delete project {name}, add --yes")
+    if not click.confirm(f"Delete project {name}?", err=True):
+        terminal.message("Nothing was deleted")
+        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+
+
+def _wait_until_gone(api: Api, name: str, terminal: Terminal, sleep: Callable[[float], object] = time.sleep) -> None:
+    patience = Patience(terminal, come_back=f"Project {name} goes on being deleted; see with: multinode list")
+    text = f"Deleting project {name}"
+    asked, shown = 0, ""
+    with terminal.live(lambda: text):
+        while True:
+            try:
+                patience.call(api.project, name)
+                if asked % COUNT_EVERY == 0:
+                    left, more = patience.call(count_unfinished, api, name)
+                    text = f"Deleting project {name}: {left}{' or more' if more else ''} left to stop"
+                    if left and text != shown and not terminal.animated:
+                        terminal.message(text)
+                        shown = text
+            except ProjectDoesNotExist:
+                return
+            asked += 1
+            sleep(ASK_EVERY_S)
+
+
+def _remove_files(api: Api, deployment: DeploymentInfo, name: str) -> None:
+    """Remove what deploys wrote for the project on this machine. Nothing to do elsewhere."""
+    data_dir = deployment.get("data_dir")
+    if deployment["backend"] != "local" or not data_dir or not Path(data_dir).is_dir():
+        return
+    shutil.rmtree(Path(data_dir) / "secrets" / name, ignore_errors=True)
+    remove_unused_environments(api, Path(data_dir) / "environments")
