@@ -155,7 +155,7 @@ class World:
     def input_of(self, invocation_id: str) -> str:
         """Return the input as a reader is given it."""
         found = commit.load(self.context, invocation_id)
-        return details.invocation_info(self.context, found)["input"]
+        return details.invocation_view(self.context, found).input_text
 
     def slots(self, function: str = "f") -> dict[str, str]:
         """Return execution id -> invocation id of the gate."""

@@ -45,7 +45,7 @@ from multinode_control_plane.adapters.local.server_files import (
 from multinode_control_plane.adapters.local.workers import WorkerFolders
 from multinode_control_plane.local_server.__main__ import log_to
 from multinode_control_plane.local_server.serve import DEFAULT_PORT, PortInUse, serve
-from multinode_control_plane.wiring.local import SettingIsInvalid
+from multinode_control_plane.wiring.settings import SettingIsInvalid
 from multinode_protocol.env_vars import API_URL
 from multinode_protocol.status import InvocationStatus
 

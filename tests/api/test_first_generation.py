@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from multinode_control_plane.api import rendering
 from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.core.records import Invocation
 from multinode_control_plane.core.worker_transitions import FinishReport
@@ -30,7 +31,7 @@ def shares(count: int) -> list[Any]:
 def body_of(world: World, invocation: Invocation) -> dict[str, Any]:
     stored = world.store.get(invocation_key(invocation.invocation_id))
     assert stored is not None
-    return dict(details.invocation_info(world.context, stored))
+    return dict(rendering.invocation_info(details.invocation_view(world.context, stored)))
 
 
 def is_aborted(execution: dict[str, Any]) -> bool:

@@ -165,7 +165,7 @@ def test_an_offset_that_no_read_gave_is_refused(logs: CloudWatchLogs, stream: St
 def test_an_offset_of_another_execution_is_refused(logs: CloudWatchLogs, stream: Stream) -> None:
     stream.write("one")
     offset = logs.read(RUNNING, limit=9).next_offset
-    with pytest.raises(ValueError, match="other logs"):
+    with pytest.raises(ValueError, match="another listing"):
         logs.read(OTHER, limit=9, offset=offset)
 
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from multinode_control_plane.adapters.aws.ecs import EcsSettings
-from multinode_control_plane.wiring.aws import SettingIsInvalid, Settings
+from multinode_control_plane.wiring.aws import Settings
+from multinode_control_plane.wiring.settings import SettingIsInvalid
 from multinode_control_plane.wiring.start_up import at_start
 from tests.aws.samples import ENVIRONMENT
 

@@ -22,10 +22,11 @@ from multinode_control_plane.core.records import (
     Version,
     WorkerDetails,
 )
-from multinode_control_plane.core.tokens import TokenScope, read
+from multinode_control_plane.core.tokens import TokenScope, execution_token, read
 from multinode_control_plane.ports import ABSENT, Put, StoreUnavailable
 from multinode_control_plane.wiring import local
-from multinode_control_plane.wiring.local import BUNDLE_GRACE_S, LocalDeployment, SettingIsInvalid
+from multinode_control_plane.wiring.local import BUNDLE_GRACE_S, LocalDeployment
+from multinode_control_plane.wiring.settings import SettingIsInvalid
 from multinode_protocol.status import InvocationStatus
 from tests.contract.samples import NOW, busy_invocation, invocation, project
 
@@ -49,7 +50,10 @@ def add_bundle(directory: DataDirectory, name: str, age_s: float) -> Path:
 
 
 def test_it_tells_of_itself_where_its_data_is(deployment: LocalDeployment, directory: DataDirectory) -> None:
-    assert (deployment.info["backend"], deployment.info["data_dir"]) == ("local", str(directory.root))
+    assert (deployment.api_ports.deployment["backend"], deployment.api_ports.deployment["data_dir"]) == (
+        "local",
+        str(directory.root),
+    )
 
 
 def test_bundles_that_no_version_refers_to_are_removed_once_their_deploy_must_be_over(
@@ -158,7 +162,7 @@ def test_a_retention_that_is_no_number_of_days_is_refused(directory: DataDirecto
 
 def test_the_token_of_an_execution_speaks_for_it_alone(deployment: LocalDeployment) -> None:
     owner = busy_invocation()
-    token = deployment._token_of(owner, owner.executions[1])
+    token = execution_token(deployment.keychain.token_secret(), owner, owner.executions[1])
     expected = TokenScope("shop", "ver-1", "price", "inv-9999", "exe-2")
     assert read(deployment.keychain.token_secret(), token) == expected
     assert read(b"another secret of thirty-two bytes", token) is None

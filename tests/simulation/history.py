@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from multinode_control_plane.api import rendering
 from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.core.lifecycle import SHORT_TEXT_BYTES
 from multinode_control_plane.core.records import Gate, Invocation
@@ -102,7 +103,7 @@ def check_end(
 def _shown(context: Context, store: MemoryStore, invocation_id: str) -> InvocationInfo:
     stored = store.get(invocation_key(invocation_id))
     assert stored is not None
-    return details.invocation_info(context, stored)
+    return rendering.invocation_info(details.invocation_view(context, stored))
 
 
 def _check_cascade(child: Invocation, found: Mapping[str, Invocation], healed_at: datetime) -> None:

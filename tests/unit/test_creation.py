@@ -8,7 +8,7 @@ from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import project_key
 from multinode_control_plane.core.records import Payload, Project
 from multinode_control_plane.ports import Conflict, Delete, Put
-from multinode_control_plane.services import invocations
+from multinode_control_plane.services import commit, invocations
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import InvocationStatus
 from tests.world import World, function_spec
@@ -124,6 +124,6 @@ def test_endless_conflicts_end_as_busy() -> None:
 
 def test_loading_an_unknown_invocation_is_refused() -> None:
     world = World()
-    assert code_of(lambda: invocations.load(world.context, "inv-x")) is ErrorCode.INVOCATION_DOES_NOT_EXIST
+    assert code_of(lambda: commit.load(world.context, "inv-x")) is ErrorCode.INVOCATION_DOES_NOT_EXIST
     create(world)
-    assert invocations.load(world.context, "inv-1").function_name == "f"
+    assert commit.load(world.context, "inv-1").record.function_name == "f"

@@ -157,6 +157,5 @@ BINDING = json.loads(base64.urlsafe_b64decode(GOOD + "=="))[0]
     ],
 )
 def test_garbage_and_the_offset_of_another_listing_are_invalid(offset: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ValueError):
         offsets.unpack(("a",), offset, parts=1)
-    assert refused.value.code is ErrorCode.OFFSET_IS_INVALID

@@ -7,7 +7,7 @@ from multinode_control_plane.core.keys import output_key
 from multinode_control_plane.core.records import Output
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ExitKind
-from multinode_control_plane.services import details, executions
+from multinode_control_plane.services import commit, details, executions
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 from tests.world import FAILURE, SUCCESS, World, function_spec
@@ -26,8 +26,9 @@ def output(world: World, invocation_id: str) -> Output | None:
 
 def final_output(world: World, invocation_id: str) -> str | None:
     """Return what a reader is shown as the final value of the execution."""
-    found = details.load(world.context, invocation_id).record
-    return details.execution_info(world.context, found, world.execution_id(invocation_id))["output"]
+    found = commit.load(world.context, invocation_id).record
+    output = details.execution_view(world.context, found, world.execution_id(invocation_id)).output
+    return None if output is None else output.text
 
 
 def test_the_same_worker_may_repeat_its_start_and_no_other_may() -> None:

@@ -12,7 +12,7 @@ from multinode_control_plane.adapters.aws.trigger_events import (
     derived_invocation_id,
     trigger_request,
 )
-from multinode_control_plane.api.validation import is_invocation_id
+from multinode_control_plane.core.names import is_invocation_id
 from multinode_control_plane.core.records import Invocation, Project
 from multinode_control_plane.ports import Put
 from multinode_control_plane.services import triggers

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multinode_control_plane.api import validation
+from multinode_control_plane.core import names
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import ParentRef
 from multinode_control_plane.core.worker_transitions import FinishReport
@@ -25,7 +26,7 @@ INVOCATION_ID = "inv-" + "0" * 32
 @pytest.mark.parametrize("name", ["a", "A-b_c9", "9", "latest", "a" * 64, "a--b"])
 def test_project_names_are_letters_digits_hyphens_and_underscores(name: str) -> None:
     assert validation.new_project_name(name) == name
-    assert validation.is_project_name(name)
+    assert names.is_project_name(name)
 
 
 @pytest.mark.parametrize(
@@ -54,20 +55,20 @@ def test_other_project_names_are_refused_with_what_is_allowed(name: str) -> None
     assert "1 to 64 ASCII letters, digits, _ and -" in refused.message
     assert refused.message.isascii()
     assert refused.message.isprintable()
-    assert not validation.is_project_name(name)
+    assert not names.is_project_name(name)
 
 
 def test_65_characters_are_too_long_for_a_project_name() -> None:
     assert refusal(validation.new_project_name, "a" * 65).code is ErrorCode.PROJECT_NAME_IS_TOO_LONG
-    assert not validation.is_project_name("a" * 65)
+    assert not names.is_project_name("a" * 65)
 
 
 @pytest.mark.parametrize(
     ("check", "prefix"),
     [
-        (validation.is_version_id, "ver-"),
-        (validation.is_invocation_id, "inv-"),
-        (validation.is_execution_id, "exe-"),
+        (names.is_version_id, "ver-"),
+        (names.is_invocation_id, "inv-"),
+        (names.is_execution_id, "exe-"),
     ],
 )
 def test_ids_are_a_prefix_and_32_hexadecimal_digits(check: Callable[[str], bool], prefix: str) -> None:

@@ -12,19 +12,13 @@ from enum import StrEnum
 from typing import TypedDict, TypeVar, Unpack, cast
 
 from multinode_control_plane.api.json_text import JsonObject
-from multinode_control_plane.core.errors import Refused
-from multinode_protocol.error_codes import ErrorCode
+from multinode_control_plane.core.errors import invalid
 
-__all__ = ["Fields", "check_encodable", "invalid", "shown"]
+__all__ = ["Fields", "check_encodable", "shown"]
 
 E = TypeVar("E", bound=StrEnum)
 
 MAX_SHOWN_CHARS = 60
-
-
-def invalid(path: str, problem: str, allowed: str) -> Refused:
-    """Return the refusal of one field."""
-    return Refused(ErrorCode.REQUEST_IS_INVALID, f"`{path}` {problem}; allowed: {allowed}")
 
 
 def shown(value: object) -> str:

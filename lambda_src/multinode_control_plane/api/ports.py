@@ -8,7 +8,10 @@ from multinode_control_plane.services.context import Context
 from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["ApiPorts"]
+__all__ = ["API_VERSION", "ApiPorts"]
+
+API_VERSION = 1
+"""Of the REST API, as `GET /deployment` tells it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from multinode_control_plane.api.fields import invalid, shown
+from multinode_control_plane.api.fields import shown
 from multinode_control_plane.api.validation import parent_ref
-from multinode_control_plane.core.records import ParentRef
+from multinode_control_plane.core.errors import invalid
+from multinode_control_plane.services.details import WaitQuery
+from multinode_control_plane.services.listing import ListingQuery
+from multinode_control_plane.services.log_reading import ExecutionLogsQuery, LogsQuery
 from multinode_protocol import limits
 from multinode_protocol.status import InvocationStatus
 
 __all__ = [
-    "ExecutionLogsQuery",
-    "ListingQuery",
-    "LogsQuery",
     "Query",
-    "WaitQuery",
     "execution_logs_query",
     "listing_query",
     "logs_query",
@@ -26,44 +24,6 @@ Query = Mapping[str, str]
 
 TERMINATED = "TERMINATED"
 """The first generation's word for every final status, once no container is left."""
-
-
-@dataclass(frozen=True, slots=True)
-class ListingQuery:
-    """`statuses` is empty for all; `terminated` asks for those that are terminated instead."""
-
-    max_results: int
-    offset: str | None
-    statuses: frozenset[InvocationStatus]
-    terminated: bool
-    parent: ParentRef | None
-
-
-@dataclass(frozen=True, slots=True)
-class WaitQuery:
-    """Wait up to `wait_s` seconds until the revision is not `since`, or (`finished`) until the status is final."""
-
-    wait_s: float
-    since: str | None
-    finished: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionLogsQuery:
-    max_lines: int
-    offset: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LogsQuery:
-    """`tail`: the last so many lines instead of those after `offset`. `since_ms`: none from before then."""
-
-    max_lines: int
-    offset: str | None
-    tail: int | None
-    since_ms: int
-    execution_id: str | None
-    wait_s: float
 
 
 def listing_query(query: Query) -> ListingQuery:

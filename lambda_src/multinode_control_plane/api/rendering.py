@@ -4,8 +4,6 @@ What the first generation's clients go by says what `core.first_generation` make
 ``*_ms``, ``num_failed_launches`` …) say the same without detours.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from multinode_control_plane.api import first_generation
@@ -26,11 +24,11 @@ from multinode_control_plane.core.records import (
     WorkerDetails,
 )
 from multinode_control_plane.core.times import optional_ms, optional_s, whole_ms, whole_s
+from multinode_control_plane.services.details import ExecutionView, InvocationView
 from multinode_protocol import messages
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 
 __all__ = [
-    "InvocationView",
     "execution_info",
     "invocation_info",
     "invocation_listing",
@@ -43,17 +41,6 @@ RUNNING = "RUNNING"
 TERMINATED = "TERMINATED"
 READY = "READY"
 CONTAINER_BACKEND = "AWS_ECS"
-
-
-@dataclass(frozen=True, slots=True)
-class InvocationView:
-    """An invocation with all that its body is made of. `outputs` by execution id: those that fit into one answer."""
-
-    invocation: Invocation
-    input_text: str
-    outputs: Mapping[str, Output]
-    parent: Invocation | None
-    revision: str
 
 
 # --- projects and versions ------------------------------------------------------------------------------------------
@@ -290,17 +277,16 @@ def _error_message(
     return whole
 
 
-def execution_info(
-    invocation: Invocation, execution: Execution, *, input_text: str, output: Output | None, now: datetime
-) -> messages.ExecutionInfo:
-    """Return the body that a worker reads; `now` is when the answer is made."""
+def execution_info(view: ExecutionView) -> messages.ExecutionInfo:
+    """Return the body that a worker reads."""
+    invocation, execution = view.invocation, view.execution
     return {
-        **_summary(invocation, execution, output),
+        **_summary(invocation, execution, view.output),
         "project_name": invocation.project_name,
         "version_id": invocation.version_id,
         "function_name": invocation.function_name,
         "invocation_id": invocation.invocation_id,
-        "input": input_text,
+        "input": view.input_text,
         "cancellation_request_time": optional_s(invocation.cancellation_requested_at),
         "resource_spec": _resource_spec(invocation.resource_spec),
         "execution_spec": _execution_spec(invocation.execution_spec),
@@ -308,7 +294,7 @@ def execution_info(
         "prepared_function_details": None,
         "invocation_creation_time": whole_s(invocation.created_at),
         "stop_reason": _stop_reason(invocation, execution),
-        "remaining_s": _remaining_s(invocation, execution, now),
+        "remaining_s": _remaining_s(invocation, execution, view.now),
     }
 
 

@@ -2,10 +2,12 @@
 
 import re
 
+from multinode_control_plane.api import rendering
 from multinode_control_plane.api.queries import execution_logs_query
 from multinode_control_plane.api.routing import Access, Call, Route
-from multinode_control_plane.api.validation import finish_report, is_execution_id, progress, start_request
+from multinode_control_plane.api.validation import finish_report, progress, start_request
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.names import is_execution_id
 from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.services import access, details, executions, log_reading
 from multinode_protocol import messages
@@ -29,8 +31,12 @@ def _own_execution(call: Call) -> Invocation:
     return invocation
 
 
+def _info(call: Call, invocation: Invocation) -> messages.ExecutionInfo:
+    return rendering.execution_info(details.execution_view(call.context, invocation, call["execution_id"]))
+
+
 def get_execution(call: Call) -> messages.ExecutionInfo:
-    return details.execution_info(call.context, _own_execution(call), call["execution_id"])
+    return _info(call, _own_execution(call))
 
 
 def put_start(call: Call) -> messages.ExecutionInfo:
@@ -43,7 +49,7 @@ def put_start(call: Call) -> messages.ExecutionInfo:
         worker_nonce=request.worker_nonce,
         worker_identifier=_own_container(execution_id, request.worker_identifier),
     )
-    return details.execution_info(call.context, started, execution_id)
+    return _info(call, started)
 
 
 def _own_container(execution_id: str, identifier: str | None) -> str | None:
@@ -59,14 +65,14 @@ def put_update(call: Call) -> messages.ExecutionInfo:
     updated = executions.update(
         call.context, invocation.invocation_id, execution_id, text=report.text, sequence=report.sequence
     )
-    return details.execution_info(call.context, updated, execution_id)
+    return _info(call, updated)
 
 
 def put_finish(call: Call) -> messages.ExecutionInfo:
     invocation, execution_id = _own_execution(call), call["execution_id"]
     report = finish_report(call.request.json())
     finished = executions.finish(call.context, invocation.invocation_id, execution_id, report)
-    return details.execution_info(call.context, finished, execution_id)
+    return _info(call, finished)
 
 
 def get_logs(call: Call) -> messages.ExecutionLogs:

@@ -7,11 +7,14 @@ from multinode_control_plane.api import rendering
 from multinode_control_plane.api.queries import listing_query, logs_query, wait_query
 from multinode_control_plane.api.routing import Access, Call, Route
 from multinode_control_plane.api.validation import invocation_request
+from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.names import is_invocation_id
 from multinode_control_plane.core.records import FunctionKey, Invocation
 from multinode_control_plane.ports import Stored
-from multinode_control_plane.services import access, details, invocations, log_reading, projects
+from multinode_control_plane.services import access, commit, details, invocations, log_reading, projects
 from multinode_control_plane.services.listing import list_invocations
 from multinode_protocol import messages
+from multinode_protocol.error_codes import ErrorCode
 
 __all__ = ["ROUTES"]
 
@@ -19,6 +22,10 @@ CANCELLED_BY_REQUEST = "cancelled on request"
 CANCELLED_BY_PARENT = "cancelled by its parent"
 
 Find = Callable[[Call], Stored[Invocation]]
+
+
+def _info(call: Call, stored: Stored[Invocation]) -> messages.InvocationInfo:
+    return rendering.invocation_info(details.invocation_view(call.context, stored))
 
 
 def post_invocation(call: Call) -> messages.InvocationInfo:
@@ -34,7 +41,7 @@ def post_invocation(call: Call) -> messages.InvocationInfo:
         input_text=request.input_text,
         parent=parent,
     )
-    return details.invocation_info(call.context, details.load(call.context, created.invocation_id))
+    return _info(call, commit.load(call.context, created.invocation_id))
 
 
 def get_invocations(call: Call) -> messages.InvocationsList:
@@ -65,7 +72,9 @@ def by_path(call: Call) -> Stored[Invocation]:
 
 def by_id(call: Call) -> Stored[Invocation]:
     """Return the invocation that the caller may see, by nothing but its id."""
-    stored = details.load(call.context, call["invocation_id"])
+    if not is_invocation_id(call["invocation_id"]):
+        raise Refused(ErrorCode.INVOCATION_DOES_NOT_EXIST)
+    stored = commit.load(call.context, call["invocation_id"])
     access.require_child(call.caller, stored.record)
     return stored
 
@@ -73,7 +82,7 @@ def by_id(call: Call) -> Stored[Invocation]:
 def get_invocation(find: Find) -> Callable[[Call], messages.InvocationInfo]:
     def endpoint(call: Call) -> messages.InvocationInfo:
         wait = wait_query(call.request.query)
-        return details.invocation_info(call.context, find(call), call.ports.waiter, wait)
+        return rendering.invocation_info(details.invocation_view(call.context, find(call), call.ports.waiter, wait))
 
     return endpoint
 
@@ -83,7 +92,7 @@ def cancel_invocation(find: Find) -> Callable[[Call], messages.InvocationInfo]:
         invocation_id = find(call).record.invocation_id
         cause = CANCELLED_BY_REQUEST if call.caller.scope is None else CANCELLED_BY_PARENT
         invocations.cancel(call.context, invocation_id, cause)
-        return details.invocation_info(call.context, details.load(call.context, invocation_id))
+        return _info(call, commit.load(call.context, invocation_id))
 
     return endpoint
 

@@ -2,7 +2,7 @@
 
 from multinode_control_plane.api import rendering
 from multinode_control_plane.api.routing import Access, Call, Route
-from multinode_control_plane.api.validation import version_request
+from multinode_control_plane.api.validation import new_project_name, version_request
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.services import access, projects
 from multinode_protocol import messages
@@ -34,7 +34,7 @@ def list_projects(call: Call) -> messages.ProjectsList:
 
 
 def put_project(call: Call) -> messages.ProjectInfo:
-    return rendering.project_info(projects.create(call.context, call["project_name"]))
+    return rendering.project_info(projects.create(call.context, new_project_name(call["project_name"])))
 
 
 def get_project(call: Call) -> messages.ProjectInfo:

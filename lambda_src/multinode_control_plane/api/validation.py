@@ -4,14 +4,14 @@ Raises Refused: REQUEST_IS_INVALID with the field, what is wrong with it and wha
 named. `Refused` aside, every function here is total over JSON objects.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from multinode_control_plane.api.fields import Fields, invalid, shown
+from multinode_control_plane.api.fields import Fields, shown
 from multinode_control_plane.api.json_text import JsonObject
-from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.errors import Refused, invalid
+from multinode_control_plane.core.names import is_invocation_id, is_project_name
 from multinode_control_plane.core.records import (
     ExecutionSpec,
     FunctionSpec,
@@ -21,6 +21,7 @@ from multinode_control_plane.core.records import (
     RetryPolicy,
 )
 from multinode_control_plane.core.worker_transitions import FinishReport
+from multinode_control_plane.services.projects import VersionRequest
 from multinode_protocol import limits
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.schedules import (
@@ -37,13 +38,8 @@ __all__ = [
     "InvocationRequest",
     "Progress",
     "StartRequest",
-    "VersionRequest",
     "finish_report",
     "invocation_request",
-    "is_execution_id",
-    "is_invocation_id",
-    "is_project_name",
-    "is_version_id",
     "new_project_name",
     "parent_ref",
     "progress",
@@ -74,23 +70,6 @@ T = TypeVar("T")
 # --- names and ids --------------------------------------------------------------------------------------------------
 
 
-def is_project_name(text: str) -> bool:
-    """True for what may be a project's name; nothing else is ever looked up."""
-    return len(text) <= limits.MAX_PROJECT_NAME_CHARS and re.fullmatch(limits.PROJECT_NAME_PATTERN, text) is not None
-
-
-def is_version_id(text: str) -> bool:
-    return re.fullmatch(r"ver-[0-9a-f]{32}", text) is not None
-
-
-def is_invocation_id(text: str) -> bool:
-    return re.fullmatch(r"inv-[0-9a-f]{32}", text) is not None
-
-
-def is_execution_id(text: str) -> bool:
-    return re.fullmatch(r"exe-[0-9a-f]{32}", text) is not None
-
-
 def new_project_name(text: str) -> str:
     """Return the name for a new project. Raises Refused: PROJECT_NAME_IS_TOO_LONG, REQUEST_IS_INVALID."""
     if len(text) > limits.MAX_PROJECT_NAME_CHARS:
@@ -101,16 +80,6 @@ def new_project_name(text: str) -> str:
 
 
 # --- versions -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRequest:
-    """What a deploy registers: a Version without its id and time."""
-
-    default_docker_image: str
-    functions: tuple[FunctionSpec, ...]
-    local_bundle: LocalBundle | None
-    task_definition: str | None
 
 
 def version_request(data: JsonObject) -> VersionRequest:

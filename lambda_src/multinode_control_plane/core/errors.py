@@ -2,7 +2,7 @@
 
 from multinode_protocol.error_codes import ERRORS, ErrorCode
 
-__all__ = ["Refused"]
+__all__ = ["Refused", "invalid"]
 
 
 class Refused(Exception):
@@ -14,3 +14,8 @@ class Refused(Exception):
         self.status = failure.status
         self.message = failure.message if detail is None or failure.fixed else f"{failure.message}: {detail}"
         super().__init__(self.message)
+
+
+def invalid(path: str, problem: str, allowed: str) -> Refused:
+    """Return the refusal of one field."""
+    return Refused(ErrorCode.REQUEST_IS_INVALID, f"`{path}` {problem}; allowed: {allowed}")

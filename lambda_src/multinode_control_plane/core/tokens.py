@@ -10,6 +10,8 @@ import hmac
 import json
 from dataclasses import astuple, dataclass
 
+from multinode_control_plane.core.records import Execution, Invocation
+
 __all__ = ["PREFIX", "TokenScope", "read", "sign"]
 
 PREFIX = "mnx_"
@@ -28,6 +30,13 @@ class TokenScope:
     function_name: str
     invocation_id: str
     execution_id: str
+
+
+def execution_token(secret: bytes, invocation: Invocation, execution: Execution) -> str:
+    """Return the token of an execution, as `sign` does."""
+    key = invocation.function_key
+    names = (key.project_name, key.version_id, key.function_name, invocation.invocation_id, execution.execution_id)
+    return sign(secret, TokenScope(*names))
 
 
 def sign(secret: bytes, scope: TokenScope) -> str:

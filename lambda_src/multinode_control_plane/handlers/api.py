@@ -85,19 +85,7 @@ def _on_aws() -> Callable[[Event, object], Event]:
     """Return the handler over AWS's adapters, which the local server neither needs nor has the dependencies of."""
     from multinode_control_plane.wiring import aws
 
-    parts = aws.api_ports()
-    return build(
-        ApiPorts(
-            parts.context,
-            parts.keychain,
-            parts.logs,
-            parts.waiter,
-            parts.deployment,
-            parts.repository_credentials,
-            # A look at CloudWatch's lines counts against a quota of few a second, and a waiting Lambda is paid for.
-            longest_log_wait_s=0,
-        )
-    )
+    return build(aws.api_ports())
 
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:

@@ -13,7 +13,7 @@ from pathlib import Path
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, DataDirectoryError, prepare
 from multinode_control_plane.adapters.local.server_files import ServerAlreadyRuns
 from multinode_control_plane.local_server.serve import PortInUse, serve
-from multinode_control_plane.wiring.local import SettingIsInvalid
+from multinode_control_plane.wiring.settings import SettingIsInvalid
 
 __all__ = ["log_to", "main"]
 

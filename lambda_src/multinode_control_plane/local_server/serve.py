@@ -26,7 +26,8 @@ from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.handlers import api
 from multinode_control_plane.local_server.app import LocalApp
 from multinode_control_plane.local_server.events import refusal
-from multinode_control_plane.wiring.local import LocalDeployment, multinode_version
+from multinode_control_plane.wiring.local import LocalDeployment
+from multinode_control_plane.wiring.settings import multinode_version
 from multinode_protocol.error_codes import ErrorCode
 
 __all__ = ["DEFAULT_PORT", "HOST", "PortInUse", "chosen_port", "serve"]
@@ -62,7 +63,7 @@ def serve(
             version=multinode_version(),
         )
         deployment = LocalDeployment(directory, info.url, environ)
-        app = LocalApp(api.build(_api_ports(deployment)))
+        app = LocalApp(api.build(deployment.api_ports))
 
         def ready() -> None:
             write_server_info(directory, info)
@@ -82,17 +83,6 @@ def chosen_port(port: int | None, last: ServerInfo | None) -> int:
     if port is not None:
         return port
     return DEFAULT_PORT if last is None else last.port
-
-
-def _api_ports(deployment: LocalDeployment) -> api.ApiPorts:
-    return api.ApiPorts(
-        context=deployment.context,
-        keychain=deployment.keychain,
-        logs=deployment.logs,
-        waiter=deployment.waiter,
-        deployment=deployment.info,
-        repository_credentials=None,
-    )
 
 
 def _warn_of_moved_workers(deployment: LocalDeployment, last: ServerInfo | None, info: ServerInfo) -> None:

@@ -3,33 +3,54 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from multinode_control_plane.api import rendering, validation
-from multinode_control_plane.api.queries import WaitQuery
-from multinode_control_plane.api.rendering import InvocationView
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import input_key, invocation_key, output_key, outputs_prefix
 from multinode_control_plane.core.lifecycle import waiting_reason
+from multinode_control_plane.core.names import is_invocation_id
 from multinode_control_plane.core.records import Execution, Invocation, Output, QueueName
 from multinode_control_plane.ports import Stored, Waiter
 from multinode_control_plane.services import commit, projects
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
-from multinode_protocol.messages import ExecutionInfo, InvocationInfo
 
-__all__ = ["execution_info", "invocation_info", "load", "load_at"]
+__all__ = ["ExecutionView", "InvocationView", "WaitQuery", "execution_view", "invocation_view", "load_at"]
 
 MAX_TEXT_BYTES = 5_800_000
 """What the texts of an answer may take, as Lambda carries them: JSON within JSON, 6 MB with all the rest."""
 OUTPUTS_AT_ONCE = 8
 
 
-def load(context: Context, invocation_id: str) -> Stored[Invocation]:
-    """Return the invocation as stored. Raises Refused(INVOCATION_DOES_NOT_EXIST)."""
-    stored = context.store.get(invocation_key(invocation_id)) if validation.is_invocation_id(invocation_id) else None
-    if stored is None:
-        raise Refused(ErrorCode.INVOCATION_DOES_NOT_EXIST)
-    return stored
+@dataclass(frozen=True, slots=True)
+class WaitQuery:
+    """Wait up to `wait_s` seconds until the revision is not `since`, or (`finished`) until the status is final."""
+
+    wait_s: float
+    since: str | None
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationView:
+    """An invocation with all that its body is made of. `outputs` by execution id: those that fit into one answer."""
+
+    invocation: Invocation
+    input_text: str
+    outputs: Mapping[str, Output]
+    parent: Invocation | None
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionView:
+    """One execution with all that its body is made of. `now` is when it was read."""
+
+    invocation: Invocation
+    execution: Execution
+    input_text: str
+    output: Output | None
+    now: datetime
 
 
 def load_at(
@@ -42,7 +63,7 @@ def load_at(
     version_id = version_reference
     if version_reference == projects.LATEST:
         version_id = projects.load_version(context, project_name, version_reference).version_id
-    if validation.is_invocation_id(invocation_id):
+    if is_invocation_id(invocation_id):
         stored = context.store.get(invocation_key(invocation_id))
         if stored is not None:
             key = stored.record.function_key
@@ -55,16 +76,16 @@ def load_at(
 # --- one invocation -------------------------------------------------------------------------------------------------
 
 
-def invocation_info(
+def invocation_view(
     context: Context, stored: Stored[Invocation], waiter: Waiter | None = None, wait: WaitQuery | None = None
-) -> InvocationInfo:
-    """Return the invocation's body, at once or when what `wait` waits for has come or its time is over.
+) -> InvocationView:
+    """Return the invocation, at once or when what `wait` waits for has come or its time is over.
 
     Raises Refused(INVOCATION_DOES_NOT_EXIST) when it is deleted meanwhile.
     """
     if waiter is not None and wait is not None and wait.wait_s > 0:
         stored = _waited(context, stored, waiter, wait)
-    return rendering.invocation_info(_view(context, stored))
+    return _view(context, stored)
 
 
 @dataclass
@@ -83,7 +104,7 @@ class _Waiting:
         return stored.record.terminated or _revision(self.context, stored) != self.since
 
     def changed(self) -> bool:
-        return self.over(load(self.context, self.invocation_id))
+        return self.over(commit.load(self.context, self.invocation_id))
 
 
 def _waited(context: Context, stored: Stored[Invocation], waiter: Waiter, wait: WaitQuery) -> Stored[Invocation]:
@@ -92,7 +113,7 @@ def _waited(context: Context, stored: Stored[Invocation], waiter: Waiter, wait: 
     if waiting.over(stored):
         return stored
     waiter.wait(invocation_id, waiting.changed, wait.wait_s)
-    return load(context, invocation_id)
+    return commit.load(context, invocation_id)
 
 
 def _revision(context: Context, stored: Stored[Invocation]) -> str:
@@ -196,14 +217,14 @@ def _size(text: str) -> int:
 # --- one execution --------------------------------------------------------------------------------------------------
 
 
-def execution_info(context: Context, invocation: Invocation, execution_id: str) -> ExecutionInfo:
-    """Return the execution's body. Raises Refused(EXECUTION_DOES_NOT_EXIST)."""
+def execution_view(context: Context, invocation: Invocation, execution_id: str) -> ExecutionView:
+    """Return the execution. Raises Refused(EXECUTION_DOES_NOT_EXIST)."""
     execution = invocation.execution(execution_id)
     if execution is None:
         raise Refused(ErrorCode.EXECUTION_DOES_NOT_EXIST)
     stored = context.store.get(output_key(invocation.invocation_id, execution_id))
     output = _with_final(invocation, execution, stored)
-    return rendering.execution_info(
+    return ExecutionView(
         invocation,
         execution,
         input_text=_input_text(context, invocation),

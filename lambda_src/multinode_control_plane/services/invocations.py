@@ -16,12 +16,7 @@ from multinode_control_plane.services.admission import admit_at_once
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["cancel", "create", "load"]
-
-
-def load(context: Context, invocation_id: str) -> Invocation:
-    """Return the invocation. Raises Refused(INVOCATION_DOES_NOT_EXIST)."""
-    return commit.load(context, invocation_id).record
+__all__ = ["cancel", "create"]
 
 
 def create(

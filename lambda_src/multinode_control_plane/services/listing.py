@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from multinode_control_plane.api.queries import ListingQuery
 from multinode_control_plane.core import offsets
+from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import (
     Index,
     child_key,
@@ -13,14 +13,27 @@ from multinode_control_plane.core.keys import (
     function_index_value,
     invocation_key,
 )
-from multinode_control_plane.core.records import FunctionKey, Invocation
+from multinode_control_plane.core.records import FunctionKey, Invocation, ParentRef
 from multinode_control_plane.services.context import Context
+from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_PAGE
+from multinode_protocol.status import InvocationStatus
 
-__all__ = ["MAX_ROWS", "InvocationsPage", "list_invocations"]
+__all__ = ["MAX_ROWS", "InvocationsPage", "ListingQuery", "list_invocations"]
 
 MAX_ROWS = 300
 """How many rows one request looks at. A filter that few pass gives a short page and an offset to go on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListingQuery:
+    """`statuses` is empty for all; `terminated` asks for those that are terminated instead."""
+
+    max_results: int
+    offset: str | None
+    statuses: frozenset[InvocationStatus]
+    terminated: bool
+    parent: ParentRef | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ def list_invocations(context: Context, key: FunctionKey, query: ListingQuery) ->
     Raises Refused(OFFSET_IS_INVALID).
     """
     listing = ("invocations", key, sorted(query.statuses), query.terminated, query.parent)
-    start = None if query.offset is None else offsets.unpack(listing, query.offset, parts=1)[0]
+    start = None if query.offset is None else _start(listing, query.offset)
     filtered = bool(query.statuses) or query.terminated
     rows = (
         _function_rows(context, key, start, at_once=(MAX_PAGE if filtered else query.max_results) + 1)
@@ -55,6 +68,13 @@ def list_invocations(context: Context, key: FunctionKey, query: ListingQuery) ->
         if invocation is not None and invocation.function_key == key and _wanted(invocation, query):
             found.append(invocation)
     return InvocationsPage(found, None)
+
+
+def _start(listing: tuple[object, ...], offset: str) -> str | None:
+    try:
+        return offsets.unpack(listing, offset, parts=1)[0]
+    except ValueError as error:
+        raise Refused(ErrorCode.OFFSET_IS_INVALID) from error
 
 
 def _wanted(invocation: Invocation, query: ListingQuery) -> bool:

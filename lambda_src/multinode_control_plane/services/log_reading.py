@@ -10,12 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from multinode_control_plane.api.queries import ExecutionLogsQuery, LogsQuery
 from multinode_control_plane.core import offsets
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.ports import Logs, LogsPage, Waiter
-from multinode_control_plane.services import details
+from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.messages import LogLine
@@ -30,6 +29,24 @@ MAX_READS = 20
 MAX_BYTES = 4_000_000
 """What the lines of one answer may take; Lambda answers with 6 MB at most."""
 LINE_OVERHEAD = 160
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionLogsQuery:
+    max_lines: int
+    offset: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogsQuery:
+    """`tail`: the last so many lines instead of those after `offset`. `since_ms`: none from before then."""
+
+    max_lines: int
+    offset: str | None
+    tail: int | None
+    since_ms: int
+    execution_id: str | None
+    wait_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +70,7 @@ def read_execution(logs: Logs, execution: Execution, query: ExecutionLogsQuery) 
     Raises Refused(OFFSET_IS_INVALID).
     """
     listing = ("execution logs", execution.execution_id)
-    start = None if query.offset is None else offsets.unpack(listing, query.offset, parts=1)[0]
+    start = None if query.offset is None else _unpacked(listing, query.offset, parts=1)[0]
     page = _read(logs, execution, limit=query.max_lines, offset=start, budget=MAX_BYTES)
     done = page.at_end and not execution.open
     position = page.next_offset or start
@@ -88,14 +105,14 @@ class _Reading:
         self._listing = ("logs", invocation_id, query.execution_id)
         self._start = _Position()
         if query.offset is not None:
-            self._start = _Position(*offsets.unpack(self._listing, query.offset, parts=2))
+            self._start = _Position(*_unpacked(self._listing, query.offset, parts=2))
         self.lines: list[LogLine] = []
         self.complete = False
         self.next_offset = ""
 
     def has_news(self) -> bool:
         """Read; True when there are lines, or when there never will be any more."""
-        invocation = details.load(self._context, self._invocation_id).record
+        invocation = commit.load(self._context, self._invocation_id).record
         executions = self._executions(invocation)
         read = self._read_on if self._query.tail is None else self._read_tail
         self.lines, position, all_read = read(executions)
@@ -154,6 +171,13 @@ class _Reading:
 
     def _wanted(self, lines: Sequence[LogLine]) -> list[LogLine]:
         return [line for line in lines if line["timestamp_ms"] >= self._query.since_ms]
+
+
+def _unpacked(listing: tuple[object, ...], offset: str, *, parts: int) -> tuple[str | None, ...]:
+    try:
+        return offsets.unpack(listing, offset, parts=parts)
+    except ValueError as error:
+        raise Refused(ErrorCode.OFFSET_IS_INVALID) from error
 
 
 def _from(executions: Sequence[Execution], position: _Position) -> Sequence[Execution]:

@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from multinode_control_plane.api import validation
-from multinode_control_plane.api.fields import invalid
-from multinode_control_plane.api.validation import VersionRequest
 from multinode_control_plane.core.codec import encode
-from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.errors import Refused, invalid
 from multinode_control_plane.core.keys import ALL, Index, project_key, version_key, versions_prefix
-from multinode_control_plane.core.records import FunctionSpec, Project, Version
+from multinode_control_plane.core.names import is_project_name, is_version_id
+from multinode_control_plane.core.records import FunctionSpec, LocalBundle, Project, Version
 from multinode_control_plane.ports import ABSENT, Check, Put, Stored
 from multinode_control_plane.services import schedules
 from multinode_control_plane.services.context import Context, commit_with_retries
@@ -18,6 +16,7 @@ from multinode_protocol.error_codes import ErrorCode
 
 __all__ = [
     "LATEST",
+    "VersionRequest",
     "create",
     "create_version",
     "list_all",
@@ -34,31 +33,37 @@ MAX_VERSION_BYTES = 350_000
 """A version is one stored item; DynamoDB takes 400 KB, names and index keys included."""
 
 
+@dataclass(frozen=True, slots=True)
+class VersionRequest:
+    """What a deploy registers: a Version without its id and time."""
+
+    default_docker_image: str
+    functions: tuple[FunctionSpec, ...]
+    local_bundle: LocalBundle | None
+    task_definition: str | None
+
+
 def load(context: Context, project_name: str) -> Project:
     """Return the project. Raises Refused(PROJECT_DOES_NOT_EXIST)."""
     return _stored(context, project_name).record
 
 
 def _stored(context: Context, project_name: str) -> Stored[Project]:
-    stored = context.store.get(project_key(project_name)) if validation.is_project_name(project_name) else None
+    stored = context.store.get(project_key(project_name)) if is_project_name(project_name) else None
     if stored is None:
         raise Refused(ErrorCode.PROJECT_DOES_NOT_EXIST)
     return stored
 
 
 def create(context: Context, project_name: str) -> Project:
-    """Return the new project. Twice is once and a refusal.
-
-    Raises Refused: PROJECT_NAME_IS_TOO_LONG, REQUEST_IS_INVALID, PROJECT_ALREADY_EXISTS, PROJECT_IS_BEING_DELETED.
-    """
-    name = validation.new_project_name(project_name)
+    """Return the new project. Raises Refused: PROJECT_ALREADY_EXISTS, PROJECT_IS_BEING_DELETED."""
 
     def attempt() -> Project:
-        existing = context.store.get(project_key(name))
+        existing = context.store.get(project_key(project_name))
         if existing is not None:
             deleting = existing.record.deletion_requested_at is not None
             raise Refused(ErrorCode.PROJECT_IS_BEING_DELETED if deleting else ErrorCode.PROJECT_ALREADY_EXISTS)
-        project = Project(name, context.clock.now())
+        project = Project(project_name, context.clock.now())
         context.store.commit([Put(project, ABSENT)])
         return project
 
@@ -136,12 +141,12 @@ def load_version(context: Context, project_name: str, reference: str) -> Version
 
     Raises Refused: PROJECT_DOES_NOT_EXIST, VERSION_DOES_NOT_EXIST.
     """
-    if validation.is_project_name(project_name):
+    if is_project_name(project_name):
         if reference == LATEST:
             newest = context.store.query(versions_prefix(project_name), limit=1, newest_first=True)
             if newest:
                 return newest[0].record
-        elif validation.is_version_id(reference):
+        elif is_version_id(reference):
             stored = context.store.get(version_key(project_name, reference))
             if stored is not None:
                 return stored.record

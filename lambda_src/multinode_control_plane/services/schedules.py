@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from multinode_control_plane.adapters.aws.trigger_events import derived_invocation_id
-from multinode_control_plane.api.fields import invalid
-from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.errors import Refused, invalid
 from multinode_control_plane.core.keys import schedules_key, version_key
 from multinode_control_plane.core.records import Schedule, ScheduledRun, Schedules, Version
+from multinode_control_plane.core.triggers import derived_invocation_id
 from multinode_control_plane.ports import ABSENT, Check, Conflict, Delete, Put, Stored, Write
 from multinode_control_plane.services import invocations
 from multinode_control_plane.services.context import Context

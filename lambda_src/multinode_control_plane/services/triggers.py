@@ -1,8 +1,8 @@
 """② Invocations that events start: what the trigger does, once the event has been read."""
 
-from multinode_control_plane.adapters.aws.trigger_events import TriggerRequest
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import Invocation
+from multinode_control_plane.core.triggers import TriggerRequest
 from multinode_control_plane.services import invocations, projects
 from multinode_control_plane.services.context import Context
 

@@ -18,19 +18,19 @@ from multinode_control_plane.adapters.aws.streams import StreamConsumer
 from multinode_control_plane.adapters.aws.trigger_events import trigger_request
 from multinode_control_plane.adapters.aws.waiter import PollingWaiter
 from multinode_control_plane.adapters.system import SystemClock, SystemIds
-from multinode_control_plane.core.records import Execution, Invocation
-from multinode_control_plane.core.tokens import TokenScope, sign
-from multinode_control_plane.ports import Change, Keychain, Logs, Waiter
+from multinode_control_plane.api.ports import API_VERSION, ApiPorts
+from multinode_control_plane.core.records import Invocation
+from multinode_control_plane.core.tokens import execution_token
+from multinode_control_plane.ports import Change
 from multinode_control_plane.services import task_events, triggers
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import SweepReport, sweep
+from multinode_control_plane.wiring.settings import SettingIsInvalid, multinode_version
 from multinode_protocol.messages import DeploymentInfo
 
 __all__ = [
-    "ApiParts",
     "AwsDeployment",
-    "SettingIsInvalid",
     "Settings",
     "api_ports",
     "deployment",
@@ -40,14 +40,9 @@ __all__ = [
     "trigger",
 ]
 
-API_VERSION = 1
 LONGEST_REQUEST_S = 60.0
 """Twice what API Gateway lets a request take, and more than any handler's own time-out that creates invocations."""
 SHORTEST_RETENTION_DAYS = 1
-
-
-class SettingIsInvalid(Exception):
-    """An environment variable of the Lambda function is missing or wrong: Terraform sets them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +113,6 @@ def _weights(environ: Mapping[str, str], name: str) -> dict[str, int]:
     return weights
 
 
-@dataclass(frozen=True, slots=True)
-class ApiParts:
-    """What the API handler is given: `handlers.api_ports.ApiPorts` says what each part is for."""
-
-    context: Context
-    keychain: Keychain
-    logs: Logs
-    waiter: Waiter
-    deployment: DeploymentInfo
-    repository_credentials: Callable[[], Mapping[str, str]] | None
-
-
 class AwsDeployment:
     """All parts of a deployment on AWS. Making it makes no AWS client: each is made when it is first used."""
 
@@ -148,7 +131,11 @@ class AwsDeployment:
         )
         self.repository_credentials = EcrCredentials(clients, settings.repository_url)
         self._reactor = Reactor(
-            self.context, self.compute, self.event_publisher, self._token_of, lambda: settings.api_url
+            self.context,
+            self.compute,
+            self.event_publisher,
+            lambda *of: execution_token(self.keychain.token_secret(), *of),
+            lambda: settings.api_url,
         )
 
     def react(self, change: Change) -> None:
@@ -171,16 +158,6 @@ class AwsDeployment:
         """Act on what is due and, with `reconcile`, on what events missed."""
         return sweep(self.context, self.compute, self.logs, reconcile=reconcile)
 
-    def _token_of(self, invocation: Invocation, execution: Execution) -> str:
-        scope = TokenScope(
-            invocation.project_name,
-            invocation.version_id,
-            invocation.function_name,
-            invocation.invocation_id,
-            execution.execution_id,
-        )
-        return sign(self.keychain.token_secret(), scope)
-
 
 @functools.cache
 def deployment() -> AwsDeployment:
@@ -188,19 +165,28 @@ def deployment() -> AwsDeployment:
     return AwsDeployment(Settings.read(os.environ), Clients())
 
 
-def api_ports() -> ApiParts:
+def api_ports() -> ApiPorts:
     """Return what the API handler needs."""
     ours = deployment()
     _, _, _, region, account_id, _ = ours.settings.ecs.cluster.split(":", 5)  # arn:aws:ecs:<region>:<account>:cluster/…
     info = DeploymentInfo(
         backend="ecs",
         api_version=API_VERSION,
-        multinode_version=_version(),
+        multinode_version=multinode_version(),
         deployment_name=ours.settings.deployment,
         region=region,
         account_id=account_id,
     )
-    return ApiParts(ours.context, ours.keychain, ours.logs, PollingWaiter(), info, ours.repository_credentials)
+    return ApiPorts(
+        ours.context,
+        ours.keychain,
+        ours.logs,
+        PollingWaiter(),
+        info,
+        ours.repository_credentials,
+        # Each look at CloudWatch's lines counts against a quota of a few per second, and a waiting Lambda costs money.
+        longest_log_wait_s=0,
+    )
 
 
 def stream_consumer() -> StreamConsumer:
@@ -223,12 +209,3 @@ def trigger() -> Callable[[Mapping[str, object]], Invocation]:
     """Return what starts the function that an event of the trigger is for ②."""
     context = deployment().context
     return lambda event: triggers.start(context, trigger_request(event))
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("multinode")
-    except PackageNotFoundError:
-        return "unknown"

@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
@@ -20,20 +19,21 @@ from multinode_control_plane.adapters.local.sweep_timer import SweepTimer
 from multinode_control_plane.adapters.local.waiter import LocalWaiter
 from multinode_control_plane.adapters.local.workers import LaunchRecord
 from multinode_control_plane.adapters.system import SystemClock, SystemIds
+from multinode_control_plane.api.ports import API_VERSION, ApiPorts
 from multinode_control_plane.core.keys import ALL, Index, versions_prefix
-from multinode_control_plane.core.records import Execution, Invocation, Project
-from multinode_control_plane.core.tokens import TokenScope, sign
+from multinode_control_plane.core.records import Project
+from multinode_control_plane.core.tokens import execution_token
 from multinode_control_plane.ports import Change, Conflict, ContainerExit, Write
 from multinode_control_plane.services import task_events
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.drain import remove_invocation
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import sweep
+from multinode_control_plane.wiring.settings import SettingIsInvalid, multinode_version
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["LocalDeployment", "SettingIsInvalid", "multinode_version"]
+__all__ = ["LocalDeployment"]
 
-API_VERSION = 1
 CLEAN_EVERY_S = 600.0
 RETENTION_DAYS, DEFAULT_RETENTION_DAYS = "MULTINODE_RETENTION_DAYS", 30
 FORGOTTEN_AT_ONCE = 100
@@ -43,20 +43,8 @@ BUNDLE_GRACE_S = 3600.0
 STOP_TIMEOUT_S = 20.0
 
 
-def multinode_version() -> str:
-    """Return the version of the installed Multinode."""
-    try:
-        return version("multinode")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-class SettingIsInvalid(Exception):
-    """An environment variable of the server has a value that it cannot have; the text says which it may."""
-
-
 class LocalDeployment:
-    """All parts of a local deployment. `context`, `keychain`, `logs`, `waiter` and `info` are what its API needs."""
+    """All parts of a local deployment. `api_ports` is what its API is given."""
 
     def __init__(self, directory: DataDirectory, url: str, environ: Mapping[str, str]) -> None:
         """Open the data directory; `url` is where the workers will find the API.
@@ -71,14 +59,21 @@ class LocalDeployment:
         self.keychain = LocalKeychain(directory.keys)
         self.logs = LocalLogs(directory.logs)
         self.waiter = LocalWaiter()
-        self.info = DeploymentInfo(
+        info = DeploymentInfo(
             backend="local",
             api_version=API_VERSION,
             multinode_version=multinode_version(),
             data_dir=str(directory.root),
         )
+        self.api_ports = ApiPorts(self.context, self.keychain, self.logs, self.waiter, info)
         self.compute = LocalCompute(directory, environ, self._worker_ended)
-        self._reactor = Reactor(self.context, self.compute, LogEventPublisher(), self._token_of, lambda: url)
+        self._reactor = Reactor(
+            self.context,
+            self.compute,
+            LogEventPublisher(),
+            lambda *of: execution_token(self.keychain.token_secret(), *of),
+            lambda: url,
+        )
         self._feed = Feed(Outbox(self._database), self._react)
         self._sweep_timer = SweepTimer(self._sweep, self.context.clock)
         self._clean_at = 0.0
@@ -105,18 +100,6 @@ class LocalDeployment:
 
     def _react(self, change: Change) -> None:
         react(self._reactor, change)
-
-    def _token_of(self, invocation: Invocation, execution: Execution) -> str:
-        return sign(
-            self.keychain.token_secret(),
-            TokenScope(
-                invocation.project_name,
-                invocation.version_id,
-                invocation.function_name,
-                invocation.invocation_id,
-                execution.execution_id,
-            ),
-        )
 
     def _worker_ended(self, record: LaunchRecord, exit: ContainerExit) -> None:  # noqa: A002 - the port's word
         task_events.container_ended(self.context, record.invocation_id, record.execution_id, exit, worker=record.worker)

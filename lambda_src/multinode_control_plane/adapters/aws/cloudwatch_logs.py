@@ -4,9 +4,6 @@
 the client backs off when it is throttled.
 """
 
-import base64
-import binascii
-import hashlib
 import json
 from collections.abc import Sequence
 from datetime import timedelta
@@ -15,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.exceptions import ClientError
 
 from multinode_control_plane.adapters.aws.clients import Clients
+from multinode_control_plane.core import offsets
 from multinode_control_plane.core.records import Execution
 from multinode_control_plane.ports import Clock, LogsPage, StoreUnavailable
 from multinode_protocol.messages import LogLine
@@ -45,7 +43,7 @@ class CloudWatchLogs:
 
     def read(self, execution: Execution, *, limit: int, offset: str | None = None, tail: bool = False) -> LogsPage:
         stream = _stream_of(execution)
-        token = None if offset is None else _read_offset(offset, execution)
+        token = None if offset is None else offsets.unpack(_listing(execution), offset, parts=1)[0]
         if stream is None:
             return LogsPage((), None, at_end=self._is_settled(execution))
         try:
@@ -61,7 +59,7 @@ class CloudWatchLogs:
                 raise StoreUnavailable(f"CloudWatch Logs is asked too often: {error}") from error
             raise
         lines = [_line(event, execution) for event in events]
-        return LogsPage(lines, _write_offset(token, execution), at_end and self._is_settled(execution))
+        return LogsPage(lines, offsets.pack(_listing(execution), (token,)), at_end and self._is_settled(execution))
 
     def delete(self, execution: Execution) -> None:
         stream = _stream_of(execution)
@@ -145,27 +143,8 @@ def _line(event: "OutputLogEventTypeDef", execution: Execution) -> LogLine:
     )
 
 
-def _write_offset(token: str, execution: Execution) -> str:
-    text = json.dumps([_tag(token, execution), token], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_offset(offset: str, execution: Execution) -> str:
-    try:
-        padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
-        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (binascii.Error, UnicodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError("the offset is none that logs gave") from error
-    if not (isinstance(parts, list) and len(parts) == 2 and all(isinstance(part, str) for part in parts)):
-        raise ValueError("the offset is none that logs gave")
-    tag, token = cast(list[str], parts)
-    if tag != _tag(token, execution):
-        raise ValueError("the offset is of other logs")
-    return token
-
-
-def _tag(token: str, execution: Execution) -> str:
-    return hashlib.sha256(f"{execution.execution_id}\n{token}".encode()).hexdigest()[:_TAG_CHARS]
+def _listing(execution: Execution) -> tuple[str, str]:
+    return "CloudWatch logs", execution.execution_id
 
 
 def _code(error: ClientError) -> str:

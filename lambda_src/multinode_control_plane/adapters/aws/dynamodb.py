@@ -23,15 +23,14 @@ from multinode_control_plane.adapters.aws.dynamodb_items import (
     key_item,
     operation_of,
     position_of,
-    read_offset,
     sort_in,
     start_key,
     stored_of,
     text_of,
     version_of,
-    write_offset,
 )
 from multinode_control_plane.adapters.aws.dynamodb_retries import DynamoRetries, cancellation_reasons
+from multinode_control_plane.core import offsets
 from multinode_control_plane.core.keys import Index, Key, Prefix, invocation_key, key_of
 from multinode_control_plane.core.records import Record
 from multinode_control_plane.ports import ABSENT, Absent, Check, Conflict, Delete, Page, Put, Stored, StoreUnavailable
@@ -144,13 +143,13 @@ class DynamoStore:
             **(
                 {}
                 if offset is None
-                else {"ExclusiveStartKey": start_key(index, value, _offset(offset, index, value, before))}
+                else {"ExclusiveStartKey": start_key(index, value, _position(offset, index, value, before))}
             ),
         )
         page: list[Item] = []
         for entry in entries:
             if len(page) == limit:
-                return Page(self._records(page), write_offset(index, value, position_of(index, page[-1])))
+                return Page(self._records(page), offsets.pack((index, value), position_of(index, page[-1])))
             page.append(entry)
         return Page(self._records(page), None)
 
@@ -158,7 +157,7 @@ class DynamoStore:
         self, index: Index, value: str, limit: int, offset: str | None, *, newest_first: bool, before: str | None
     ) -> Page[Record]:
         """Return a page of a list whose order lies in its records: see `dynamodb_items`."""
-        past = None if offset is None else tuple(_offset(offset, index, value, before))
+        past = None if offset is None else _position(offset, index, value, before)
         entries = self._items(
             IndexName=str(index),
             KeyConditionExpression=f"#{index}_value = :value",
@@ -175,7 +174,7 @@ class DynamoStore:
             rows = [row for row in rows if (row[0] < past if newest_first else row[0] > past)]
         page = rows[:limit]
         more = len(rows) > limit
-        return Page([stored for _, stored in page], write_offset(index, value, page[-1][0]) if more else None)
+        return Page([stored for _, stored in page], offsets.pack((index, value), page[-1][0]) if more else None)
 
     def _items(self, **query: Any) -> "Iterator[Item]":
         """Yield what a query finds, page by page; a page may be empty without being the last."""
@@ -316,11 +315,11 @@ def _refuse(error: ClientError, keys: Sequence[Key[Record]]) -> Any:
     raise Conflict(f"not as expected: {', '.join(failed) or 'a condition of the transaction'}") from error
 
 
-def _offset(offset: str, index: Index, value: str, before: str | None) -> Sequence[str]:
-    """Return the position that an offset stands for. Raises ValueError when it is of another listing."""
-    position = read_offset(offset, index, value)
+def _position(offset: str, index: Index, value: str, before: str | None) -> tuple[str, ...]:
+    """Return sort key in the index, partition and sort key of the last item of the page before. Raises ValueError."""
+    position = tuple(part or "" for part in offsets.unpack((index, value), offset, parts=3))
     if before is not None and position[0] >= before:
-        raise ValueError("the offset is of another listing")
+        raise ValueError("this is an offset of another listing")
     return position
 
 

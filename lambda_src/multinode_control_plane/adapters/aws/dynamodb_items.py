@@ -1,4 +1,4 @@
-"""③ Records as DynamoDB items and back, and what identifies them: keys, index entries, offsets of listings.
+"""③ Records as DynamoDB items and back, and what identifies them: keys, index entries.
 
 attribute             of            holds
 partition, sort       every item    the key (see `core.keys`)
@@ -19,8 +19,6 @@ store reads all of it and sorts it by the records themselves.
 """
 
 import base64
-import binascii
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -46,13 +44,11 @@ __all__ = [
     "key_item",
     "operation_of",
     "position_of",
-    "read_offset",
     "sort_in",
     "start_key",
     "stored_of",
     "text_of",
     "version_of",
-    "write_offset",
 ]
 
 R = TypeVar("R", bound=Record)
@@ -166,30 +162,6 @@ def position_of(index: Index, entry: "Mapping[str, AttributeValueTypeDef]") -> S
     return [text_of(entry, f"{index}_sort"), text_of(entry, "partition"), text_of(entry, "sort")]
 
 
-def write_offset(index: Index, value: str, position: Sequence[str]) -> str:
-    """Return the offset after `position`, that of the last item of a page of the listing of `index` and `value`."""
-    text = json.dumps([_tag(index, value, position), *position], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def read_offset(offset: str, index: Index, value: str) -> Sequence[str]:
-    """Return index sort key, partition and sort key of the last item of the page before.
-
-    Raises ValueError when it is none that a listing of `index` and `value` gave.
-    """
-    try:
-        padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
-        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (binascii.Error, UnicodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError("the offset is none that a listing gave") from error
-    if not (isinstance(parts, list) and len(parts) == 4 and all(isinstance(part, str) for part in parts)):
-        raise ValueError("the offset is none that a listing gave")
-    tag, *position = cast(list[str], parts)
-    if tag != _tag(index, value, position):
-        raise ValueError("the offset is of another listing")
-    return position
-
-
 def start_key(index: Index, value: str, position: Sequence[str]) -> "Item":
     """Return the key with which a query of `index` goes on after `position`."""
     sort_in_index, partition, sort = position
@@ -199,9 +171,3 @@ def start_key(index: Index, value: str, position: Sequence[str]) -> "Item":
         f"{index}_value": {"S": value},
         f"{index}_sort": {"S": sort_in_index},
     }
-
-
-def _tag(index: Index, value: str, position: Sequence[str]) -> str:
-    """Return what ties an offset to its listing, so that one listing's offset is refused by another."""
-    text = "\n".join((index, value, *position))
-    return hashlib.sha256(text.encode()).hexdigest()[:_TAG_CHARS]

@@ -11,18 +11,15 @@ The event of the trigger, made by `terraform/modules/trigger` and by the schedul
  "event": the whole event, with "id" and "time"}
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
-from multinode_control_plane.core.times import whole_ms
-from multinode_protocol.ids import uuid7
+from multinode_control_plane.core.triggers import TriggerRequest, derived_invocation_id
 from multinode_protocol.limits import MAX_PAYLOAD_BYTES
 
-__all__ = ["EventIsInvalid", "TriggerRequest", "derived_invocation_id", "trigger_request"]
+__all__ = ["EventIsInvalid", "trigger_request"]
 
 _PATH = re.compile(r"\$(?:\.[A-Za-z0-9_/-]+|\[[0-9]+\])*")
 _STEP = re.compile(r"\.([A-Za-z0-9_/-]+)|\[([0-9]+)\]")
@@ -34,17 +31,6 @@ MAX_SHOWN_CHARS = 100
 
 class EventIsInvalid(Exception):
     """The event cannot start a function, however often it is brought. The text names the part that is wrong."""
-
-
-@dataclass(frozen=True, slots=True)
-class TriggerRequest:
-    """One invocation to make. `version_reference` is an id or ``latest``; `input_text` goes to the function."""
-
-    project_name: str
-    version_reference: str
-    function_name: str
-    invocation_id: str
-    input_text: str
 
 
 def trigger_request(data: Mapping[str, object]) -> TriggerRequest:
@@ -66,16 +52,6 @@ def trigger_request(data: Mapping[str, object]) -> TriggerRequest:
         derived_invocation_id(source, _identity(event), project_name, function_name, at=_time(_text(event, "time"))),
         _input_text(arguments),
     )
-
-
-def derived_invocation_id(source: str, event_id: str, project_name: str, function_name: str, *, at: datetime) -> str:
-    """Return the invocation id that belongs to one event of one source for one function, the same every time.
-
-    It has the form of a UUIDv7 (RFC 9562, section 5.7) of the time `at`; a SHA-256 stands where that is random.
-    """
-    name = json.dumps([source, event_id, project_name, function_name])
-    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10])
-    return f"inv-{uuid7(whole_ms(at), digest)}"
 
 
 def _identity(event: Mapping[str, object]) -> str:

@@ -4,7 +4,6 @@ The worker writes ``{"t": ms, "s": stream, "m": text}``. Anything else in the fi
 before the worker ran, or after it died, and is given as the stream ``worker``.
 """
 
-import base64
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from multinode_control_plane.core import offsets
 from multinode_control_plane.core.records import Execution
 from multinode_control_plane.ports import LogsPage
 from multinode_protocol.messages import LogLine
@@ -50,7 +50,7 @@ class LocalLogs:
         self._root = root
 
     def read(self, execution: Execution, *, limit: int, offset: str | None = None, tail: bool = False) -> LogsPage:
-        position = 0 if offset is None else _read_offset(offset, execution.execution_id)
+        position = 0 if offset is None else _position(offset, execution)
         path = self._path(execution)
         try:
             file = None if path is None else path.open("rb")
@@ -66,7 +66,7 @@ class LocalLogs:
                 position = _start_of_tail(file, size, limit)
             lines, end = _read_lines(file, position, limit, unfinished=not execution.open)
         page = _parse(lines, execution)
-        next_offset = None if offset is None and end == 0 else _write_offset(execution.execution_id, end)
+        next_offset = None if offset is None and end == 0 else offsets.pack(_listing(execution), (str(end),))
         return LogsPage(page, next_offset, at_end=end >= size or end == position)
 
     def delete(self, execution: Execution) -> None:
@@ -162,17 +162,11 @@ def _fields(line: bytes) -> tuple[int, str, str] | None:
     return timestamp_ms, cast(str, stream), message.encode("utf-8", "replace").decode()
 
 
-def _write_offset(execution_id: str, position: int) -> str:
-    return base64.urlsafe_b64encode(f"{execution_id} {position}".encode()).decode().rstrip("=")
+def _listing(execution: Execution) -> tuple[str, str]:
+    return "local logs", execution.execution_id
 
 
-def _read_offset(offset: str, execution_id: str) -> int:
-    """Return the position. Raises ValueError."""
-    try:
-        padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
-        owner, _, position = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii").partition(" ")
-    except ValueError as error:
-        raise ValueError("the offset is none that these logs gave") from error
-    if owner != execution_id or not re.fullmatch(r"[0-9]{1,15}", position):
-        raise ValueError("the offset is none that these logs gave")
-    return int(position)
+def _position(offset: str, execution: Execution) -> int:
+    """Return the position in the file. Raises ValueError."""
+    (position,) = offsets.unpack(_listing(execution), offset, parts=1)
+    return int(position or "")

@@ -1,6 +1,5 @@
 """③ The Store on SQLite: records as JSON rows, conditional commits in one transaction, an outbox as the change feed."""
 
-import base64
 import json
 import logging
 import sqlite3
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar, cast
 
 from multinode_control_plane.adapters.local.database import Database
+from multinode_control_plane.core import offsets
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.keys import Index, Key, Prefix, index_entries, key_of
 from multinode_control_plane.core.records import Invocation, Record
@@ -74,13 +74,14 @@ class SqliteStore:
         newest_first: bool = False,
         before: str | None = None,
     ) -> Page[Record]:
-        clauses, values = ["e.name = ?", "e.value = ?"], [str(index), value]
+        clauses: list[str] = ["e.name = ?", "e.value = ?"]
+        values: list[str | None] = [str(index), value]
         if before is not None:
             clauses.append("e.sort < ?")
             values.append(before)
         if offset is not None:
             clauses.append(f"(e.sort, e.partition, e.item_sort) {'<' if newest_first else '>'} (?, ?, ?)")
-            values.extend(_read_offset(offset, index, value))
+            values.extend(offsets.unpack((index, value), offset, parts=3))
         direction = "DESC" if newest_first else "ASC"
         statement = (
             "SELECT e.sort, e.partition, e.item_sort, i.version, i.body FROM index_entries AS e "  # noqa: S608 - as above
@@ -90,7 +91,7 @@ class SqliteStore:
         )
         with self._database.reading() as connection:
             rows = connection.execute(statement, (*values, limit + 1)).fetchall()
-        next_offset = _write_offset(index, value, rows[limit - 1][:3]) if len(rows) > limit else None
+        next_offset = offsets.pack((index, value), rows[limit - 1][:3]) if len(rows) > limit else None
         return Page(_readable(rows[:limit]), next_offset)
 
     def ended_before(self, time: datetime, *, limit: int) -> Sequence[Stored[Record]]:
@@ -271,22 +272,3 @@ def _end_of_prefix(prefix: str) -> str | None:
     after = ord(head[-1]) + 1
     # Surrogates are no characters: what follows U+D7FF is U+E000.
     return head[:-1] + chr(0xE000 if after == 0xD800 else after)
-
-
-def _write_offset(index: Index, value: str, position: Sequence[str]) -> str:
-    text = json.dumps([str(index), value, *position], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_offset(offset: str, index: Index, value: str) -> Sequence[str]:
-    """Return sort key, partition and item's sort key of the last item of the page before. Raises ValueError."""
-    try:
-        padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
-        parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, RecursionError) as error:
-        raise ValueError("the offset is none that a listing gave") from error
-    if not (isinstance(parts, list) and len(parts) == 5 and all(isinstance(part, str) for part in parts)):
-        raise ValueError("the offset is none that a listing gave")
-    if parts[:2] != [str(index), value]:
-        raise ValueError("the offset is of another listing")
-    return cast(Sequence[str], parts[2:])
