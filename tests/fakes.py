@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
 from multinode_control_plane.core.codec import decode, encode
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.keys import Index, Key, Prefix, index_entries, key_of
 from multinode_control_plane.core.records import Execution, Invocation, Record, WorkerDetails
 from multinode_control_plane.ports import (
@@ -18,10 +19,8 @@ from multinode_control_plane.ports import (
     Change,
     Check,
     Conflict,
-    ContainerExit,
     ContainerState,
     Delete,
-    ExitKind,
     LaunchRefused,
     LaunchRequest,
     LogsPage,

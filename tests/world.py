@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from multinode_control_plane.core.codec import decode, encode
+from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import gate_key, invocation_key
 from multinode_control_plane.core.records import (
     ExecutionSpec,
@@ -18,7 +19,7 @@ from multinode_control_plane.core.records import (
     Version,
 )
 from multinode_control_plane.core.worker_transitions import FinishReport
-from multinode_control_plane.ports import ABSENT, Conflict, ExitKind, Put, Write
+from multinode_control_plane.ports import ABSENT, Conflict, Put, Write
 from multinode_control_plane.services import commit, details, executions, invocations, task_events
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react

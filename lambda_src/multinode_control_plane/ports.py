@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
-from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
+from multinode_control_plane.core.external_transitions import ContainerExit
 from multinode_control_plane.core.keys import Index, Key, Prefix
 from multinode_control_plane.core.records import (
     Execution,
@@ -22,35 +22,6 @@ from multinode_control_plane.core.records import (
 )
 from multinode_protocol.messages import LogLine
 from multinode_protocol.status import InvocationStatus
-
-__all__ = [
-    "ABSENT",
-    "Absent",
-    "Announcement",
-    "EventPublisher",
-    "Change",
-    "Check",
-    "Clock",
-    "Compute",
-    "Conflict",
-    "ContainerExit",
-    "ContainerState",
-    "Delete",
-    "ExitKind",
-    "Ids",
-    "Keychain",
-    "LaunchRefused",
-    "LaunchRequest",
-    "Logs",
-    "LogsPage",
-    "Page",
-    "Put",
-    "Store",
-    "StoreUnavailable",
-    "Stored",
-    "Waiter",
-    "Write",
-]
 
 R = TypeVar("R", bound=Record)
 R_co = TypeVar("R_co", bound=Record, covariant=True)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.api import rendering
+from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.core.records import Invocation
 from multinode_control_plane.core.worker_transitions import FinishReport
-from multinode_control_plane.ports import ExitKind, LaunchRefused
+from multinode_control_plane.ports import LaunchRefused
 from multinode_control_plane.services import details
 from multinode_protocol.status import Outcome
 from tests.api.histories import life

@@ -21,12 +21,12 @@ from multinode_control_plane.core.records import (
     Record,
     ResourceSpec,
     RetryPolicy,
-    Schedule,
     ScheduledRun,
     Schedules,
     Version,
     WorkerDetails,
 )
+from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
 __all__ = [

@@ -2,8 +2,9 @@
 
 import time
 
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import WorkerDetails
-from multinode_control_plane.ports import ContainerExit, ContainerState, ExitKind
+from multinode_control_plane.ports import ContainerState
 from tests.contract.computes import ComputeUnderTest
 
 

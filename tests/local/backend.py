@@ -8,8 +8,9 @@ from dataclasses import replace
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
 from multinode_control_plane.adapters.local.processes import LocalCompute
 from multinode_control_plane.adapters.local.workers import LaunchRecord
+from multinode_control_plane.core.external_transitions import ContainerExit
 from multinode_control_plane.core.records import LocalBundle
-from multinode_control_plane.ports import ContainerExit, LaunchRequest
+from multinode_control_plane.ports import LaunchRequest
 from tests.contract.computes import launch_request
 
 __all__ = ["Ends", "backend", "request_of"]

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 from multinode_control_plane.api.validation import VersionRequest
 from multinode_control_plane.core.keys import schedules_key
-from multinode_control_plane.core.records import FunctionSpec, Invocation, Schedule, Schedules, Version
+from multinode_control_plane.core.records import FunctionSpec, Invocation, Schedules, Version
 from multinode_control_plane.ports import Write
 from multinode_control_plane.services import projects
+from multinode_protocol.schedules import Schedule
 from tests.fakes import FakeClock, MemoryStore
 from tests.world import World, function_spec
 

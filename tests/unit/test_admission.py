@@ -1,7 +1,8 @@
 """Slots: taken by the oldest, never more than allowed, given back by the commit that ends an execution."""
 
+from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.records import QueueName
-from multinode_control_plane.ports import Conflict, ExitKind
+from multinode_control_plane.ports import Conflict
 from multinode_control_plane.services.admission import admit_waiting
 from multinode_protocol.status import InvocationStatus, WorkerStatus
 from tests.world import World, function_spec

@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.lifecycle import waiting_reason
 from multinode_control_plane.core.records import QueueName, RetryPolicy
 from multinode_control_plane.core.worker_transitions import FinishReport
-from multinode_control_plane.ports import ExitKind, LaunchRefused
+from multinode_control_plane.ports import LaunchRefused
 from multinode_control_plane.services import task_events
 from multinode_control_plane.services.context import Limits
 from multinode_protocol.error_codes import ErrorCode

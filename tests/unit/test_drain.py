@@ -2,9 +2,10 @@
 
 import pytest
 
+from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import Index, invocation_key
 from multinode_control_plane.core.records import Invocation, Project, QueueName, RetryPolicy
-from multinode_control_plane.ports import ExitKind, Page, Put
+from multinode_control_plane.ports import Page, Put
 from multinode_control_plane.services.context import Limits
 from multinode_control_plane.services.drain import drain
 from multinode_protocol.status import InvocationStatus

@@ -3,8 +3,9 @@
 import pytest
 
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.worker_transitions import FinishReport
-from multinode_control_plane.ports import ExitKind, LaunchRefused
+from multinode_control_plane.ports import LaunchRefused
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 from tests.world import FAILURE, SUCCESS, World, function_spec

@@ -7,10 +7,10 @@ import pytest
 
 from multinode_control_plane.core.effects import Admit, Announce, Launch, effects
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.external_transitions import ContainerExit
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.keys import invocation_key, project_key
 from multinode_control_plane.core.records import WorkerDetails
-from multinode_control_plane.ports import Change, Conflict, ContainerState, ExitKind, Page
+from multinode_control_plane.ports import Change, Conflict, ContainerState, Page
 from multinode_control_plane.services import executions, task_events
 from multinode_control_plane.services.reactor import react
 from multinode_protocol.status import InvocationStatus, WorkerStatus

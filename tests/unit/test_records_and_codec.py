@@ -7,9 +7,9 @@ import pytest
 
 from multinode_control_plane.core import external_transitions, lifecycle
 from multinode_control_plane.core.codec import decode, encode
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import FunctionKey, Gate, Invocation, LocalBundle, RetryPolicy, Version
 from multinode_control_plane.core.retry import delay_after_failed_launch, delay_before_next
-from multinode_control_plane.ports import ContainerExit, ExitKind
 from tests.world import FAILURE, World, function_spec
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import output_key
 from multinode_control_plane.core.records import Output
 from multinode_control_plane.core.worker_transitions import FinishReport
-from multinode_control_plane.ports import ExitKind
 from multinode_control_plane.services import commit, details, executions
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome

@@ -1,9 +1,10 @@
 """Functions that run by their schedules: each time once, whatever is deployed or deleted."""
 
 from multinode_control_plane.core.keys import project_key
-from multinode_control_plane.core.records import Invocation, Schedule, Schedules, Version
+from multinode_control_plane.core.records import Invocation, Schedules, Version
 from multinode_control_plane.services import projects, schedules
 from multinode_control_plane.services.drain import drain
+from multinode_protocol.schedules import Schedule
 from tests.unit.schedule_world import HOURLY, NINE, FaultyStore, at, deploy, new_world, record, scheduled, starts
 from tests.world import function_spec
 

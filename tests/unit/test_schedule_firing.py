@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import invocation_key
-from multinode_control_plane.core.records import Invocation, Schedule, Schedules, Version
+from multinode_control_plane.core.records import Invocation, Schedules, Version
 from multinode_control_plane.ports import StoreUnavailable
 from multinode_control_plane.services import invocations, projects, schedules
 from multinode_protocol.error_codes import ErrorCode
-from multinode_protocol.schedules import NoTimezoneData, latest_run, next_run
+from multinode_protocol.schedules import NoTimezoneData, Schedule, latest_run, next_run
 from tests.unit.schedule_world import HOURLY, NINE, FaultyStore, at, deploy, new_world, record, scheduled, starts
 from tests.world import function_spec
 

@@ -3,9 +3,9 @@
 import pytest
 
 from multinode_control_plane.core.errors import Refused
+from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import children_prefix
 from multinode_control_plane.core.records import ParentRef
-from multinode_control_plane.ports import ExitKind
 from multinode_control_plane.services import invocations
 from multinode_control_plane.services.context import Limits
 from multinode_control_plane.services.reactor import cancel_children

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 
 from multinode_protocol.ids import uuid7
 
-__all__ = ["SystemClock", "SystemIds"]
-
 TICKS_PER_MS = 4096
 """As many as the 12 bits that a UUIDv7 has room for."""
 

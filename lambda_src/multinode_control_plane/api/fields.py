@@ -14,8 +14,6 @@ from typing import TypedDict, TypeVar, Unpack, cast
 from multinode_control_plane.api.json_text import JsonObject
 from multinode_control_plane.core.errors import invalid
 
-__all__ = ["Fields", "check_encodable", "shown"]
-
 E = TypeVar("E", bound=StrEnum)
 
 MAX_SHOWN_CHARS = 60

@@ -16,8 +16,6 @@ from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.core.times import optional_s, whole_s
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 
-__all__ = ["is_shown", "last_update_s", "outcome", "signal_s", "spent_retries"]
-
 
 def _stop(invocation: Invocation, execution: Execution) -> AbortReason | None:
     """Return CANCELLED or TIMED_OUT when that ended the execution, and the invocation with it; None otherwise.

@@ -11,8 +11,6 @@ from multinode_control_plane.core.errors import Refused
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
 
-__all__ = ["Event", "Request", "answer", "failure", "read_request", "request_id_of"]
-
 Event = dict[str, object]
 
 BUSY_RETRY_AFTER_S = "1"

@@ -8,8 +8,6 @@ from multinode_control_plane.core.errors import Refused
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
 
-__all__ = ["MAX_DEPTH", "JsonObject", "read_object"]
-
 JsonObject = dict[str, object]
 
 MAX_DEPTH = 100

@@ -8,8 +8,6 @@ from multinode_control_plane.services.context import Context
 from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["API_VERSION", "ApiPorts"]
-
 API_VERSION = 1
 """Of the REST API, as `GET /deployment` tells it."""
 

@@ -12,14 +12,6 @@ from multinode_control_plane.services.log_reading import ExecutionLogsQuery, Log
 from multinode_protocol import limits
 from multinode_protocol.status import InvocationStatus
 
-__all__ = [
-    "Query",
-    "execution_logs_query",
-    "listing_query",
-    "logs_query",
-    "wait_query",
-]
-
 Query = Mapping[str, str]
 
 TERMINATED = "TERMINATED"

@@ -19,23 +19,14 @@ from multinode_control_plane.core.records import (
     Project,
     ResourceSpec,
     RetryPolicy,
-    Schedule,
     Version,
     WorkerDetails,
 )
 from multinode_control_plane.core.times import optional_ms, optional_s, whole_ms, whole_s
 from multinode_control_plane.services.details import ExecutionView, InvocationView
 from multinode_protocol import messages
+from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
-
-__all__ = [
-    "execution_info",
-    "invocation_info",
-    "invocation_listing",
-    "project_info",
-    "version_info",
-    "version_listing",
-]
 
 RUNNING = "RUNNING"
 TERMINATED = "TERMINATED"

@@ -13,8 +13,6 @@ from multinode_control_plane.services import access, details, executions, log_re
 from multinode_protocol import messages
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["ROUTES"]
-
 
 def _invocation(call: Call) -> Invocation:
     """Return the invocation of the path."""

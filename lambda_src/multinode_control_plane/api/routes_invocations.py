@@ -16,8 +16,6 @@ from multinode_control_plane.services.listing import list_invocations
 from multinode_protocol import messages
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["ROUTES"]
-
 CANCELLED_BY_REQUEST = "cancelled on request"
 CANCELLED_BY_PARENT = "cancelled by its parent"
 

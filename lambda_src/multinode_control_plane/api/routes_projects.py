@@ -8,8 +8,6 @@ from multinode_control_plane.services import access, projects
 from multinode_protocol import messages
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["ROUTES"]
-
 
 def get_health(call: Call) -> dict[str, object]:
     deployment = call.ports.deployment

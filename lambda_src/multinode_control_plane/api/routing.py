@@ -18,9 +18,6 @@ from multinode_control_plane.services.access import Caller
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["DEFAULT_STAGE", "Access", "Call", "Endpoint", "Match", "MethodNotAllowed", "Route", "Router"]
-
-
 DEFAULT_STAGE = "$default"
 """The stage that is no part of the path."""
 

@@ -34,19 +34,6 @@ from multinode_protocol.schedules import (
 )
 from multinode_protocol.status import AbortReason, Outcome
 
-__all__ = [
-    "InvocationRequest",
-    "Progress",
-    "StartRequest",
-    "finish_report",
-    "invocation_request",
-    "new_project_name",
-    "parent_ref",
-    "progress",
-    "start_request",
-    "version_request",
-]
-
 PROJECT_NAMES = f"1 to {limits.MAX_PROJECT_NAME_CHARS} ASCII letters, digits, _ and -, beginning with a letter or digit"
 FUNCTION_NAMES = f"a Python identifier of at most {limits.MAX_FUNCTION_NAME_CHARS} ASCII letters, digits and _"
 MAX_IMAGE_CHARS = 1024

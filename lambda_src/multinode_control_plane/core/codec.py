@@ -19,8 +19,6 @@ from multinode_control_plane.core import records
 from multinode_control_plane.core.records import Record
 from multinode_control_plane.core.times import whole_us
 
-__all__ = ["JsonObject", "decode", "encode"]
-
 JsonObject = dict[str, object]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

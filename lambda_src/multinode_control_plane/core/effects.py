@@ -10,8 +10,6 @@ from datetime import datetime
 from multinode_control_plane.core.records import Execution, FunctionKey, Invocation, QueueName
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["Admit", "Announce", "CancelChildren", "Effect", "Launch", "Stop", "effects", "needs_launch"]
-
 
 @dataclass(frozen=True, slots=True)
 class Admit:

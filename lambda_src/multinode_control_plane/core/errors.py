@@ -2,8 +2,6 @@
 
 from multinode_protocol.error_codes import ERRORS, ErrorCode
 
-__all__ = ["Refused", "invalid"]
-
 
 class Refused(Exception):
     """A request that cannot be granted, now or ever. `detail` joins the table's message where that may be."""

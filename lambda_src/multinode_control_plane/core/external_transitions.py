@@ -20,8 +20,6 @@ from multinode_control_plane.core.lifecycle import (
 from multinode_control_plane.core.records import Execution, Invocation, QueueName, WorkerDetails
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
-__all__ = ["ContainerExit", "ExitKind", "cancel", "container_ended", "due"]
-
 
 class ExitKind(StrEnum):
     """What ended a container."""

@@ -32,36 +32,6 @@ from multinode_control_plane.core.records import (
     Version,
 )
 
-__all__ = [
-    "ALL",
-    "DUE_DELETION",
-    "DUE_OPEN",
-    "DUE_SCHEDULE",
-    "DUE_WAITING",
-    "Index",
-    "IndexEntry",
-    "Key",
-    "Prefix",
-    "backoff_prefix",
-    "child_key",
-    "children_prefix",
-    "due_sort",
-    "function_index_value",
-    "gate_key",
-    "index_entries",
-    "input_key",
-    "invocation_key",
-    "key_of",
-    "output_key",
-    "outputs_prefix",
-    "project_key",
-    "queue_key",
-    "queue_prefix",
-    "schedules_key",
-    "version_key",
-    "versions_prefix",
-]
-
 R_co = TypeVar("R_co", bound=Record, covariant=True)
 
 

@@ -26,32 +26,6 @@ from multinode_control_plane.core.records import (
 from multinode_control_plane.core.retry import delay_after_failed_launch, delay_before_next
 from multinode_protocol.status import AbortReason, InvocationStatus, WorkerStatus
 
-__all__ = [
-    "REPAIR_AFTER_S",
-    "SHORT_ERROR_CHARS",
-    "SHORT_TEXT_BYTES",
-    "admit",
-    "cascade_done",
-    "create",
-    "end_with",
-    "fail_launch",
-    "has_input",
-    "is_short",
-    "launch_deadline",
-    "launch_refused",
-    "launched",
-    "queue_again",
-    "queue_deadline",
-    "request_stop",
-    "retry_or_fail",
-    "run_deadline",
-    "settle",
-    "short",
-    "stop_deadline",
-    "update_current",
-    "waiting_reason",
-]
-
 SHORT_ERROR_CHARS = 500
 SHORT_TEXT_BYTES = 128
 """An input or a result of so much UTF-8 lies in the invocation's record: one write less, and one read less. DynamoDB

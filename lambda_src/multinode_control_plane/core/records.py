@@ -17,32 +17,6 @@ from multinode_control_plane.core.times import whole_ms
 from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
-__all__ = [
-    "ChildLink",
-    "Execution",
-    "ExecutionSpec",
-    "FunctionKey",
-    "FunctionSpec",
-    "Gate",
-    "Invocation",
-    "LocalBundle",
-    "Output",
-    "ParentRef",
-    "Payload",
-    "Project",
-    "QueueEntry",
-    "QueueName",
-    "Record",
-    "ResourceSpec",
-    "RetryPolicy",
-    "Schedule",
-    "ScheduledRun",
-    "Schedules",
-    "Slot",
-    "Version",
-    "WorkerDetails",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ResourceSpec:

@@ -2,8 +2,6 @@
 
 from multinode_control_plane.core.records import RetryPolicy
 
-__all__ = ["delay_after_failed_launch", "delay_before_next"]
-
 FIRST_LAUNCH_DELAY_S = 1.0
 LONGEST_LAUNCH_DELAY_S = 120.0
 

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["optional_ms", "optional_s", "whole_ms", "whole_s", "whole_us"]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

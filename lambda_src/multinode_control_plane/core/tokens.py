@@ -12,8 +12,6 @@ from dataclasses import astuple, dataclass
 
 from multinode_control_plane.core.records import Execution, Invocation
 
-__all__ = ["PREFIX", "TokenScope", "read", "sign"]
-
 PREFIX = "mnx_"
 MIN_SECRET_BYTES = 32
 MAX_TOKEN_CHARS = 2048

@@ -18,8 +18,6 @@ from multinode_control_plane.core.records import Execution, Invocation, WorkerDe
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
-__all__ = ["FinishReport", "finish", "progress_allowed", "start"]
-
 
 @dataclass(frozen=True, slots=True)
 class FinishReport:

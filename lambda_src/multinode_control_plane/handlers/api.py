@@ -20,8 +20,6 @@ from multinode_control_plane.services import access
 from multinode_control_plane.services.access import Caller
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["ROUTES", "ApiPorts", "build", "handler"]
-
 logger = logging.getLogger(__name__)
 
 ROUTES = (*routes_projects.ROUTES, *routes_invocations.ROUTES, *routes_executions.ROUTES)

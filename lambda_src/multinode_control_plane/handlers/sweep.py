@@ -12,8 +12,6 @@ from typing import Any, Protocol
 from multinode_control_plane.wiring import aws
 from multinode_control_plane.wiring.start_up import at_start
 
-__all__ = ["SweepFailed", "handler"]
-
 logger = logging.getLogger(__name__)
 
 TIME_FOR_ANOTHER_MS = 25_000

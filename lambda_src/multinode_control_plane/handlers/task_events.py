@@ -10,8 +10,6 @@ from typing import Any
 from multinode_control_plane.wiring import aws
 from multinode_control_plane.wiring.start_up import at_start
 
-__all__ = ["handler"]
-
 _consumer = at_start(aws.task_event_consumer)
 
 

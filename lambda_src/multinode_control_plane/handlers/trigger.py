@@ -11,8 +11,6 @@ from typing import Any
 from multinode_control_plane.wiring import aws
 from multinode_control_plane.wiring.start_up import at_start
 
-__all__ = ["handler"]
-
 logger = logging.getLogger(__name__)
 
 _trigger = at_start(aws.trigger)

@@ -15,8 +15,6 @@ from multinode_control_plane.adapters.local.server_files import ServerAlreadyRun
 from multinode_control_plane.local_server.serve import PortInUse, serve
 from multinode_control_plane.wiring.settings import SettingIsInvalid
 
-__all__ = ["log_to", "main"]
-
 LOG_BYTES = 10_000_000
 LOG_FILES = 3
 

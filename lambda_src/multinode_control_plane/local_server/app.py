@@ -14,8 +14,6 @@ from multinode_control_plane.local_server.events import HttpRequest, HttpRespons
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
 
-__all__ = ["LocalApp", "RequestContext"]
-
 logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]

@@ -13,8 +13,6 @@ from urllib.parse import parse_qsl
 from multinode_control_plane.core.errors import Refused
 from multinode_protocol.messages import ErrorBody
 
-__all__ = ["HttpRequest", "HttpResponse", "event_of", "refusal", "response_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:

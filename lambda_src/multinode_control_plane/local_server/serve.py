@@ -30,8 +30,6 @@ from multinode_control_plane.wiring.local import LocalDeployment
 from multinode_control_plane.wiring.settings import multinode_version
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["DEFAULT_PORT", "HOST", "PortInUse", "chosen_port", "serve"]
-
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"

@@ -19,17 +19,6 @@ from multinode_control_plane.ports import Keychain
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = [
-    "Caller",
-    "identify",
-    "parent_for",
-    "require_child",
-    "require_key",
-    "require_living_execution",
-    "require_own_execution",
-    "require_project",
-]
-
 MAX_CREDENTIAL_CHARS = 2048
 API_KEY = re.compile(r"mn_([0-9a-f]{8})_[A-Za-z0-9_-]{43,128}")
 UNKNOWN_KEY_HASH = "0" * 64

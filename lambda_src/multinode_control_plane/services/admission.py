@@ -7,8 +7,6 @@ from multinode_control_plane.ports import Conflict, Write
 from multinode_control_plane.services.commit import GateRead, gate_writes, invocation_writes, read_gate
 from multinode_control_plane.services.context import Context, commit_with_retries
 
-__all__ = ["admit_at_once", "admit_waiting"]
-
 MOST_AT_ONCE = 20
 """Admissions in one commit: each needs two writes, one commit takes 100."""
 

@@ -15,19 +15,6 @@ from multinode_control_plane.ports import ABSENT, Delete, Put, Store, Stored, Wr
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = [
-    "Decide",
-    "GateRead",
-    "change",
-    "change_if_present",
-    "creation_writes",
-    "gate_writes",
-    "invocation_writes",
-    "load",
-    "read_gate",
-]
-
-
 Decide = Callable[[Invocation, datetime], Invocation]
 """Gives the next state at a time, or the very same object when nothing changes."""
 

@@ -9,8 +9,6 @@ from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.ports import Clock, Conflict, Ids, Store
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["Context", "Limits", "commit_with_retries"]
-
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 

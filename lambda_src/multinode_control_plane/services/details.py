@@ -15,8 +15,6 @@ from multinode_control_plane.services import commit, projects
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["ExecutionView", "InvocationView", "WaitQuery", "execution_view", "invocation_view", "load_at"]
-
 MAX_TEXT_BYTES = 5_800_000
 """What the texts of an answer may take, as Lambda carries them: JSON within JSON, 6 MB with all the rest."""
 OUTPUTS_AT_ONCE = 8

@@ -29,8 +29,6 @@ from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.paging import listed
 
-__all__ = ["drain", "remove_invocation"]
-
 CAUSE = "its project is being deleted"
 AT_ONCE = 100
 MOST_PER_CALL = 2_000

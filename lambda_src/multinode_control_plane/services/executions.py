@@ -14,8 +14,6 @@ from multinode_control_plane.services.context import Context, commit_with_retrie
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["FinishReport", "finish", "start", "update"]
-
 
 def start(
     context: Context,

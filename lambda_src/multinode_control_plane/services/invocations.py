@@ -16,8 +16,6 @@ from multinode_control_plane.services.admission import admit_at_once
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = ["cancel", "create"]
-
 
 def create(
     context: Context,

@@ -19,8 +19,6 @@ from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["MAX_ROWS", "InvocationsPage", "ListingQuery", "list_invocations"]
-
 MAX_ROWS = 300
 """How many rows one request looks at. A filter that few pass gives a short page and an offset to go on from."""
 

@@ -19,8 +19,6 @@ from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.messages import LogLine
 
-__all__ = ["InvocationLogsPage", "POLL_S", "read_execution", "read_invocation"]
-
 POLL_S = 1.0
 """How often new lines are looked for while a request waits: lines are no changes of an invocation."""
 LINES_AT_ONCE = 1000

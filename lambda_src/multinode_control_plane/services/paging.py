@@ -6,8 +6,6 @@ from multinode_control_plane.core.keys import Index
 from multinode_control_plane.core.records import Record
 from multinode_control_plane.ports import Store, Stored
 
-__all__ = ["PAGE", "listed"]
-
 PAGE = 100
 
 

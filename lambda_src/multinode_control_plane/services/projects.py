@@ -14,19 +14,6 @@ from multinode_control_plane.services import schedules
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.error_codes import ErrorCode
 
-__all__ = [
-    "LATEST",
-    "VersionRequest",
-    "create",
-    "create_version",
-    "list_all",
-    "list_versions",
-    "load",
-    "load_function",
-    "load_version",
-    "request_deletion",
-]
-
 LATEST = "latest"
 PROJECTS_AT_ONCE = 100
 MAX_VERSION_BYTES = 350_000

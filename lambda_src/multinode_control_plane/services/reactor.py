@@ -39,8 +39,6 @@ from multinode_control_plane.services.context import Context
 from multinode_protocol import env_vars
 from multinode_protocol.status import AbortReason
 
-__all__ = ["Reactor", "cancel_children", "gone_for_good", "react"]
-
 logger = logging.getLogger(__name__)
 
 CHILDREN_AT_ONCE = 100

@@ -15,15 +15,13 @@ from datetime import datetime
 
 from multinode_control_plane.core.errors import Refused, invalid
 from multinode_control_plane.core.keys import schedules_key, version_key
-from multinode_control_plane.core.records import Schedule, ScheduledRun, Schedules, Version
+from multinode_control_plane.core.records import ScheduledRun, Schedules, Version
 from multinode_control_plane.core.triggers import derived_invocation_id
 from multinode_control_plane.ports import ABSENT, Check, Conflict, Delete, Put, Stored, Write
 from multinode_control_plane.services import invocations
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
-from multinode_protocol.schedules import ScheduleError, latest_run, next_run
-
-__all__ = ["fire_due", "registration_writes", "removal_writes"]
+from multinode_protocol.schedules import Schedule, ScheduleError, latest_run, next_run
 
 logger = logging.getLogger(__name__)
 

@@ -28,8 +28,6 @@ from multinode_control_plane.services.drain import drain
 from multinode_control_plane.services.paging import PAGE, listed
 from multinode_control_plane.services.reactor import gone_for_good
 
-__all__ = ["SweepReport", "sweep"]
-
 logger = logging.getLogger(__name__)
 
 MOST_PER_SWEEP = 5_000

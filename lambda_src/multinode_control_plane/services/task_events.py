@@ -8,8 +8,6 @@ from multinode_control_plane.core.records import Invocation, WorkerDetails
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
 
-__all__ = ["container_ended"]
-
 
 def container_ended(
     context: Context,

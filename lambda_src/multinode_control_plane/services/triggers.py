@@ -6,8 +6,6 @@ from multinode_control_plane.core.triggers import TriggerRequest
 from multinode_control_plane.services import invocations, projects
 from multinode_control_plane.services.context import Context
 
-__all__ = ["NotStarted", "start"]
-
 
 class NotStarted(Exception):
     """The function that an event is for was not started. The text names it and says why."""

@@ -29,17 +29,6 @@ from multinode_control_plane.services.sweep import SweepReport, sweep
 from multinode_control_plane.wiring.settings import SettingIsInvalid, multinode_version
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = [
-    "AwsDeployment",
-    "Settings",
-    "api_ports",
-    "deployment",
-    "stream_consumer",
-    "sweeper",
-    "task_event_consumer",
-    "trigger",
-]
-
 LONGEST_REQUEST_S = 60.0
 """Twice what API Gateway lets a request take, and more than any handler's own time-out that creates invocations."""
 SHORTEST_RETENTION_DAYS = 1

@@ -20,10 +20,11 @@ from multinode_control_plane.adapters.local.waiter import LocalWaiter
 from multinode_control_plane.adapters.local.workers import LaunchRecord
 from multinode_control_plane.adapters.system import SystemClock, SystemIds
 from multinode_control_plane.api.ports import API_VERSION, ApiPorts
+from multinode_control_plane.core.external_transitions import ContainerExit
 from multinode_control_plane.core.keys import ALL, Index, versions_prefix
 from multinode_control_plane.core.records import Project
 from multinode_control_plane.core.tokens import execution_token
-from multinode_control_plane.ports import Change, Conflict, ContainerExit, Write
+from multinode_control_plane.ports import Change, Conflict, Write
 from multinode_control_plane.services import task_events
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.drain import remove_invocation
@@ -31,8 +32,6 @@ from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import sweep
 from multinode_control_plane.wiring.settings import SettingIsInvalid, multinode_version
 from multinode_protocol.messages import DeploymentInfo
-
-__all__ = ["LocalDeployment"]
 
 CLEAN_EVERY_S = 600.0
 RETENTION_DAYS, DEFAULT_RETENTION_DAYS = "MULTINODE_RETENTION_DAYS", 30

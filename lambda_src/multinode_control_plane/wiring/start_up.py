@@ -5,8 +5,6 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["at_start"]
-
 T = TypeVar("T")
 
 

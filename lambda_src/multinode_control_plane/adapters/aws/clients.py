@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_ssm import SSMClient
 
-__all__ = ["NO_ANSWER", "Clients"]
-
 NO_ANSWER = (
     exceptions.ConnectionError,
     exceptions.HTTPClientError,

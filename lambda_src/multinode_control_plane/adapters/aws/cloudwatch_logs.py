@@ -20,8 +20,6 @@ from multinode_protocol.messages import LogLine
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import GetLogEventsResponseTypeDef, OutputLogEventTypeDef
 
-__all__ = ["CloudWatchLogs"]
-
 MOST_EVENTS = 10_000
 """What one call gives at most."""
 MOST_CALLS = 5

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     Item = Mapping[str, AttributeValueTypeDef]
 
-__all__ = ["DynamoStore"]
-
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
 

@@ -35,22 +35,6 @@ if TYPE_CHECKING:
 
     Item = dict[str, AttributeValueTypeDef]
 
-__all__ = [
-    "KEY_ATTRIBUTES",
-    "body_of",
-    "expires_at",
-    "is_unsorted",
-    "item_of",
-    "key_item",
-    "operation_of",
-    "position_of",
-    "sort_in",
-    "start_key",
-    "stored_of",
-    "text_of",
-    "version_of",
-]
-
 R = TypeVar("R", bound=Record)
 
 KEY_ATTRIBUTES = ("partition", "sort")

@@ -15,8 +15,6 @@ from botocore.exceptions import ClientError
 from multinode_control_plane.adapters.aws.clients import NO_ANSWER
 from multinode_control_plane.ports import Conflict, StoreUnavailable
 
-__all__ = ["DynamoRetries", "FailedCall", "cancellation_reasons", "failed_call"]
-
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 

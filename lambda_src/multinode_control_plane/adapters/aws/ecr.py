@@ -7,8 +7,6 @@ import base64
 
 from multinode_control_plane.adapters.aws.clients import Clients
 
-__all__ = ["EcrCredentials"]
-
 
 class EcrCredentials:
     """Gives credentials that last twelve hours. `repository_url` is ``<account's registry>/<repository>``."""

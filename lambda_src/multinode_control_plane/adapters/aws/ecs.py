@@ -39,8 +39,6 @@ from multinode_protocol.fargate_sizes import NoTaskSize, covering
 if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import RunTaskRequestTypeDef
 
-__all__ = ["EcsCompute", "EcsSettings"]
-
 logger = logging.getLogger(__name__)
 
 LAUNCHES_PER_S = 20.0

@@ -9,8 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-__all__ = ["Refusal", "failure_reason", "refusal_of"]
-
 
 class Refusal(Enum):
     THROTTLED = "too many calls: the same request may be sent again after a pause"

@@ -19,8 +19,6 @@ from multinode_control_plane.adapters.aws.task_exit import (
 from multinode_control_plane.core.external_transitions import ContainerExit
 from multinode_control_plane.core.records import WorkerDetails
 
-__all__ = ["TaskEvent", "TaskEventConsumer", "task_event"]
-
 DETAIL_TYPE = "ECS Task State Change"
 
 

@@ -28,8 +28,6 @@ from multinode_control_plane.ports import Announcement
 if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
 
-__all__ = ["DETAIL_TYPE", "SOURCE", "AnnouncementFailed", "EventBridgePublisher"]
-
 logger = logging.getLogger(__name__)
 
 SOURCE = "multinode"

@@ -6,8 +6,6 @@ with, in which the names of fields and the usual values lie in their usual order
 
 import zlib
 
-__all__ = ["pack", "unpack"]
-
 # What was packed with it cannot be read without it: it never changes. A better one would be a second one beside it,
 # which zlib's header tells apart by its checksum. What is likeliest comes last.
 _DICTIONARY = b"".join(

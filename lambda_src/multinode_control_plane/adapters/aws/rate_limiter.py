@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["RateLimiter"]
-
 SLOWEST_PER_S = 1.0
 GAIN_PER_CALL = 0.5
 

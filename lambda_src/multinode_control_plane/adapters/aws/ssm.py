@@ -15,8 +15,6 @@ from botocore.exceptions import ClientError
 
 from multinode_control_plane.adapters.aws.clients import Clients
 
-__all__ = ["KeychainError", "SsmKeychain"]
-
 logger = logging.getLogger(__name__)
 
 FRESH_FOR_S = 60.0

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Image = Mapping[str, AttributeValueTypeDef]
 
-__all__ = ["StreamConsumer", "change_of"]
-
 logger = logging.getLogger(__name__)
 
 THREADS = 16

@@ -14,20 +14,6 @@ from multinode_control_plane.core.external_transitions import ContainerExit, Exi
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_protocol import env_vars
 
-__all__ = [
-    "CONTAINER_NAME",
-    "LOG_STREAM_PREFIX",
-    "STOP_REASON_PREFIX",
-    "WORKER_TYPE",
-    "Task",
-    "container_exit",
-    "execution_id_of",
-    "invocation_id_of",
-    "is_stopped",
-    "is_task",
-    "worker_of",
-]
-
 Task = Mapping[str, object]
 """The `detail` of a task event, or one of `DescribeTasks`' tasks."""
 

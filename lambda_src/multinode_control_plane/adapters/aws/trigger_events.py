@@ -19,8 +19,6 @@ from datetime import datetime
 from multinode_control_plane.core.triggers import TriggerRequest, derived_invocation_id
 from multinode_protocol.limits import MAX_PAYLOAD_BYTES
 
-__all__ = ["EventIsInvalid", "trigger_request"]
-
 _PATH = re.compile(r"\$(?:\.[A-Za-z0-9_/-]+|\[[0-9]+\])*")
 _STEP = re.compile(r"\.([A-Za-z0-9_/-]+)|\[([0-9]+)\]")
 ANNOUNCEMENTS = "multinode"

@@ -7,8 +7,6 @@ MiB a minute costs about twice what a small container does. Clients come again a
 import time
 from collections.abc import Callable
 
-__all__ = ["PollingWaiter"]
-
 LONGEST_HOLD_S = 1.0
 
 

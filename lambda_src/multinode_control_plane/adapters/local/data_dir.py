@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DATA_DIR", "DataDirectory", "DataDirectoryError", "default_data_dir", "prepare"]
-
 DATA_DIR = "MULTINODE_DATA_DIR"
 """The environment variable that names the folder."""
 

@@ -9,8 +9,6 @@ from pathlib import Path
 from multinode_control_plane.adapters.local.data_dir import DataDirectoryError
 from multinode_control_plane.ports import StoreUnavailable
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Database"]
-
 APPLICATION_ID = 0x4D4E4F44
 """ASCII "MNOD" in the file's header: tells our state file from any other SQLite database."""
 SCHEMA_VERSION = 1

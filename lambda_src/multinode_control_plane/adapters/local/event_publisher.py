@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 from multinode_control_plane.ports import Announcement
 
-__all__ = ["LogEventPublisher"]
-
 logger = logging.getLogger(__name__)
 
 

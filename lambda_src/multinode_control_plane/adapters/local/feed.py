@@ -14,8 +14,6 @@ from collections.abc import Callable
 from multinode_control_plane.adapters.local.sqlite import Outbox
 from multinode_control_plane.ports import Change, StoreUnavailable
 
-__all__ = ["Feed"]
-
 logger = logging.getLogger(__name__)
 
 THREADS = 8

@@ -17,8 +17,6 @@ from pathlib import Path
 from multinode_control_plane.adapters.local.data_dir import DataDirectoryError
 from multinode_control_plane.adapters.local.private_files import JsonObject, read_json, write_json
 
-__all__ = ["LocalKeychain"]
-
 MAX_KEYS = 10
 """Active keys at one time: making another one ends the oldest."""
 SECRET_BYTES = 32

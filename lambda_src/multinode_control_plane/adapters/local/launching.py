@@ -11,8 +11,6 @@ from multinode_control_plane.core.records import LocalBundle
 from multinode_control_plane.ports import LaunchRefused, LaunchRequest
 from multinode_protocol import env_vars
 
-__all__ = ["WORKER_COMMAND", "bundle_of", "spawn", "worker_environment"]
-
 WORKER_COMMAND = ("-P", "-m", "multinode.worker")
 """``-P`` keeps the project's own modules out of the supervisor's way: a project may well have a `queue.py`."""
 INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER")

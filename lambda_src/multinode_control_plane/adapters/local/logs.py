@@ -16,8 +16,6 @@ from multinode_control_plane.core.records import Execution
 from multinode_control_plane.ports import LogsPage
 from multinode_protocol.messages import LogLine
 
-__all__ = ["LocalLogs", "last_words", "log_file_name"]
-
 PAGE_BYTES = 1_000_000
 """Read at most for one page: lines of which more would not fit an answer."""
 LAST_BYTES = 4096

@@ -6,8 +6,6 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["JsonObject", "read_json", "write_json"]
-
 JsonObject = dict[str, object]
 
 

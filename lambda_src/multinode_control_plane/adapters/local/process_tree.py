@@ -15,8 +15,6 @@ from pathlib import Path
 
 from multinode_protocol import env_vars
 
-__all__ = ["ProcessId", "find_leader", "identify", "kill_all", "send"]
-
 PROC = Path("/proc")
 ROUNDS = 200
 PAUSE_S = 0.025

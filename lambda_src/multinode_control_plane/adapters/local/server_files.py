@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
 from multinode_control_plane.adapters.local.private_files import read_json, write_json
 
-__all__ = ["ServerAlreadyRuns", "ServerInfo", "ServerLock", "read_server_info", "running_pid", "write_server_info"]
-
 PATIENCE_S = 1.0
 """A look at the lock by `running_pid` takes it for a moment, and must not keep a server from starting."""
 

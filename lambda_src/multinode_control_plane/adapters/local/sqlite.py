@@ -16,8 +16,6 @@ from multinode_control_plane.core.records import Invocation, Record
 from multinode_control_plane.core.times import whole_us
 from multinode_control_plane.ports import ABSENT, Change, Check, Conflict, Delete, Page, Put, Stored, Write
 
-__all__ = ["Outbox", "PendingChange", "SqliteStore"]
-
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
 

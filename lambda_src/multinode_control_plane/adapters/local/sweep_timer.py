@@ -9,8 +9,6 @@ from datetime import datetime
 from multinode_control_plane.core.records import Invocation, Project, Schedules
 from multinode_control_plane.ports import Clock, Put, Write
 
-__all__ = ["SweepTimer"]
-
 logger = logging.getLogger(__name__)
 
 RECONCILE_EVERY_S = 30.0

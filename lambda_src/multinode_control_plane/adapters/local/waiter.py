@@ -9,9 +9,6 @@ from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.core.records import Invocation, Output
 from multinode_control_plane.ports import Delete, Put, Write
 
-__all__ = ["LocalWaiter"]
-
-
 _PARTITION = invocation_key("").partition
 
 
