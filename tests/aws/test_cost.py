@@ -134,7 +134,7 @@ def test_an_invocation_takes_no_more_units_than_documented(caplog: pytest.LogCap
     assert changes == 5
     # PENDING, RUNNING, SUCCEEDED.
     assert announced == 3
-    assert meter.writes <= 17
+    assert meter.writes <= 22
     assert meter.reads <= 19
     http = 4  # start by the user, start and finish by the worker, the result read by the user
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("multinode")]
@@ -150,7 +150,7 @@ def test_an_invocation_takes_no_more_units_than_documented(caplog: pytest.LogCap
     total = 1000 * sum(dollars.values())
     print(f"\n{meter.writes:g} write units, {meter.reads:g} read units; 1,000 invocations: ${total:.4f}, of it")
     print("\n".join(f"  {name:16} ${1000 * each:.4f}" for name, each in dollars.items()))
-    assert total <= 0.027
+    assert total <= 0.030
 
 
 def test_waiting_for_a_slot_costs_no_more_than_documented(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,6 @@
 """How records lie in DynamoDB: small items, sparse indexes, and an expiry only where nothing is needed any more."""
 
 import json
-import zlib
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +8,6 @@ import pytest
 
 from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.dynamodb import DynamoStore
-from multinode_control_plane.adapters.aws.packing import unpack
 from multinode_control_plane.core.keys import (
     DUE_OPEN,
     Index,
@@ -71,17 +68,6 @@ def test_an_item_holds_its_key_its_record_and_its_index_entries(moto_store: Dyna
     }
     assert body["invocation_id"] == INVOCATION_ID
     assert len(operation) == 32
-
-
-def test_a_long_record_is_packed_and_counts_as_one_kb(moto_store: DynamoStore, clients: Clients) -> None:
-    first = replace(ended().executions[0], error="E" * 100, worker_nonce="n" * 32)
-    record = ended(executions=(first, execution()), cancellation_cause="c" * 100)
-    moto_store.commit([Put(record, ABSENT)])
-    found = item(clients, record)
-    body = unpack(found["packed"]["B"])
-    assert (json.loads(body)["invocation_id"], len(body) > 1024) == (INVOCATION_ID, True)
-    assert sum(len(name) + len(next(iter(value.values()))) for name, value in found.items()) <= 1024
-    assert moto_store.get(invocation_key(INVOCATION_ID)) == Stored(record, 1)
 
 
 def test_an_entry_that_a_record_has_no_more_leaves_its_item(moto_store: DynamoStore, clients: Clients) -> None:
@@ -279,26 +265,13 @@ def test_everything_lies_past_what_comes_before_a_prefix(
     assert list(found) == [Stored(output, 1)]
 
 
-@pytest.mark.parametrize("packed", [b"", b"{}", zlib.compress(b"{"), zlib.compress(b"\xff")])
-def test_an_item_that_cannot_be_unpacked_is_named(moto_store: DynamoStore, clients: Clients, packed: bytes) -> None:
-    moto_store.commit([Put(invocation(), ABSENT)])
-    clients.dynamodb.update_item(
-        TableName=TABLE,
-        Key={"partition": {"S": f"INV#{INVOCATION_ID}"}, "sort": {"S": "INVOCATION"}},
-        UpdateExpression="SET packed = :packed",
-        ExpressionAttributeValues={":packed": {"B": packed}},
-    )
-    with pytest.raises(ValueError, match=f"INV#{INVOCATION_ID} INVOCATION"):
-        moto_store.get(invocation_key(INVOCATION_ID))
-
-
 @pytest.mark.parametrize("body", ["", "{", "[1]", "7", "null"])
 def test_an_item_whose_body_is_no_json_object_is_named(moto_store: DynamoStore, clients: Clients, body: str) -> None:
     moto_store.commit([Put(invocation(), ABSENT)])
     clients.dynamodb.update_item(
         TableName=TABLE,
         Key={"partition": {"S": f"INV#{INVOCATION_ID}"}, "sort": {"S": "INVOCATION"}},
-        UpdateExpression="SET body = :body REMOVE packed",
+        UpdateExpression="SET body = :body",
         ExpressionAttributeValues={":body": {"S": body}},
     )
     with pytest.raises(ValueError, match=f"INV#{INVOCATION_ID} INVOCATION"):

@@ -1,6 +1,5 @@
 """The table's stream to the reactor: in order per invocation, at the same time across them, and nothing skipped."""
 
-import base64
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -29,10 +28,6 @@ def record(number: int, new: Record | None, old: Record | None = None) -> dict[s
         for name, image in (("OldImage", old), ("NewImage", new))
         if image is not None
     }
-    for image in images.values():
-        # An event is JSON: the binary attributes of an item are in it as Base64.
-        for binary in [value for value in image.values() if "B" in value]:
-            binary["B"] = base64.b64encode(binary["B"]).decode()
     (some_image, *_) = images.values()
     keys = {name: some_image[name] for name in ("partition", "sort")}
     return {"dynamodb": {"Keys": keys, "SequenceNumber": f"{number:03d}", **images}}

@@ -4,27 +4,22 @@ attribute             of            holds
 partition, sort       every item    the key (see `core.keys`)
 version               every item    number of writes, from 1: what conditions compare
 type                  every item    the record's class
-body or packed        every item    `core.codec`'s JSON of its fields; a long one as `packing` packs it
+body                  every item    `core.codec`'s JSON of its fields, to be read in the console
 text_<field>          some          a long text field: as JSON, where a quote is two bytes, it might not fit into 400 KB
 operation             most items    the commit that wrote it last: how a repeated write recognises itself
 <index>_value, _sort  listed items  hash and range key of the global secondary index of that name (keys only)
 expires_at            some          when DynamoDB's TTL may remove it, in seconds since the epoch
-
-DynamoDB charges a write by the KB, and by two in a transaction. An invocation's JSON, some 1.2 KB from the launch on,
-is packed to less than a third of that, so each of its steps is charged as one.
 
 An invocation that holds a slot keeps one place in `by_due`, whatever its due time: each change of the key of an index
 costs two writes more, twice as much in a transaction. Their list is short, since each of them has a container, so the
 store reads all of it and sorts it by the records themselves.
 """
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from multinode_control_plane.adapters.aws.packing import pack, unpack
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.keys import DUE_OPEN, Index, Key, index_entries, key_of
 from multinode_control_plane.core.records import Invocation, Record
@@ -40,8 +35,6 @@ R = TypeVar("R", bound=Record)
 KEY_ATTRIBUTES = ("partition", "sort")
 TEXT_PREFIX = "text_"
 LONG_TEXT_CHARS = 1000
-PACKED_FROM_BYTES = 500
-_TAG_CHARS = 12
 
 
 def key_item(key: Key[Record]) -> "Item":
@@ -56,11 +49,7 @@ def item_of(record: Record, *, version: int, operation: str, retention: timedelt
     item["type"] = {"S": str(fields.pop("type"))}
     for name in [name for name, value in fields.items() if isinstance(value, str) and len(value) >= LONG_TEXT_CHARS]:
         item[f"{TEXT_PREFIX}{name}"] = {"S": str(fields.pop(name))}
-    body = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    if len(body) < PACKED_FROM_BYTES:
-        item["body"] = {"S": body.decode()}
-    else:
-        item["packed"] = {"B": pack(body)}
+    item["body"] = {"S": json.dumps(fields, separators=(",", ":"), ensure_ascii=False, allow_nan=False)}
     item["operation"] = {"S": operation}
     for entry in index_entries(record):
         item[f"{entry.index}_value"] = {"S": entry.value}
@@ -106,7 +95,7 @@ def body_of(item: "Mapping[str, AttributeValueTypeDef]") -> Record:
     """Return the record in an item or a stream's image. Raises ValueError."""
     place = f"{text_of(item, 'partition')} {text_of(item, 'sort')}"
     try:
-        data = json.loads(_json_of(item))
+        data = json.loads(text_of(item, "body"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"the item {place} holds no JSON: {error}") from error
     if not isinstance(data, dict):
@@ -119,14 +108,6 @@ def body_of(item: "Mapping[str, AttributeValueTypeDef]") -> Record:
         return decode(data)
     except ValueError as error:
         raise ValueError(f"the item {place}: {error}") from error
-
-
-def _json_of(item: "Mapping[str, AttributeValueTypeDef]") -> str | bytes:
-    if "packed" not in item:
-        return text_of(item, "body")
-    packed = item["packed"]["B"]
-    # Bytes from the client; in the event of a stream, which is JSON, Base64.
-    return unpack(base64.b64decode(packed) if isinstance(packed, str) else packed)
 
 
 def version_of(item: "Mapping[str, AttributeValueTypeDef]") -> int:
