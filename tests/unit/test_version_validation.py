@@ -127,10 +127,10 @@ BAD_VERSIONS = [
         for name in ["", "9a", "a-b", "a b", "f\n", "f\0", "é", "a" * 129, "..", None, 3]
     ],
     (version(function(function_name="\udfff")), "functions[0].function_name", "lone surrogate"),
-    *[(resource("virtual_cpus", value), CPU, "above 0 up to 32") for value in [*NOT_NUMBERS, 0, -1, 32.01, 2**63]],
+    *[(resource("virtual_cpus", value), CPU, "above 0 up to 32") for value in [*NOT_NUMBERS, 0, -1, 32.01, 10**400]],
     *[
         (resource("memory_gbs", value), "functions[0].resource_spec.memory_gbs", "above 0 up to 244")
-        for value in [*NOT_NUMBERS, 0, -0.5, 244.1]
+        for value in [*NOT_NUMBERS, 0, -0.5, 244.1, -(10**400)]
     ],
     *[
         (resource("max_concurrency", value), "functions[0].resource_spec.max_concurrency", "from 1 to 100000")

@@ -4,7 +4,6 @@ A field that is absent or null counts as not given. Fields that nobody asks for 
 """
 
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,14 +99,15 @@ class Fields:
     def number(
         self, name: str, *, least: float, most: float, above: bool = False, default: float | None = None
     ) -> float:
-        """Return a finite number from `least` (with `above`: more than it) to `most`."""
+        """Return a number from `least` (with `above`: more than it) to `most`."""
         allowed = f"a number {'above' if above else 'from'} {least:g} {'up ' if above else ''}to {most:g}"
         if default is not None and not self.given(name):
             return default
         value = self.required(name, allowed)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise invalid(self.at(name), f"is {shown(value)}", allowed)
-        if not math.isfinite(value) or value > most or value < least or (above and value == least):
+        # Compared before it is made a float: an integer may be too large for one.
+        if not least <= value <= most or (above and value == least):
             raise invalid(self.at(name), f"is {shown(value)}", allowed)
         return float(value)
 
