@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from multinode_control_plane.api.dispatch import build
+from multinode_control_plane.api.ports import ApiPorts
 from multinode_control_plane.core.records import Execution
 from multinode_control_plane.core.tokens import TokenScope, sign
-from multinode_control_plane.handlers import api as api_handler
+from multinode_control_plane.handlers.api import answer_event
 from multinode_protocol.messages import DeploymentInfo
 from tests.fakes import FakeKeychain, FakeWaiter
 from tests.world import World
@@ -92,12 +94,16 @@ class Api:
 
     def __post_init__(self) -> None:
         self.keychain = FakeKeychain()
-        self.ports = api_handler.ApiPorts(self.world.context, self.keychain, self.world.logs, self.waiter, DEPLOYMENT)
-        self.handler = api_handler.build(self.ports)
+        self.ports = ApiPorts(self.world.context, self.keychain, self.world.logs, self.waiter, DEPLOYMENT)
+        self.handler = build(self.ports)
+
+    def answer_event(self, made: dict[str, Any], context: object = None) -> Any:
+        """Return what API Gateway is given for an event, as it is."""
+        return answer_event(self.handler, made, context)
 
     def send(self, made: dict[str, Any]) -> Answer:
-        """Return the answer to an event as it is."""
-        result: Any = self.handler(made, None)
+        """Return the answer to an event."""
+        result = self.answer_event(made)
         assert result["isBase64Encoded"] is False
         return Answer(result["statusCode"], result["headers"], result["body"])
 

@@ -5,8 +5,8 @@ import hmac
 
 import pytest
 
+from multinode_control_plane.api.dispatch import ROUTES
 from multinode_control_plane.core.tokens import TokenScope, sign
-from multinode_control_plane.handlers.api import ROUTES
 from multinode_control_plane.services import access
 from tests.api.client import FUNCTION, KEY, Answer, Api, definition, event
 from tests.fakes import FakeKeychain

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from multinode_control_plane.handlers.api import ROUTES
+from multinode_control_plane.api.dispatch import ROUTES
 from multinode_protocol import limits
 from multinode_protocol.error_codes import ERRORS, ErrorCode
 

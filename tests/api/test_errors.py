@@ -1,23 +1,23 @@
 """Whatever goes wrong, the answer is JSON with the fitting status and in one shape: never a stack trace."""
 
-import importlib
 import json
 import logging
 import os
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from multinode_control_plane.api.dispatch import build
+from multinode_control_plane.api.ports import ApiPorts
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import project_key
-from multinode_control_plane.handlers import api as api_handler
 from multinode_control_plane.ports import StoreUnavailable
 from multinode_protocol.error_codes import ERRORS, ErrorCode
-from tests.api.client import FUNCTION, KEY, Api, definition, event
+from tests.api.client import FUNCTION, KEY, Api, definition
 from tests.fakes import FakeKeychain, FakeWaiter
 
 
@@ -78,12 +78,12 @@ def test_a_record_that_cannot_be_read_is_a_fault_of_ours() -> None:
 )
 def test_even_an_event_of_no_form_is_answered(made: dict[str, Any], context: object, expected: str) -> None:
     api = Api()
-    result: Any = api.handler(made, context)
+    result = api.answer_event(made, context)
     assert result["statusCode"] == 404
-    api.handler = api_handler.build(
-        api_handler.ApiPorts(api.world.context, FakeKeychain(), api.world.logs, FakeWaiter(), None)  # type: ignore[arg-type]
+    api.handler = build(
+        ApiPorts(api.world.context, FakeKeychain(), api.world.logs, FakeWaiter(), None)  # type: ignore[arg-type]
     )
-    broken: Any = api.handler({**made, "rawPath": "/", "requestContext": _get(made)}, context)
+    broken = api.answer_event({**made, "rawPath": "/", "requestContext": _get(made)}, context)
     assert broken["statusCode"] == 500
     assert json.loads(broken["body"])["request_id"] == expected
 
@@ -162,8 +162,8 @@ def test_the_deployment_is_described_and_has_no_repository_of_containers_when_lo
 def test_where_there_is_a_repository_its_credentials_are_given() -> None:
     credentials = {"repository_name": "r", "username": "AWS", "password": "p", "endpoint_url": "https://e"}
     api = Api()
-    api.handler = api_handler.build(
-        api_handler.ApiPorts(
+    api.handler = build(
+        ApiPorts(
             api.world.context,
             FakeKeychain(),
             api.world.logs,
@@ -182,48 +182,10 @@ def test_unknown_fields_and_parameters_are_ignored() -> None:
     assert api.call("POST", "/projects/shop/versions", body, query="pretty=1").status == 200
 
 
-# --- the Lambda function's entry ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def built(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Put fakes in the place of AWS; one entry for each time that they are asked for."""
-    api = Api()
-    built: list[int] = []
-
-    def api_ports() -> api_handler.ApiPorts:
-        built.append(1)
-        return api.ports
-
-    wiring = types.ModuleType("multinode_control_plane.wiring.aws")
-    wiring.api_ports = api_ports  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "multinode_control_plane.wiring.aws", wiring)
-    monkeypatch.setattr("multinode_control_plane.wiring.aws", wiring, raising=False)
-    api_handler._on_aws.cache_clear()
-    yield built
-    monkeypatch.undo()
-    importlib.reload(api_handler)
-
-
-def test_the_lambda_entry_builds_its_handler_at_the_first_event_and_once(built: list[int]) -> None:
-    assert built == []
-    for _ in range(2):
-        assert api_handler.handler(event("GET", "/"), None)["statusCode"] == 200
-    assert built == [1]
-
-
-def test_on_lambda_the_handler_is_built_while_the_function_starts(
-    built: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
-    importlib.reload(api_handler)
-    assert built == [1]
-
-
 @pytest.mark.slow
 def test_the_handler_imports_nothing_heavy_and_nothing_that_unpickles() -> None:
     code = (
-        "import sys; import multinode_control_plane.handlers.api; "
+        "import sys; import multinode_control_plane.api.dispatch; "
         "print(','.join(sorted({'boto3', 'botocore.session', 'pydantic', 'pickle', 'cloudpickle', 'multinode', "
         "'urllib3', 'uvicorn', 'sqlite3'} & set(sys.modules))))"
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from multinode_control_plane.handlers.api import build
+from multinode_control_plane.api.dispatch import build
 from multinode_control_plane.ports import LogsPage
 from multinode_control_plane.services import log_reading
 from multinode_protocol.messages import LogLine

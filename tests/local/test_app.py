@@ -1,7 +1,6 @@
 """The ASGI application with a stand-in for the handler: what reaches it, and who waits for whom."""
 
 import asyncio
-import base64
 import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,13 +9,12 @@ from typing import Any
 
 import pytest
 
+from multinode_control_plane.api.dispatch import Handle
+from multinode_control_plane.api.http import Request, Response
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.local_server.app import DRAIN_BYTES, LocalApp, RequestContext
-from multinode_control_plane.local_server.events import HttpRequest, event_of, response_of
+from multinode_control_plane.local_server.app import DRAIN_BYTES, LocalApp
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
-
-Event = dict[str, Any]
 
 
 @dataclass
@@ -71,82 +69,69 @@ async def ask(
     return answer
 
 
-def once(handler: Callable[[Event, object], Event], **request: Any) -> Answer:
-    app = LocalApp(handler)
+def once(handle: Handle, **request: Any) -> Answer:
+    app = LocalApp(handle)
     try:
         return asyncio.run(ask(app, **request))
     finally:
         app.close()
 
 
-def echo(event: Event, context: object) -> Event:
-    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(event)}
+def empty(request: Request) -> Response:
+    return Response(200, {}, b"")
 
 
-def never(event: Event, context: object) -> Event:
+def never(request: Request) -> Response:
     raise AssertionError("the handler was not to be called")
 
 
-def test_a_request_becomes_the_event_that_api_gateway_would_make_of_it() -> None:
-    event = once(
-        echo,
-        method="POST",
-        target="/projects/a%2Fb?x=1&x=2&y=%20z&empty=",
+def received(**request: Any) -> Request:
+    """Return the request that the handler is given."""
+    given: list[Request] = []
+
+    def handle(request: Request) -> Response:
+        given.append(request)
+        return Response(200, {}, b"")
+
+    assert once(handle, **request).status == 200
+    return given[0]
+
+
+def test_a_request_is_handed_on_with_names_in_lower_case_and_its_query_decoded() -> None:
+    request = received(
+        method="post",
+        target="/projects/a%2Fb?x=1&x=2&y=%20z+&empty=&wait%5fs=1&bad=%ff",
         headers=[("Host", "localhost"), ("X-Twice", "a"), ("x-twice", "b"), ("User-Agent", "test")],
         body=[b'{"a":', b"1}"],
-    ).json
-    assert event["version"] == "2.0"
-    assert event["rawPath"] == "/projects/a%2Fb"
-    assert event["rawQueryString"] == "x=1&x=2&y=%20z&empty="
-    assert event["queryStringParameters"] == {"x": "1,2", "y": " z", "empty": ""}
-    assert event["headers"] == {"host": "localhost", "x-twice": "a,b", "user-agent": "test"}
-    assert (event["body"], event["isBase64Encoded"]) == ('{"a":1}', False)
-    http = event["requestContext"]["http"]
-    assert (http["method"], http["path"], http["sourceIp"]) == ("POST", "/projects/a%2Fb", "127.0.0.1")
-
-
-def test_a_request_without_query_and_body_has_neither_in_its_event() -> None:
-    event = once(echo).json
-    assert not {"queryStringParameters", "body"} & set(event)
-
-
-def test_a_body_that_is_no_text_is_passed_on_as_base64() -> None:
-    event = once(echo, method="POST", body=[b"\xff\x00"]).json
-    assert (base64.b64decode(event["body"]), event["isBase64Encoded"]) == (b"\xff\x00", True)
-
-
-def test_the_request_id_is_the_same_in_event_context_and_answer() -> None:
-    seen: list[object] = []
-
-    def handler(event: Event, context: object) -> Event:
-        assert isinstance(context, RequestContext)
-        seen.extend([event["requestContext"]["requestId"], context.aws_request_id])
-        return {"statusCode": 200, "body": ""}
-
-    answer = once(handler)
-    assert seen == [answer.headers["x-request-id"]] * 2
-
-
-def test_status_headers_cookies_and_binary_bodies_are_passed_back() -> None:
-    result = {
-        "statusCode": 201,
-        "headers": {"Content-Type": "text/plain", "X-Number": 7},
-        "cookies": ["a=1"],
-        "body": base64.b64encode(b"\xff").decode(),
-        "isBase64Encoded": True,
-    }
-    response = response_of(result, "r1")
-    assert (response.status, response.body) == (201, b"\xff")
-    assert response.headers == (
-        ("content-type", "text/plain"),
-        ("x-number", "7"),
-        ("set-cookie", "a=1"),
-        ("x-request-id", "r1"),
     )
+    assert (request.method, request.path) == ("POST", "/projects/a%2Fb")
+    assert request.query == {"x": "1,2", "y": " z ", "empty": "", "wait_s": "1", "bad": "\ufffd"}
+    assert request.headers == {"host": "localhost", "x-twice": "a,b", "user-agent": "test"}
+    assert request.json() == {"a": 1}
+
+
+def test_a_body_that_is_no_text_is_handed_on_as_it_is() -> None:
+    assert received(method="POST", body=[b"\xff\x00"]).body == b"\xff\x00"
+
+
+def test_a_request_without_headers_is_handed_on() -> None:
+    assert received(headers=[]).headers == {}
+
+
+def test_an_answer_has_the_requests_id_and_the_handlers_status_headers_and_body() -> None:
+    seen: list[str] = []
+
+    def handle(request: Request) -> Response:
+        seen.append(request.request_id)
+        return Response(201, {"content-type": "text/plain"}, b"\xff")
+
+    answer = once(handle)
+    assert (answer.status, answer.body) == (201, b"\xff")
+    assert answer.headers == {"content-type": "text/plain", "x-request-id": seen[0], "content-length": "1"}
 
 
 def test_the_answer_to_head_has_no_body_but_its_length() -> None:
-    answer = once(lambda event, context: {"statusCode": 200, "body": "12345"}, method="HEAD")
+    answer = once(lambda request: Response(200, {}, b"12345"), method="HEAD")
     assert (answer.body, answer.headers["content-length"]) == (b"", "5")
 
 
@@ -158,8 +143,7 @@ def test_a_body_that_is_too_large_is_read_to_its_end_or_enough_of_it_and_refused
 
 
 def test_the_largest_body_is_passed_on() -> None:
-    event = once(echo, method="POST", body=[b"x" * (MAX_BODY_BYTES - 1), b"x"]).json
-    assert len(event["body"]) == MAX_BODY_BYTES
+    assert len(received(method="POST", body=[b"x" * (MAX_BODY_BYTES - 1), b"x"]).body) == MAX_BODY_BYTES
 
 
 def test_a_client_that_goes_away_in_the_middle_of_its_body_reaches_no_handler() -> None:
@@ -168,7 +152,7 @@ def test_a_client_that_goes_away_in_the_middle_of_its_body_reaches_no_handler() 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:8484", "localhost", "LOCALHOST:1", "[::1]", "[::1]:8484"])
 def test_names_of_this_machine_are_let_in(host: str) -> None:
-    assert once(echo, headers=[("host", host)]).status == 200
+    assert once(empty, headers=[("host", host)]).status == 200
 
 
 @pytest.mark.parametrize(
@@ -190,10 +174,10 @@ def test_a_web_page_that_points_a_name_of_its_own_here_is_refused(host: str) -> 
 
 
 def test_a_fault_of_the_handler_is_a_500_with_the_requests_id_and_no_trace(caplog: pytest.LogCaptureFixture) -> None:
-    def handler(event: Event, context: object) -> Event:
+    def handle(request: Request) -> Response:
         raise RuntimeError("secret detail")
 
-    answer = once(handler)
+    answer = once(handle)
     assert (answer.status, answer.json["code"]) == (500, "InternalError")
     assert answer.json["request_id"] == answer.headers["x-request-id"]
     assert b"secret" not in answer.body
@@ -214,13 +198,12 @@ class Hall:
         self.lock = threading.Lock()
         self.open = threading.Event()
 
-    def handler(self, event: Event, context: object) -> Event:
-        parameters = event.get("queryStringParameters", {})
-        if "wait_s" in parameters:
+    def handle(self, request: Request) -> Response:
+        if "wait_s" in request.query:
             with self.lock:
                 self.inside += 1
             assert self.open.wait(60)
-        return {"statusCode": 200, "body": json.dumps(parameters)}
+        return Response(200, {}, json.dumps(request.query).encode())
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -241,12 +224,13 @@ def run(app: LocalApp, scenario: Callable[[], Awaitable[None]]) -> None:
         app.close()
 
 
-def test_two_hundred_waiting_requests_do_not_keep_another_from_being_answered() -> None:
+@pytest.mark.parametrize("query", ["wait_s=20", "wait%5fs=20", "%77ait%5Fs=20", "a+b=c&wait_s=1&wait_s=20"])
+def test_two_hundred_waiting_requests_do_not_keep_another_from_being_answered(query: str) -> None:
     hall = Hall()
-    app = LocalApp(hall.handler)
+    app = LocalApp(hall.handle, quick_threads=1)
 
     async def scenario() -> None:
-        waiting = [asyncio.create_task(ask(app, target=f"/{number}?wait_s=20")) for number in range(200)]
+        waiting = [asyncio.create_task(ask(app, target=f"/{number}?{query}")) for number in range(200)]
         await until(lambda: hall.inside == 200)
         assert (await ask(app, target="/quick")).status == 200
         hall.open.set()
@@ -257,21 +241,15 @@ def test_two_hundred_waiting_requests_do_not_keep_another_from_being_answered() 
 
 def test_without_a_thread_to_wait_in_a_request_is_answered_after_a_pause_as_if_it_did_not_wait() -> None:
     hall = Hall()
-    app = LocalApp(hall.handler, waiting_threads=1, crowded_pause_s=0.01)
+    app = LocalApp(hall.handle, waiting_threads=1, crowded_pause_s=0.01)
 
     async def scenario() -> None:
         first = asyncio.create_task(ask(app, target="/?wait_s=20"))
         await until(lambda: hall.inside == 1)
-        second = await ask(app, target="/?since=a%20b&wait_s=20")
+        second = await ask(app, target="/?since=a%20b&wait%5Fs=20")
         assert second.json == {"since": "a b"}
         hall.open.set()
         assert (await first).json == {"wait_s": "20"}
         assert (await ask(app, target="/?wait_s=20")).json == {"wait_s": "20"}
 
     run(app, scenario)
-
-
-def test_event_of_an_http_request_without_a_host_is_still_whole() -> None:
-    event = event_of(HttpRequest("GET", "/", "", [], b"", ""), "r1")
-    assert event["headers"] == {}
-    assert once(echo, headers=[]).status == 200

@@ -20,9 +20,9 @@ from multinode_control_plane.adapters.aws.dynamodb_items import KEY_ATTRIBUTES, 
 from multinode_control_plane.adapters.aws.ecs import LAUNCH_PATIENCE_S
 from multinode_control_plane.adapters.aws.ecs_events import task_event
 from multinode_control_plane.adapters.aws.waiter import LONGEST_HOLD_S
+from multinode_control_plane.api.dispatch import ROUTES
 from multinode_control_plane.core.keys import Index, invocation_key
 from multinode_control_plane.core.records import Payload
-from multinode_control_plane.handlers import api as api_handler
 from multinode_control_plane.handlers.sweep import TIME_FOR_ANOTHER_MS
 from multinode_control_plane.ports import Announcement
 from multinode_control_plane.wiring import aws
@@ -174,8 +174,8 @@ def test_every_route_of_the_api_reaches_its_lambda(made: Planned) -> None:
     keys = {each["route_key"] for each in made.of_type("aws_apigatewayv2_route").values()}
     # {proxy+} takes one part of a path or more, so the bare path needs a key of its own.
     reached = {"/": "ANY /"}
-    assert len(api_handler.ROUTES) > 20
-    assert {reached.get(route.rule, "ANY /{proxy+}") for route in api_handler.ROUTES} == keys
+    assert len(ROUTES) > 20
+    assert {reached.get(route.rule, "ANY /{proxy+}") for route in ROUTES} == keys
     assert made["aws_apigatewayv2_integration.api"]["payload_format_version"] == "2.0"
 
 

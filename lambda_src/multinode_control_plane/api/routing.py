@@ -18,9 +18,6 @@ from multinode_control_plane.services.access import Caller
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
 
-DEFAULT_STAGE = "$default"
-"""The stage that is no part of the path."""
-
 
 class Access(StrEnum):
     """Who may call a route at all; what they may see there, the endpoint asks `services.access`."""
@@ -85,10 +82,9 @@ class Router:
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = [(route, route.rule.split("/")) for route in routes]
 
-    def match(self, request: Request, stage: str) -> Match:
+    def match(self, request: Request) -> Match:
         """Return the route of a request. Raises Refused(ROUTE_DOES_NOT_EXIST), MethodNotAllowed."""
-        path = request.path if stage == DEFAULT_STAGE else request.path.removeprefix(f"/{stage}")
-        parts = path.split("/")
+        parts = request.path.split("/")
         fitting = [
             Match(route, found) for route, rule in self._routes if (found := _parameters(rule, parts)) is not None
         ]

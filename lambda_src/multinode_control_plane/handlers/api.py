@@ -1,91 +1,90 @@
-"""② The REST API: one event of API Gateway (HTTP API, payload format 2.0) in, one answer out.
+"""The Lambda function behind API Gateway: its events (HTTP API, payload format 2.0) as requests of the REST API.
 
-On AWS `handler` is the Lambda function's entry; the local server calls what `build` returns, in as many threads as it
-likes. Whatever a client sends is answered with a 4xx; what goes wrong on our side is a 5xx with the request's id, under
-which the log has the rest.
+Source: "Working with AWS Lambda proxy integrations for HTTP APIs" in the API Gateway developer guide.
 """
 
-import functools
-import logging
-import os
-from collections.abc import Callable
+import base64
+from collections.abc import Mapping
+from typing import cast
 
-from multinode_control_plane.api import routes_executions, routes_invocations, routes_projects
-from multinode_control_plane.api.http import Event, answer, failure, read_request, request_id_of
-from multinode_control_plane.api.ports import ApiPorts
-from multinode_control_plane.api.routing import DEFAULT_STAGE, Access, Call, MethodNotAllowed, Router
+from multinode_control_plane.api.dispatch import Handle, build
+from multinode_control_plane.api.http import Request, failure
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.ports import StoreUnavailable
-from multinode_control_plane.services import access
-from multinode_control_plane.services.access import Caller
+from multinode_control_plane.wiring import aws
+from multinode_control_plane.wiring.start_up import at_start
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.limits import MAX_BODY_BYTES
 
-logger = logging.getLogger(__name__)
+Event = dict[str, object]
 
-ROUTES = (*routes_projects.ROUTES, *routes_invocations.ROUTES, *routes_executions.ROUTES)
+DEFAULT_STAGE = "$default"
+"""The stage that is no part of the path."""
+UNKNOWN = "unknown"
 
-
-def build(ports: ApiPorts) -> Callable[[Event, object], Event]:
-    """Return the handler of API events. It may be called from several threads at once."""
-    router = Router(ROUTES)
-
-    def handle(event: Event, lambda_context: object) -> Event:
-        request_id = request_id_of(event, lambda_context)
-        try:
-            return answer(200, _call(router, ports, event))
-        except MethodNotAllowed as refused:
-            return failure(refused, request_id, headers={"allow": ", ".join(refused.allowed)})
-        except Refused as refused:
-            return failure(refused, request_id)
-        except StoreUnavailable:
-            logger.warning("request %s: the store did not answer", request_id, exc_info=True)
-            return failure(Refused(ErrorCode.CONTROL_PLANE_IS_BUSY), request_id)
-        except Exception:
-            logger.exception("request %s failed", request_id)
-            detail = f"quote the request id {request_id} when you report it"
-            return failure(Refused(ErrorCode.INTERNAL_ERROR, detail), request_id)
-
-    return handle
-
-
-def _call(router: Router, ports: ApiPorts, event: Event) -> dict[str, object]:
-    request = read_request(event)
-    match = router.match(request, _stage(event))
-    caller = Caller()
-    if match.route.access is not Access.ANYONE:
-        caller = _admit(ports, match.route.access, request.headers.get("authorization"))
-    body = match.route.endpoint(Call(ports, request, match.parameters, caller))
-    return dict(body)
-
-
-def _admit(ports: ApiPorts, needed: Access, authorization: str | None) -> Caller:
-    """Return who calls, if they may call such a route. Raises Refused(API_KEY_IS_INVALID)."""
-    caller = access.identify(ports.keychain, authorization)
-    if needed is Access.KEY:
-        access.require_key(caller)
-    if needed is Access.LIVING:
-        access.require_living_execution(ports.context, caller)
-    return caller
-
-
-def _stage(event: Event) -> str:
-    context = event.get("requestContext")
-    return str(context.get("stage", DEFAULT_STAGE)) if isinstance(context, dict) else DEFAULT_STAGE
+_api = at_start(lambda: build(aws.api_ports()))
 
 
 def handler(event: Event, lambda_context: object) -> Event:
     """The Lambda function's entry."""
-    return _on_aws()(event, lambda_context)
+    return answer_event(_api(), event, lambda_context)
 
 
-@functools.cache
-def _on_aws() -> Callable[[Event, object], Event]:
-    """Return the handler over AWS's adapters, which the local server neither needs nor has the dependencies of."""
-    from multinode_control_plane.wiring import aws
+def answer_event(handle: Handle, event: Event, lambda_context: object) -> Event:
+    """Return what API Gateway makes the answer of."""
+    given = _object(event, "requestContext").get("requestId") or getattr(lambda_context, "aws_request_id", None)
+    request_id = str(given or UNKNOWN)
+    try:
+        request = _request(event, request_id)
+    except Refused as refused:
+        response = failure(refused, request_id)
+    else:
+        response = handle(request)
+    return {
+        "statusCode": response.status,
+        "headers": dict(response.headers),
+        "body": response.body.decode(),
+        "isBase64Encoded": False,
+    }
 
-    return build(aws.api_ports())
+
+def _request(event: Event, request_id: str) -> Request:
+    """Return the request in an event. Raises Refused: REQUEST_IS_TOO_LARGE, REQUEST_IS_MALFORMED."""
+    context = _object(event, "requestContext")
+    stage = str(context.get("stage", DEFAULT_STAGE))
+    path = str(event.get("rawPath", ""))
+    return Request(
+        request_id=request_id,
+        method=str(_object(context, "http").get("method", "")).upper(),
+        path=path if stage == DEFAULT_STAGE else path.removeprefix(f"/{stage}"),
+        query={name: str(value) for name, value in _object(event, "queryStringParameters").items()},
+        headers={name.lower(): str(value) for name, value in _object(event, "headers").items()},
+        body=_body(event),
+    )
 
 
-if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-    # While a Lambda function starts it has a whole processor, at its first event perhaps a third of one.
-    _on_aws()
+def _body(event: Event) -> bytes:
+    text = event.get("body")
+    if not isinstance(text, str):
+        return b""
+    if not event.get("isBase64Encoded"):
+        # A character takes at least one byte: no need to encode what is too long anyway.
+        _check_size(len(text))
+        body = text.encode("utf-8", "surrogatepass")
+    else:
+        _check_size(len(text) // 4 * 3 - 2)
+        try:
+            body = base64.b64decode(text, validate=True)
+        except ValueError as error:
+            raise Refused(ErrorCode.REQUEST_IS_MALFORMED, "the body is not base64 as announced") from error
+    _check_size(len(body))
+    return body
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BODY_BYTES:
+        raise Refused(ErrorCode.REQUEST_IS_TOO_LARGE, f"a body may have at most {MAX_BODY_BYTES} bytes")
+
+
+def _object(data: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = data.get(name)
+    return cast(Mapping[str, object], value) if isinstance(value, dict) else {}

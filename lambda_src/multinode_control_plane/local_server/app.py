@@ -1,23 +1,25 @@
 """② The ASGI application of the local server: what it keeps from the handler, and the threads that that runs in."""
 
 import asyncio
+import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
+from multinode_control_plane.api.dispatch import Handle
+from multinode_control_plane.api.http import Request, Response, joined
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.local_server.events import HttpRequest, HttpResponse, event_of, refusal, response_of
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
+from multinode_protocol.messages import ErrorBody
 
 logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
-Handler = Callable[[dict[str, object], object], dict[str, object]]
 
 QUICK_THREADS = 32
 WAITING_THREADS = 400
@@ -28,35 +30,19 @@ DRAIN_BYTES = 32_000_000
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
-    """What Lambda calls the context of an invocation, as far as a local request has one."""
-
-    aws_request_id: str
-    function_name: str = "multinode-local-api"
-    function_version: str = "$LATEST"
-    memory_limit_in_mb: int = 0
-    invoked_function_arn: str = "arn:local:api"
-    log_group_name: str = ""
-    log_stream_name: str = ""
-
-    def get_remaining_time_in_millis(self) -> int:
-        return 30_000
-
-
 class LocalApp:
-    """Runs `handler` once per request, each in a thread: waiting requests in threads of their own, so that they never
+    """Runs `handle` once per request, each in a thread: waiting requests in threads of their own, so that they never
     keep others from being answered."""
 
     def __init__(
         self,
-        handler: Handler,
+        handle: Handle,
         *,
         quick_threads: int = QUICK_THREADS,
         waiting_threads: int = WAITING_THREADS,
         crowded_pause_s: float = CROWDED_PAUSE_S,
     ) -> None:
-        self._handler = handler
+        self._handle = handle
         self._quick = ThreadPoolExecutor(quick_threads, thread_name_prefix="api")
         self._waiting = ThreadPoolExecutor(waiting_threads, thread_name_prefix="api-wait")
         self._most_waiting = waiting_threads
@@ -78,55 +64,58 @@ class LocalApp:
             return
         request_id = uuid.uuid4().hex
         try:
-            request = await _read(scope, receive)
-            response = await self._answer(request, request_id)
+            request = await _read(scope, receive, request_id)
+            response = await self._answer(request)
         except Refused as refused:
             response = refusal(refused, request_id)
         except Exception:
             logger.exception("request %s failed", request_id)
             response = refusal(Refused(ErrorCode.INTERNAL_ERROR), request_id)
-        await _send(response, send, only_head=scope["method"] == "HEAD")
+        await _send(response, request_id, send, only_head=scope["method"] == "HEAD")
 
-    async def _answer(self, request: HttpRequest, request_id: str) -> HttpResponse:
+    async def _answer(self, request: Request) -> Response:
         loop = asyncio.get_running_loop()
         if not _wants_to_wait(request):
-            return await loop.run_in_executor(self._quick, self._handle, request, request_id)
+            return await loop.run_in_executor(self._quick, self._handle, request)
         if self._now_waiting >= self._most_waiting:
             await asyncio.sleep(self._crowded_pause_s)
-            return await loop.run_in_executor(self._quick, self._handle, _without_wait(request), request_id)
+            return await loop.run_in_executor(self._quick, self._handle, _without_wait(request))
         self._now_waiting += 1
         try:
-            return await loop.run_in_executor(self._waiting, self._handle, request, request_id)
+            return await loop.run_in_executor(self._waiting, self._handle, request)
         finally:
             self._now_waiting -= 1
 
-    def _handle(self, request: HttpRequest, request_id: str) -> HttpResponse:
-        result = self._handler(event_of(request, request_id), RequestContext(request_id))
-        return response_of(result, request_id)
+
+def _wants_to_wait(request: Request) -> bool:
+    return "wait_s" in request.query
 
 
-def _wants_to_wait(request: HttpRequest) -> bool:
-    return "wait_s=" in request.query
+def _without_wait(request: Request) -> Request:
+    return replace(request, query={name: value for name, value in request.query.items() if name != "wait_s"})
 
 
-def _without_wait(request: HttpRequest) -> HttpRequest:
-    kept = [(name, value) for name, value in parse_qsl(request.query, keep_blank_values=True) if name != "wait_s"]
-    return replace(request, query=urlencode(kept))
+def refusal(refused: Refused, request_id: str) -> Response:
+    """Return the answer to a request that does not get as far as the handler."""
+    body = ErrorBody(detail=refused.message, code=refused.code.value)
+    if refused.status >= 500:
+        body["request_id"] = request_id
+    return Response(refused.status, {"content-type": "application/json"}, json.dumps(body).encode())
 
 
-async def _read(scope: Message, receive: Callable[[], Awaitable[Message]]) -> HttpRequest:
+async def _read(scope: Message, receive: Callable[[], Awaitable[Message]], request_id: str) -> Request:
     """Return the request. Raises Refused: REQUEST_IS_MALFORMED, REQUEST_IS_TOO_LARGE."""
     headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     body = await _read_body(receive)
     _check_host([value for name, value in headers if name == "host"])
-    client = scope.get("client")
-    return HttpRequest(
-        method=scope["method"],
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="replace")
+    return Request(
+        request_id=request_id,
+        method=scope["method"].upper(),
         path=scope["raw_path"].decode("latin-1"),
-        query=scope["query_string"].decode("latin-1"),
-        headers=headers,
+        query=joined(query),
+        headers=joined(headers),
         body=body,
-        source=client[0] if client else "",
     )
 
 
@@ -155,10 +144,12 @@ def _check_host(hosts: list[str]) -> None:
             raise Refused(ErrorCode.REQUEST_IS_MALFORMED, "the Host header names another machine than this one")
 
 
-async def _send(response: HttpResponse, send: Callable[[Message], Awaitable[None]], *, only_head: bool) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    headers.append((b"content-length", str(len(response.body)).encode()))
+async def _send(
+    response: Response, request_id: str, send: Callable[[Message], Awaitable[None]], *, only_head: bool
+) -> None:
+    named = {**response.headers, "x-request-id": request_id, "content-length": str(len(response.body))}
     if response.status == 413:
-        headers.append((b"connection", b"close"))
+        named["connection"] = "close"
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in named.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if only_head else response.body})

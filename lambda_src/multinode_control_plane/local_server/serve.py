@@ -22,10 +22,9 @@ from multinode_control_plane.adapters.local.server_files import (
     read_server_info,
     write_server_info,
 )
+from multinode_control_plane.api.dispatch import build
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.handlers import api
-from multinode_control_plane.local_server.app import LocalApp
-from multinode_control_plane.local_server.events import refusal
+from multinode_control_plane.local_server.app import LocalApp, refusal
 from multinode_control_plane.wiring.local import LocalDeployment
 from multinode_control_plane.wiring.settings import multinode_version
 from multinode_protocol.error_codes import ErrorCode
@@ -61,7 +60,7 @@ def serve(
             version=multinode_version(),
         )
         deployment = LocalDeployment(directory, info.url, environ)
-        app = LocalApp(api.build(deployment.api_ports))
+        app = LocalApp(build(deployment.api_ports))
 
         def ready() -> None:
             write_server_info(directory, info)
