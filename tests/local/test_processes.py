@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -12,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
-from multinode_control_plane.adapters.local.process_tree import ProcessId, identify, kill_all, send
+from multinode_control_plane.adapters.local.process_tree import (
+    ProcessId,
+    identify,
+    kill_all,
+    kill_group,
+    send,
+)
 from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolders
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import LocalBundle, WorkerDetails
@@ -255,6 +262,35 @@ def test_a_process_of_the_same_number_but_another_start_gets_no_signal(
         assert not send(earlier, signal.SIGKILL)
         assert kill_all("exe-of-nobody-1", earlier)
         assert running_code(pid)
+
+
+# --- groups of processes, where there is no /proc --------------------------------------------------------------------
+
+
+def test_a_group_is_killed_and_found_empty() -> None:
+    sleeper = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    reaper = threading.Thread(target=sleeper.wait)
+    reaper.start()
+    assert kill_group(ProcessId(sleeper.pid, 0))
+    reaper.join()
+    assert sleeper.returncode == -signal.SIGKILL
+    assert kill_group(ProcessId(sleeper.pid, 0))
+
+
+def test_nothing_is_claimed_of_a_group_whose_leader_is_not_known() -> None:
+    assert not kill_group(None)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_group_of_which_some_survive_is_not_said_to_be_gone(refuses: bool) -> None:
+    def killpg(group: int, number: int) -> None:
+        if refuses:
+            raise PermissionError
+
+    pauses: list[float] = []
+    assert not kill_group(ProcessId(7, 0), killpg=killpg, sleep=pauses.append)
+    # As long as on Linux: 200 looks, 25 ms apart.
+    assert pauses == [0.025] * 200
 
 
 def test_a_process_that_is_gone_gets_no_signal() -> None:

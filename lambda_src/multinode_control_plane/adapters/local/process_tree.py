@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,8 @@ def find_leader(token: str) -> ProcessId | None:
 
     The worker's guard and child lead sessions too, but their parent is one of its processes.
     """
+    if sys.platform != "linux":
+        return None
     members = {pid: stat for pid in _members(token, None) if (stat := _stat(pid)) is not None}
     leaders = [(pid, stat) for pid, stat in members.items() if stat.session == pid]
     leaders.sort(key=lambda each: (each[1].parent in members, each[1].start_time, each[0]))
@@ -83,9 +85,12 @@ def find_leader(token: str) -> ProcessId | None:
 
 
 def kill_all(token: str, leader: ProcessId | None) -> bool:
-    """Kill the worker and all that it started, and wait until none of it runs. Return False when some survive."""
+    """Kill the worker and all that it started, and wait until none of it runs.
+
+    Return False when some survive, or when nobody can tell. Outside Linux only the worker's process group counts.
+    """
     if sys.platform != "linux":
-        return _kill_group(leader)
+        return kill_group(leader)
     for _ in range(ROUNDS):
         alive = list(_members(token, leader))
         if not alive:
@@ -98,13 +103,25 @@ def kill_all(token: str, leader: ProcessId | None) -> bool:
     return False
 
 
-def _kill_group(leader: ProcessId | None) -> bool:
-    if leader is not None:
+def kill_group(
+    leader: ProcessId | None,
+    *,
+    killpg: Callable[[int, int], None] = os.killpg,
+    sleep: Callable[[float], object] = time.sleep,
+) -> bool:
+    """Kill the process group of `leader` and wait until it is empty; as `kill_all` where there is no ``/proc``."""
+    if leader is None:
+        return False
+    for _ in range(ROUNDS):
         try:
-            os.killpg(leader.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
+            killpg(leader.pid, signal.SIGKILL)
+        except ProcessLookupError:
             return True
-    return True
+        except PermissionError:
+            # Another user's process; on macOS also a zombie, which is gone as soon as its parent asks for its exit.
+            pass
+        sleep(PAUSE_S)
+    return False
 
 
 def _members(token: str, leader: ProcessId | None) -> Iterator[int]:

@@ -229,7 +229,7 @@ class LocalCompute:
 
     def _clear_away(self, folder: WorkerFolder, process: ProcessId | None) -> None:
         if not kill_all(folder.record.token, process):
-            logger.error("some processes of %s do not die; look for them with `ps`", folder.record.token)
+            logger.error("processes of %s may still run; look for them with `ps`", folder.record.token)
 
     def _tell(self, record: LaunchRecord, exit: ContainerExit) -> None:  # noqa: A002 - the port's word
         pause_s = 0.1
