@@ -72,7 +72,7 @@ def test_every_handler_can_be_imported_from_it_beside_lambdas_own_boto3(
     program = f"""
 import sys
 from multinode_control_plane.handlers.{handler} import handler
-import multinode_control_plane.wiring.aws as aws
+from multinode_control_plane.wiring.settings import multinode_version
 print(handler.__module__, multinode_version(), sys.modules["multinode_control_plane"].__file__)
 """
     done = subprocess.run(

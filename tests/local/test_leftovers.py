@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -56,10 +58,14 @@ def test_a_stop_of_an_earlier_server_is_carried_through(
 
 def crashed_between_folder_and_spawn(directory: DataDirectory, request: LaunchRequest) -> None:
     """Leave what a server leaves that is killed after it made the worker's folder, and before it started the worker."""
-    record = LaunchRecord(
-        request.token, request.execution.execution_id, request.invocation.invocation_id, request.invocation.project_name
+    created = WorkerFolders(directory.workers).create(
+        LaunchRecord(
+            request.token,
+            request.execution.execution_id,
+            request.invocation.invocation_id,
+            request.invocation.project_name,
+        )
     )
-    created = WorkerFolders(directory.workers).create(record)
     assert created is not None
     os.close(created[1])
 
@@ -141,6 +147,123 @@ def test_folders_are_removed_long_after_the_end_and_never_before(
         compute.prune()
         assert list(compute.find(ended.execution.execution_id)) == []
         assert len(compute.find(running.execution.execution_id)) == 1
+
+
+# --- what cannot be read ---------------------------------------------------------------------------------------------
+
+
+def unreadable(path: Path) -> None:
+    """Leave what not even root can read: a link to itself."""
+    path.unlink()
+    path.symlink_to(path)
+
+
+def copied_by_hand(path: Path) -> None:
+    path.write_text(path.read_text().replace("-1", "-2"))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_text(""),
+    "garbage": lambda path: path.write_bytes(b"\xff{"),
+    "other JSON": lambda path: path.write_text("[1]"),
+    "other fields": lambda path: path.write_text('{"pid": -1, "deadline": "NaN", "kind": "?"}'),
+    "unreadable": unreadable,
+}
+
+
+@pytest.mark.requires("linux")
+@pytest.mark.parametrize(
+    "damage", [*DAMAGES.values(), Path.unlink, copied_by_hand], ids=[*DAMAGES, "missing", "copied by hand"]
+)
+def test_a_worker_whose_record_is_damaged_is_set_aside_killed_and_lost(
+    directory: DataDirectory,
+    bundle: LocalBundle,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], object],
+) -> None:
+    damaged, sound = request_of(bundle, "stubborn", 1), request_of(bundle, "sleep", 2)
+    with backend(directory, Ends()) as earlier:
+        workers = [earlier.launch(request) for request in (damaged, sound)]
+        for request in (damaged, sound):
+            notes(bundle, request.token, "ready")
+    damage(directory.workers / damaged.token / "record.json")
+    for _ in range(2):
+        with backend(directory, Ends()) as later:
+            lost, other = later.describe(workers)
+            assert (lost.execution_id, lost.exit is not None and lost.exit.kind) == (
+                damaged.execution.execution_id,
+                ExitKind.INTERRUPTED,
+            )
+            assert other.exit is None
+            assert later.launch(damaged) == workers[0]
+    aside = directory.workers / f"{damaged.token}.unreadable"
+    assert aside.is_dir()
+    assert len([message for message in caplog.messages if str(aside) in message]) == 1
+    eventually(lambda: not runs(pids_of(bundle, damaged.token)[0]))
+    assert len(started(bundle)) == 2
+    release(bundle, sound.token)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.requires("linux")
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("name", ["process.json", "stop.json", "exit.json"])
+def test_a_damaged_note_is_set_aside_and_its_worker_taken_over(
+    directory: DataDirectory, bundle: LocalBundle, eventually: Eventually, name: str, damage: Callable[[Path], object]
+) -> None:
+    request = request_of(bundle, "sleep")
+    with backend(directory, Ends()) as earlier:
+        worker = earlier.launch(request)
+        notes(bundle, request.token, "ready")
+    path = directory.workers / request.token / name
+    path.touch()
+    damage(path)
+    ends = Ends()
+    with backend(directory, ends) as later:
+        assert [state.worker for state in later.running()] == [worker]
+        assert os.path.lexists(f"{path}.unreadable")
+        later.stop(worker, 600)
+        eventually(lambda: ends.told)
+    assert ends.told == [(request.token, ContainerExit(ExitKind.STOPPED, "stopped"))]
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_worker_that_is_gone_and_whose_end_cannot_be_read_is_lost(
+    directory: DataDirectory, bundle: LocalBundle, damage: Callable[[Path], object]
+) -> None:
+    request = request_of(bundle, "sleep")
+    crashed_between_folder_and_spawn(directory, request)
+    path = directory.workers / request.token / "exit.json"
+    path.touch()
+    damage(path)
+    # The command line may look before a server does: it only reads.
+    (folder,) = WorkerFolders(directory.workers).all()
+    assert folder.exit is None
+    ends = Ends()
+    with backend(directory, ends):
+        pass
+    assert [(token, end.kind) for token, end in ends.told] == [(request.token, ExitKind.INTERRUPTED)]
+    assert folder.exit is not None
+
+
+def test_files_of_other_programs_keep_no_server_from_starting(directory: DataDirectory) -> None:
+    (directory.workers / ".DS_Store").write_text("x")
+    (directory.workers / "notes.txt").write_text("x")
+    (directory.workers / "lost+found").mkdir()
+    (directory.workers / "exe-1-1").write_text("x")
+    for _ in range(2):
+        with backend(directory, Ends()) as compute:
+            compute.prune()
+            assert list(compute.running()) == []
+    names = {path.name for path in directory.workers.iterdir()}
+    assert names == {".DS_Store", "notes.txt", "lost+found", "exe-1-1.unreadable"}
 
 
 # --- forgetting a project --------------------------------------------------------------------------------------------

@@ -142,3 +142,27 @@ def test_what_waited_when_the_server_was_killed_is_started_by_the_next(server: L
     assert written == [f"{word} {number}" for number in began for word in ("begin", "end")]  # one after the other
     # The first may have been killed with the server amid its launch: then it backs off, and the others do not wait.
     assert began in (["0", "1", "2"], ["1", "0", "2"], ["1", "2", "0"])
+
+
+@pytest.mark.requires("linux")
+def test_a_damaged_record_costs_one_attempt_and_keeps_no_server_from_starting(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes"
+    server.deploy(spec("note", max_retries=1))
+    invocation_id = server.start_function("note", str(path), "a", 600.0)
+    until(lambda: server.invocation(invocation_id)["status"] == "RUNNING", "the start")
+    worker = the_worker(server)
+    server.kill()
+    (worker.path / "record.json").write_text("")
+    (server.directory.workers / ".DS_Store").write_text("x")
+    server.start()
+    until(lambda: lines(path) == ["begin a", "begin a"], "the second attempt")
+    assert server.invocation(invocation_id)["num_failed_attempts"] == 1
+    assert not worker.alive()
+    server.cancel(invocation_id)
+    assert server.terminated(invocation_id)["status"] == "CANCELLED"
+    assert (
+        f"{worker.path} could not be read: it is now {worker.path}.unreadable"
+        in server.directory.server_log.read_text()
+    )

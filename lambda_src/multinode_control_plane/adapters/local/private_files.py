@@ -23,7 +23,7 @@ def write_json(path: Path, document: Mapping[str, object], *, durable: bool = Fa
         Path(temporary).unlink(missing_ok=True)
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def read_json(path: Path) -> JsonObject | None:
@@ -39,7 +39,8 @@ def read_json(path: Path) -> JsonObject | None:
     return document
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in a folder survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

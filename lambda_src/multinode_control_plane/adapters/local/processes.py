@@ -70,6 +70,9 @@ class LocalCompute:
         """Take over the workers that still run, and settle those that ended while no server ran."""
         self._folders.remove_unfinished()
         self._folders.prune(KEEP_ENDED_S)
+        for token in self._folders.set_aside_unreadable():
+            # The first sweep settles its execution, by what `describe` tells.
+            self._clear_away(token, None)
         self._killer.start()
         for folder in self._folders.all():
             if folder.exit is not None:
@@ -97,7 +100,7 @@ class LocalCompute:
             request.invocation.invocation_id,
             request.invocation.project_name,
         )
-        if self._folders.get(request.token) is not None:
+        if self._folders.known(request.token):
             return record.worker
         bundle = launching.bundle_of(request)
         variables = launching.worker_environment(request, bundle, self._server_environment)
@@ -128,14 +131,14 @@ class LocalCompute:
         deadline = folder.note_stop(time.time() + grace_s)
         with self._lock:
             watched = self._watched.get(worker.identifier)
-        process = None if watched is None else watched.process or find_leader(worker.identifier)
+        process = None if watched is None else watched.process or find_leader(watched.folder.record.token)
         if process is not None:
             send(process, signal.SIGTERM)
         self._kill_at(deadline, worker.identifier)
 
     def describe(self, workers: Sequence[WorkerDetails]) -> Sequence[ContainerState]:
-        folders = (self._folders.get(worker.identifier) for worker in workers)
-        return [self._state(folder) for folder in folders if folder is not None]
+        states = (self._describe(worker) for worker in workers)
+        return [state for state in states if state is not None]
 
     def find(self, execution_id: str) -> Sequence[ContainerState]:
         return [self._state(folder) for folder in self._folders.of_execution(execution_id)]
@@ -153,6 +156,17 @@ class LocalCompute:
             self._folders.remove_ended(project_name)
 
     # --- watching ---
+
+    def _describe(self, worker: WorkerDetails) -> ContainerState | None:
+        with self._lock:
+            watched = self._watched.get(worker.identifier)
+        folder = self._folders.get(worker.identifier) if watched is None else watched.folder
+        if folder is not None:
+            return self._state(folder)
+        if self._folders.known(worker.identifier):
+            lost = ContainerExit(ExitKind.INTERRUPTED, "what was noted of its process could not be read any more")
+            return ContainerState(worker, worker.identifier.rpartition("-")[0], lost)
+        return None
 
     def _state(self, folder: WorkerFolder) -> ContainerState:
         exit = folder.exit  # noqa: A001 - the port's word
@@ -175,7 +189,7 @@ class LocalCompute:
     def _adopt(self, folder: WorkerFolder) -> None:
         """Take over a worker that another server started, and the stop that was asked for, if one was."""
         token = folder.record.token
-        process = folder.process or find_leader(token)
+        process = folder.process or find_leader(folder.record.token)
         logger.info("adopted %s (process %s)", token, "unknown" if process is None else process.pid)
         self._watch(_Watched(folder, process, None))
         deadline = folder.stop_deadline
@@ -211,12 +225,12 @@ class LocalCompute:
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         else:
             child.wait()
-        self._clear_away(watched.folder, watched.process)
+        self._clear_away(watched.folder.record.token, watched.process)
         return child.wait()
 
     def _gone(self, folder: WorkerFolder, process: ProcessId | None) -> ContainerExit:
         """Return the exit of a worker that is gone and whose status nobody took."""
-        self._clear_away(folder, process)
+        self._clear_away(folder.record.token, process)
         if folder.stop_deadline is not None:
             return ContainerExit(ExitKind.STOPPED, "stopped")
         return ContainerExit(ExitKind.INTERRUPTED, "its process was gone when the control plane came back")
@@ -224,12 +238,16 @@ class LocalCompute:
     def _settle_lost(self, folder: WorkerFolder) -> ContainerExit:
         """Note and return the exit of a worker that died, or was never started, while no server ran."""
         exit = self._gone(folder, folder.process)  # noqa: A001
-        folder.note_exit(exit)
+        try:
+            folder.note_exit(exit)
+        except OSError as error:
+            # It is told all the same; whoever asks again settles it again.
+            logger.error("the end of %s cannot be noted: %s", folder.record.token, error)  # noqa: TRY400
         return exit
 
-    def _clear_away(self, folder: WorkerFolder, process: ProcessId | None) -> None:
-        if not kill_all(folder.record.token, process):
-            logger.error("processes of %s may still run; look for them with `ps`", folder.record.token)
+    def _clear_away(self, token: str, process: ProcessId | None) -> None:
+        if not kill_all(token, process):
+            logger.error("processes of %s may still run; look for them with `ps`", token)
 
     def _tell(self, record: LaunchRecord, exit: ContainerExit) -> None:  # noqa: A002 - the port's word
         pause_s = 0.1
@@ -266,7 +284,7 @@ class LocalCompute:
                 watched = self._watched.get(token)
             if watched is not None:
                 logger.info("%s did not end in time: killing it", token)
-                if not kill_all(token, watched.process):
+                if not kill_all(watched.folder.record.token, watched.process):
                     self._kill_at(time.time() + KILL_AGAIN_AFTER_S, token)
 
 

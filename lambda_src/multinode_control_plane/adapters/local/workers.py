@@ -6,29 +6,41 @@
     stop.json       a stop has been asked for, and when patience ends
     exit.json       how it ended; there only once nothing of it runs any more
 
+Each file stands for itself. One that cannot be read counts as absent, and the start of a server renames it to
+``<name>.unreadable``; so it does a folder without a readable record. Nothing is done with other names.
+
 The folder appears whole, by a rename, and its lock is held from then on: first by the server that is about to start
 the worker, then by the worker. So a folder whose lock is free and which has no exit is that of a worker that is gone,
 or was never started because its server died in between; under its token nothing is started again.
 """
 
 import fcntl
+import logging
+import math
 import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from multinode_control_plane.adapters.local.logs import log_file_name
-from multinode_control_plane.adapters.local.private_files import read_json, write_json
+from multinode_control_plane.adapters.local.private_files import JsonObject, read_json, sync_folder, write_json
 from multinode_control_plane.adapters.local.process_tree import ProcessId
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import WorkerDetails
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 _TOKEN = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)+")
 _NEW = ".new-"
+_UNREADABLE = ".unreadable"
+"""No token has a full stop in it: what bears this is no worker's any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,7 @@ class WorkerFolder:
         """Return True while the lock is held: the worker lives, or is just being started."""
         try:
             descriptor = os.open(self.path / "alive", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except OSError:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -77,8 +89,7 @@ class WorkerFolder:
     @property
     def process(self) -> ProcessId | None:
         """The worker's process as noted at its start; None when the server died before it could note it."""
-        document = read_json(self.path / "process.json")
-        return None if document is None else ProcessId(**document)  # type: ignore[arg-type]
+        return _noted(self.path / "process.json", _process)
 
     def note_process(self, process: ProcessId) -> None:
         write_json(self.path / "process.json", asdict(process))
@@ -86,8 +97,7 @@ class WorkerFolder:
     @property
     def stop_deadline(self) -> float | None:
         """When patience with a stop ends, in seconds since the epoch; None when none has been asked for."""
-        document = read_json(self.path / "stop.json")
-        return None if document is None else float(str(document["deadline"]))
+        return _noted(self.path / "stop.json", _deadline)
 
     def note_stop(self, deadline: float) -> float:
         """Note a stop and return when patience ends: of several stops, at the earliest deadline."""
@@ -99,18 +109,18 @@ class WorkerFolder:
 
     @property
     def exit(self) -> ContainerExit | None:
-        document = read_json(self.path / "exit.json")
-        if document is None:
-            return None
-        code = document["exit_code"]
-        return ContainerExit(
-            ExitKind(str(document["kind"])), str(document["reason"]), code if isinstance(code, int) else None
-        )
+        return _noted(self.path / "exit.json", _exit)
 
     def note_exit(self, exit: ContainerExit) -> None:  # noqa: A002 - the port's word
-        write_json(
-            self.path / "exit.json", {"kind": exit.kind.value, "reason": exit.reason, "exit_code": exit.exit_code}
-        )
+        document = {"kind": exit.kind.value, "reason": exit.reason, "exit_code": exit.exit_code}
+        write_json(self.path / "exit.json", document, durable=True)
+
+    def set_aside_unreadable(self) -> None:
+        """Rename the files that cannot be read, which count as absent anyway, so that a look at them stays possible."""
+        noted = {"process.json": self.process, "stop.json": self.stop_deadline, "exit.json": self.exit}
+        for name, value in noted.items():
+            if value is None and os.path.lexists(self.path / name):
+                _set_aside(self.path / name)
 
     def remove(self) -> None:
         """Remove the folder: only for a launch that started no process."""
@@ -133,11 +143,12 @@ class WorkerFolders:
         descriptor = -1
         try:
             new.mkdir(mode=0o700)
-            write_json(new / "record.json", asdict(record))
+            write_json(new / "record.json", asdict(record), durable=True)
             descriptor = os.open(new / "alive", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             # rename(2) does not replace a folder that has files in it.
             new.rename(path)
+            sync_folder(self._root)
         except OSError:
             if descriptor >= 0:
                 os.close(descriptor)
@@ -149,19 +160,39 @@ class WorkerFolders:
 
     def get(self, token: str) -> WorkerFolder | None:
         """Return the folder of a token; None for an unknown one, whatever its text: a worker may have sent it."""
-        return self._folder(self._root / token) if _TOKEN.fullmatch(token) else None
+        return _folder(self._root / token) if _TOKEN.fullmatch(token) else None
+
+    def known(self, token: str) -> bool:
+        """Return True when the token has been launched, even if nothing that was noted of it can be read."""
+        paths = (self._root / token, self._root / f"{token}{_UNREADABLE}")
+        return _TOKEN.fullmatch(token) is not None and any(os.path.lexists(path) for path in paths)
 
     def of_execution(self, execution_id: str) -> list[WorkerFolder]:
         """Return the folders of all launch attempts of an execution."""
         if not _TOKEN.fullmatch(execution_id):
             return []
-        found = (self._folder(path) for path in sorted(self._root.glob(f"{execution_id}-*")))
+        found = (_folder(path) for path in self._paths() if path.name.startswith(f"{execution_id}-"))
         return [folder for folder in found if folder is not None]
 
     def all(self) -> Iterator[WorkerFolder]:
-        for path in sorted(self._root.iterdir()):
-            if not path.name.startswith(".") and (folder := self._folder(path)) is not None:
+        for path in self._paths():
+            if (folder := _folder(path)) is not None:
                 yield folder
+
+    def _paths(self) -> list[Path]:
+        return sorted(path for path in self._root.iterdir() if _TOKEN.fullmatch(path.name))
+
+    def set_aside_unreadable(self) -> list[str]:
+        """Rename what cannot be read, in the log once; return the tokens of which not even the record can be."""
+        lost = []
+        for path in self._paths():
+            folder = _folder(path)
+            if folder is None:
+                _set_aside(path)
+                lost.append(path.name)
+            else:
+                folder.set_aside_unreadable()
+        return lost
 
     def remove_unfinished(self) -> None:
         """Remove what a server left behind that died while it made a folder: nothing was started from it."""
@@ -171,10 +202,10 @@ class WorkerFolders:
     def prune(self, older_than_s: float) -> None:
         """Remove the folders of workers that ended longer ago than that."""
         limit = time.time() - older_than_s
-        for path in self._root.iterdir():
+        for path in self._paths():
             try:
                 ended_at = (path / "exit.json").stat().st_mtime
-            except FileNotFoundError:
+            except OSError:
                 continue
             if ended_at < limit:
                 shutil.rmtree(path, ignore_errors=True)
@@ -185,6 +216,54 @@ class WorkerFolders:
             if folder.record.project_name == project_name and folder.exit is not None:
                 shutil.rmtree(folder.path, ignore_errors=True)
 
-    def _folder(self, path: Path) -> WorkerFolder | None:
-        document = read_json(path / "record.json")
-        return None if document is None else WorkerFolder(path, LaunchRecord(**document))  # type: ignore[arg-type]
+
+def _folder(path: Path) -> WorkerFolder | None:
+    """Return the folder at `path`; None without a readable record."""
+    record = _noted(path / "record.json", _record)
+    # A folder that somebody has copied by hand under another name is not that launch's.
+    return WorkerFolder(path, record) if record is not None and record.token == path.name else None
+
+
+def _record(document: JsonObject) -> LaunchRecord:
+    return LaunchRecord(**{name: str(value) for name, value in document.items()})
+
+
+def _noted(path: Path, parse: Callable[[JsonObject], T]) -> T | None:
+    """Return what a file says; None when there is none, or it cannot be read."""
+    try:
+        document = read_json(path)
+        return None if document is None else parse(document)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _process(document: JsonObject) -> ProcessId:
+    pid, start_time = document["pid"], document["start_time"]
+    # Signals to 0, 1 and negative numbers would go to others than a worker.
+    if not (isinstance(pid, int) and pid > 1 and isinstance(start_time, int)):
+        raise ValueError("no process")
+    return ProcessId(pid, start_time)
+
+
+def _deadline(document: JsonObject) -> float:
+    deadline = float(str(document["deadline"]))
+    if not math.isfinite(deadline):
+        raise ValueError("no time")
+    return deadline
+
+
+def _exit(document: JsonObject) -> ContainerExit:
+    code = document["exit_code"]
+    return ContainerExit(
+        ExitKind(str(document["kind"])), str(document["reason"]), code if isinstance(code, int) else None
+    )
+
+
+def _set_aside(path: Path) -> None:
+    aside = path.with_name(f"{path.name}{_UNREADABLE}")
+    try:
+        path.rename(aside)
+    except OSError as error:
+        logger.error("%s cannot be read, nor renamed: %s", path, error)  # noqa: TRY400 - the cause says it all
+    else:
+        logger.error("%s could not be read: it is now %s, and its worker counts as lost", path, aside)
