@@ -27,4 +27,4 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     finally:
         server.kill()
         for worker in WorkerFolders(server.directory.workers).all():
-            kill_all(worker.record.token, worker.process)
+            kill_all(worker.record.mark, worker.process)

@@ -40,7 +40,7 @@ def nothing_left(directory: DataDirectory) -> Iterator[None]:
     """In the end no worker of this data directory runs."""
     yield
     for folder in WorkerFolders(directory.workers).all():
-        kill_all(folder.record.token, folder.process)
+        kill_all(folder.record.mark, folder.process)
 
 
 @pytest.fixture

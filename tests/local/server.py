@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
+from multinode_control_plane.adapters.local.deployment_id import deployment_id
 from multinode_control_plane.adapters.local.keychain import LocalKeychain
 from multinode_control_plane.adapters.local.process_tree import kill_all
 from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerFolders
@@ -36,7 +37,7 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 
 def _killed(folder: WorkerFolder) -> bool:
-    return kill_all(folder.record.token, folder.process) and not folder.alive()
+    return kill_all(folder.record.mark, folder.process) and not folder.alive()
 
 
 def spec(name: str, *, max_concurrency: int = 10, **execution: object) -> Json:
@@ -95,7 +96,10 @@ class LocalServer:
 
     def clear_away(self) -> None:
         """Kill whatever the workers of a server that is gone still run; one may just be starting."""
+        own = deployment_id(self.directory)
         for folder in WorkerFolders(self.directory.workers).all():
+            if folder.record.deployment_id != own:
+                continue
             until(partial(_killed, folder), f"the end of {folder.record.token}")
 
     # --- requests ---

@@ -1,12 +1,14 @@
 """The data directory: where it is, and which folders are refused before anything in them is touched."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectoryError, default_data_dir, prepare
+from multinode_control_plane.adapters.local.deployment_id import deployment_id
 
 
 def test_the_variable_goes_before_xdg_and_xdg_before_home() -> None:
@@ -82,3 +84,28 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)
     with pytest.raises(DataDirectoryError, match="cannot be written"):
         prepare(tmp_path / "data")
+
+
+# --- the deployment in it ---------------------------------------------------------------------------------------------
+
+
+def test_a_folder_keeps_its_id_when_it_is_renamed_and_a_copy_has_its_own(tmp_path: Path) -> None:
+    original = prepare(tmp_path / "data")
+    first = deployment_id(original)
+    assert deployment_id(original) == first
+    shutil.copytree(original.root, tmp_path / "copy")
+    copy = deployment_id(prepare(tmp_path / "copy"))
+    assert copy != first
+    assert deployment_id(prepare(tmp_path / "copy")) == copy
+    original.root.rename(tmp_path / "renamed")
+    assert deployment_id(prepare(tmp_path / "renamed")) == first
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"deployment_id": 5}'])
+def test_a_folder_whose_id_cannot_be_read_is_given_a_new_one(tmp_path: Path, text: str) -> None:
+    directory = prepare(tmp_path / "data")
+    first = deployment_id(directory)
+    directory.deployment.write_text(text)
+    second = deployment_id(directory)
+    assert second != first
+    assert deployment_id(directory) == second

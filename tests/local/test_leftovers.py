@@ -1,13 +1,15 @@
 """Local compute with a stub for a worker: what an earlier server, a crash at the worst moment or a project leaves."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from multinode_control_plane.adapters.local.data_dir import DataDirectory
+from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
+from multinode_control_plane.adapters.local.deployment_id import deployment_id
 from multinode_control_plane.adapters.local.process_tree import find_leader, identify
 from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolders
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
@@ -64,6 +66,7 @@ def crashed_between_folder_and_spawn(directory: DataDirectory, request: LaunchRe
             request.execution.execution_id,
             request.invocation.invocation_id,
             request.invocation.project_name,
+            deployment_id(directory),
         )
     )
     assert created is not None
@@ -95,7 +98,7 @@ def test_a_launch_cut_off_before_its_process_was_noted_is_taken_over(
     (directory.workers / request.token / "process.json").unlink()
     ends = Ends()
     with backend(directory, ends) as later:
-        assert find_leader(request.token) == identify(pids_of(bundle, request.token)[0])
+        assert find_leader(f"{deployment_id(directory)}/{request.token}") == identify(pids_of(bundle, request.token)[0])
         later.stop(worker, 600)
         eventually(lambda: ends.told)
     assert len(started(bundle)) == 1
@@ -264,6 +267,56 @@ def test_files_of_other_programs_keep_no_server_from_starting(directory: DataDir
             assert list(compute.running()) == []
     names = {path.name for path in directory.workers.iterdir()}
     assert names == {".DS_Store", "notes.txt", "lost+found", "exe-1-1.unreadable"}
+
+
+# --- copies of the folder ---------------------------------------------------------------------------------------------
+
+
+def hard_links(source: str, target: str) -> None:
+    os.link(source, target)
+
+
+@pytest.mark.parametrize("how", [shutil.copy2, hard_links])
+def test_on_a_copy_of_the_folder_workers_are_lost_and_those_of_the_original_live(
+    directory: DataDirectory,
+    bundle: LocalBundle,
+    tmp_path: Path,
+    eventually: Eventually,
+    how: Callable[[str, str], object],
+) -> None:
+    request, original_ends, copy_ends = request_of(bundle, "sleep"), Ends(), Ends()
+    with backend(directory, original_ends) as original:
+        worker = original.launch(request)
+        notes(bundle, request.token, "ready")
+        shutil.copytree(directory.root, tmp_path / "copy", copy_function=how)
+        with backend(prepare(tmp_path / "copy"), copy_ends) as copy:
+            ((token, end),) = copy_ends.told
+            assert (token, end.kind) == (request.token, ExitKind.INTERRUPTED)
+            assert "copy" in end.reason
+            copy.stop(worker, 0)
+            assert list(copy.running()) == []
+        assert [state.worker for state in original.running()] == [worker]
+        release(bundle, request.token)
+        eventually(lambda: original_ends.told)
+    assert original_ends.told == [(request.token, ContainerExit(ExitKind.EXITED, "its process exited", 0))]
+
+
+@pytest.mark.requires("linux")
+def test_a_damaged_record_in_a_copy_costs_no_worker_of_the_original_its_life(
+    directory: DataDirectory, bundle: LocalBundle, tmp_path: Path, eventually: Eventually
+) -> None:
+    request, ends = request_of(bundle, "sleep"), Ends()
+    with backend(directory, ends) as original:
+        worker = original.launch(request)
+        notes(bundle, request.token, "ready")
+        shutil.copytree(directory.root, tmp_path / "copy")
+        (tmp_path / "copy" / "workers" / request.token / "record.json").write_text("")
+        with backend(prepare(tmp_path / "copy"), Ends()) as copy:
+            (state,) = copy.describe([worker])
+            assert state.exit is not None
+        release(bundle, request.token)
+        eventually(lambda: ends.told)
+    assert ends.told == [(request.token, ContainerExit(ExitKind.EXITED, "its process exited", 0))]
 
 
 # --- forgetting a project --------------------------------------------------------------------------------------------

@@ -260,7 +260,7 @@ def test_a_process_of_the_same_number_but_another_start_gets_no_signal(
         (pid,) = pids_of(bundle, request.token)
         earlier = ProcessId(pid, identify(pid).start_time - 1)
         assert not send(earlier, signal.SIGKILL)
-        assert kill_all("exe-of-nobody-1", earlier)
+        assert kill_all("nobody/exe-1-1", earlier)
         assert running_code(pid)
 
 
@@ -302,7 +302,7 @@ def test_a_process_that_is_gone_gets_no_signal() -> None:
 
 def test_the_lock_of_a_folder_is_held_exactly_while_somebody_has_it(directory: DataDirectory) -> None:
     folders = WorkerFolders(directory.workers)
-    created = folders.create(LaunchRecord("exe-1-1", "exe-1", "inv-1", "shop"))
+    created = folders.create(LaunchRecord("exe-1-1", "exe-1", "inv-1", "shop", "d"))
     assert created is not None
     folder, lock = created
     assert folder.alive()

@@ -1,6 +1,7 @@
 """The server killed at any time: what it had acknowledged goes on, once, and what ran meanwhile is taken over."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -166,3 +167,31 @@ def test_a_damaged_record_costs_one_attempt_and_keeps_no_server_from_starting(
         f"{worker.path} could not be read: it is now {worker.path}.unreadable"
         in server.directory.server_log.read_text()
     )
+
+
+def test_a_server_on_a_copy_of_the_folder_leaves_the_originals_workers_alone(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes"
+    server.deploy(spec("until_cancelled", max_retries=1))
+    invocation_id = server.start_function("until_cancelled", str(path))
+    until(lambda: lines(path), "the start")
+    assert server.stop() == 0
+    shutil.copytree(server.data_dir, tmp_path / "copy")
+    server.start()
+    copy = LocalServer(tmp_path / "copy")
+    copy.start()
+    try:
+        until(lambda: lines(path) == ["begin"] * 2, "the second attempt, on the copy")
+        assert copy.invocation(invocation_id)["num_failed_attempts"] == 1
+        assert server.invocation(invocation_id)["num_failed_attempts"] == 0
+        copy.cancel(invocation_id)
+        assert copy.terminated(invocation_id)["status"] == "CANCELLED"
+        assert lines(path) == ["begin", "begin", "cancelled"]
+        assert the_worker(server).alive()
+    finally:
+        copy.kill()
+        copy.clear_away()
+    server.cancel(invocation_id)
+    assert server.terminated(invocation_id)["status"] == "CANCELLED"
+    assert lines(path) == ["begin", "begin", "cancelled", "cancelled"]

@@ -59,7 +59,7 @@ def running(folder: Path, clock: Clock) -> Iterator[LocalServer]:
         if server.process is not None and server.process.poll() is None:
             server.kill()
         for worker in WorkerFolders(server.directory.workers).all():
-            kill_all(worker.record.token, worker.process)
+            kill_all(worker.record.mark, worker.process)
 
 
 def minute_of(invocation_id: str) -> int:

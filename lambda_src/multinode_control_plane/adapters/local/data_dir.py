@@ -32,6 +32,10 @@ class DataDirectory:
         return self.root / "keys.json"
 
     @property
+    def deployment(self) -> Path:
+        return self.root / "deployment.json"
+
+    @property
     def server(self) -> Path:
         return self.root / "server.json"
 
@@ -67,6 +71,7 @@ _OURS = frozenset(
         "state.sqlite3-shm",
         "keys.json",
         "keys.lock",
+        "deployment.json",
         "server.json",
         "server.lock",
         "server.log",

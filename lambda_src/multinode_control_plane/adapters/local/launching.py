@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from multinode_control_plane.adapters.local.private_files import read_json
+from multinode_control_plane.adapters.local.process_tree import MARK
 from multinode_control_plane.core.records import LocalBundle
 from multinode_control_plane.ports import LaunchRefused, LaunchRequest
 from multinode_protocol import env_vars
@@ -31,7 +32,7 @@ def bundle_of(request: LaunchRequest) -> LocalBundle:
 
 
 def worker_environment(
-    request: LaunchRequest, bundle: LocalBundle, server_environment: Mapping[str, str]
+    request: LaunchRequest, bundle: LocalBundle, server_environment: Mapping[str, str], mark: str
 ) -> dict[str, str]:
     """Return all of the worker's env_vars. The project's own values give way to Multinode's."""
     inherited = {name: server_environment[name] for name in INHERITED if name in server_environment}
@@ -45,6 +46,7 @@ def worker_environment(
         env_vars.CODE_DIR: bundle.code_dir,
         env_vars.LOG_FORMAT: "json",
         env_vars.WORKER_IDENTIFIER: request.token,
+        MARK: mark,
     }
 
 

@@ -1,7 +1,7 @@
 """④ Everything that a worker has started: finding it, and killing all of it.
 
-A worker leads its own session, and all that it starts inherits both the session and the env_vars. A process that
-has left the session is still known by the env_vars, one that has wiped its environment by the session. Linux tells
+A worker leads its own session, and all that it starts inherits both the session and the environment. A process that
+has left the session is still known by the environment, one that has wiped its environment by the session. Linux tells
 both in ``/proc`` (proc(5)); elsewhere only the process group of the worker itself can be reached.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from multinode_protocol import env_vars
-
+MARK = "MULTINODE_WORKER_MARK"
+"""The environment variable by which the processes of a worker are found: it names deployment and launch."""
 PROC = Path("/proc")
 ROUNDS = 200
 PAUSE_S = 0.025
@@ -71,20 +71,20 @@ def send(process: ProcessId, number: signal.Signals) -> bool:
     return True
 
 
-def find_leader(token: str) -> ProcessId | None:
-    """Return the worker that was launched under `token`, where the system can tell; else None.
+def find_leader(mark: str) -> ProcessId | None:
+    """Return the worker that was launched under `mark`, where the system can tell; else None.
 
     The worker's guard and child lead sessions too, but their parent is one of its processes.
     """
     if sys.platform != "linux":
         return None
-    members = {pid: stat for pid in _members(token, None) if (stat := _stat(pid)) is not None}
+    members = {pid: stat for pid in _members(mark, None) if (stat := _stat(pid)) is not None}
     leaders = [(pid, stat) for pid, stat in members.items() if stat.session == pid]
     leaders.sort(key=lambda each: (each[1].parent in members, each[1].start_time, each[0]))
     return ProcessId(leaders[0][0], leaders[0][1].start_time) if leaders else None
 
 
-def kill_all(token: str, leader: ProcessId | None) -> bool:
+def kill_all(mark: str, leader: ProcessId | None) -> bool:
     """Kill the worker and all that it started, and wait until none of it runs.
 
     Return False when some survive, or when nobody can tell. Outside Linux only the worker's process group counts.
@@ -92,7 +92,7 @@ def kill_all(token: str, leader: ProcessId | None) -> bool:
     if sys.platform != "linux":
         return kill_group(leader)
     for _ in range(ROUNDS):
-        alive = list(_members(token, leader))
+        alive = list(_members(mark, leader))
         if not alive:
             return True
         for pid in alive:
@@ -124,9 +124,9 @@ def kill_group(
     return False
 
 
-def _members(token: str, leader: ProcessId | None) -> Iterator[int]:
+def _members(mark: str, leader: ProcessId | None) -> Iterator[int]:
     """Give the numbers of the processes that belong to a worker and still run."""
-    mark = f"{env_vars.WORKER_IDENTIFIER}={token}".encode()
+    entry_of_mark = f"{MARK}={mark}".encode()
     session = None if leader is None else leader.pid
     if leader is not None and leader.start_time:
         now = _stat(leader.pid)
@@ -141,7 +141,7 @@ def _members(token: str, leader: ProcessId | None) -> Iterator[int]:
         stat = _stat(pid)
         if stat is None or stat.state in _GONE_STATES:
             continue
-        if stat.session == session or mark in _environment(entry):
+        if stat.session == session or entry_of_mark in _environment(entry):
             yield pid
 
 

@@ -22,9 +22,10 @@ from pathlib import Path
 
 from multinode_control_plane.adapters.local import launching
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
+from multinode_control_plane.adapters.local.deployment_id import deployment_id
 from multinode_control_plane.adapters.local.logs import last_words
 from multinode_control_plane.adapters.local.process_tree import ProcessId, find_leader, identify, kill_all, send
-from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolder, WorkerFolders
+from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolder, WorkerFolders, mark_of
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import ContainerState, LaunchRefused, LaunchRequest
@@ -58,6 +59,7 @@ class LocalCompute:
         self._server_environment = server_environment
         self._ended = ended
         self._folders = WorkerFolders(directory.workers)
+        self._deployment_id = deployment_id(directory)
         self._lock = threading.Lock()
         self._watched: dict[str, _Watched] = {}
         self._closing = False
@@ -72,12 +74,12 @@ class LocalCompute:
         self._folders.prune(KEEP_ENDED_S)
         for token in self._folders.set_aside_unreadable():
             # The first sweep settles its execution, by what `describe` tells.
-            self._clear_away(token, None)
+            self._clear_away(mark_of(self._deployment_id, token), None)
         self._killer.start()
         for folder in self._folders.all():
             if folder.exit is not None:
                 continue
-            if folder.alive():
+            if self._owns(folder) and folder.alive():
                 self._adopt(folder)
             else:
                 self._tell(folder.record, self._settle_lost(folder))
@@ -99,11 +101,12 @@ class LocalCompute:
             request.execution.execution_id,
             request.invocation.invocation_id,
             request.invocation.project_name,
+            self._deployment_id,
         )
         if self._folders.known(request.token):
             return record.worker
         bundle = launching.bundle_of(request)
-        variables = launching.worker_environment(request, bundle, self._server_environment)
+        variables = launching.worker_environment(request, bundle, self._server_environment, record.mark)
         try:
             created = self._folders.create(record)
         except OSError as error:
@@ -131,7 +134,7 @@ class LocalCompute:
         deadline = folder.note_stop(time.time() + grace_s)
         with self._lock:
             watched = self._watched.get(worker.identifier)
-        process = None if watched is None else watched.process or find_leader(watched.folder.record.token)
+        process = None if watched is None else watched.process or find_leader(watched.folder.record.mark)
         if process is not None:
             send(process, signal.SIGTERM)
         self._kill_at(deadline, worker.identifier)
@@ -168,6 +171,10 @@ class LocalCompute:
             return ContainerState(worker, worker.identifier.rpartition("-")[0], lost)
         return None
 
+    def _owns(self, folder: WorkerFolder) -> bool:
+        """Return False for a worker of the deployment that this data directory is a copy of: hands off it."""
+        return folder.record.deployment_id == self._deployment_id
+
     def _state(self, folder: WorkerFolder) -> ContainerState:
         exit = folder.exit  # noqa: A001 - the port's word
         if exit is None and not self._lives(folder):
@@ -189,7 +196,7 @@ class LocalCompute:
     def _adopt(self, folder: WorkerFolder) -> None:
         """Take over a worker that another server started, and the stop that was asked for, if one was."""
         token = folder.record.token
-        process = folder.process or find_leader(folder.record.token)
+        process = folder.process or find_leader(folder.record.mark)
         logger.info("adopted %s (process %s)", token, "unknown" if process is None else process.pid)
         self._watch(_Watched(folder, process, None))
         deadline = folder.stop_deadline
@@ -225,12 +232,14 @@ class LocalCompute:
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         else:
             child.wait()
-        self._clear_away(watched.folder.record.token, watched.process)
+        self._clear_away(watched.folder.record.mark, watched.process)
         return child.wait()
 
     def _gone(self, folder: WorkerFolder, process: ProcessId | None) -> ContainerExit:
         """Return the exit of a worker that is gone and whose status nobody took."""
-        self._clear_away(folder.record.token, process)
+        if not self._owns(folder):
+            return ContainerExit(ExitKind.INTERRUPTED, "it was started by the deployment that this one is a copy of")
+        self._clear_away(folder.record.mark, process)
         if folder.stop_deadline is not None:
             return ContainerExit(ExitKind.STOPPED, "stopped")
         return ContainerExit(ExitKind.INTERRUPTED, "its process was gone when the control plane came back")
@@ -245,9 +254,9 @@ class LocalCompute:
             logger.error("the end of %s cannot be noted: %s", folder.record.token, error)  # noqa: TRY400
         return exit
 
-    def _clear_away(self, token: str, process: ProcessId | None) -> None:
-        if not kill_all(token, process):
-            logger.error("processes of %s may still run; look for them with `ps`", token)
+    def _clear_away(self, mark: str, process: ProcessId | None) -> None:
+        if not kill_all(mark, process):
+            logger.error("processes of %s may still run; look for them with `ps`", mark.rpartition("/")[2])
 
     def _tell(self, record: LaunchRecord, exit: ContainerExit) -> None:  # noqa: A002 - the port's word
         pause_s = 0.1
@@ -284,7 +293,7 @@ class LocalCompute:
                 watched = self._watched.get(token)
             if watched is not None:
                 logger.info("%s did not end in time: killing it", token)
-                if not kill_all(watched.folder.record.token, watched.process):
+                if not kill_all(watched.folder.record.mark, watched.process):
                     self._kill_at(time.time() + KILL_AGAIN_AFTER_S, token)
 
 

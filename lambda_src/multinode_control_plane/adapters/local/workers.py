@@ -49,11 +49,21 @@ class LaunchRecord:
     execution_id: str
     invocation_id: str
     project_name: str
+    deployment_id: str
+
+    @property
+    def mark(self) -> str:
+        """What the environment of the worker's processes says: see `process_tree.MARK`."""
+        return mark_of(self.deployment_id, self.token)
 
     @property
     def worker(self) -> WorkerDetails:
         """The worker's details. Its type is the one that first-generation clients know besides ECS."""
         return WorkerDetails("TEST", self.token, log_file_name(self.invocation_id, self.execution_id))
+
+
+def mark_of(deployment_id: str, token: str) -> str:
+    return f"{deployment_id}/{token}"
 
 
 class WorkerFolder:
