@@ -1,10 +1,12 @@
 """① Arguments, progress and results as they travel, made readable without ever unpickling. Pure.
 
 A text is plain JSON, or the envelope ``{"__multinode__": "cloudpickle", "data", "repr", "python", "packages"}`` around
-a value that JSON cannot carry exactly, or (from a program of another make) anything else.
+a value that JSON cannot carry exactly, or jsonpickle of a program with multinode 1.0 (`payload.first_generation`), or
+(from a program of another make) anything else.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 __all__ = ["as_json", "as_text", "call_text"]
@@ -24,14 +26,17 @@ def as_json(text: str | None) -> object:
 
 
 def as_text(text: str | None) -> str:
-    """Return a value for people: JSON on one line; of an envelope, the ``repr`` of the value."""
+    """Return a value for people: JSON on one line; of an envelope, and of jsonpickle, the ``repr`` of the value."""
     if text is None:
         return ""
     try:
         value = _decoded(text)
     except ValueError:
         return text
-    return _representation(value) if _is_envelope(value) else _written(value)
+    if _is_envelope(value):
+        return _representation(value)
+    restored = _restored(value) if '"py/' in text else value
+    return _written(value) if restored == value else repr(restored)
 
 
 def call_text(function_name: str, text: str) -> str:
@@ -40,18 +45,32 @@ def call_text(function_name: str, text: str) -> str:
         value = _decoded(text)
     except ValueError:
         return f"{function_name}({text})"
-    args: list[object]
+    args: Sequence[object]
+    written: Callable[[object], str] = _written
+    if text.lstrip().startswith('[{"py/tuple"'):
+        value, written = _restored(value), repr
     match value:
         case _ if _is_envelope(value):
             return f"{function_name}({_representation(value)})"
-        case [list(args), dict(kwargs)]:
+        case [list(args) | tuple(args), dict(kwargs)]:
             pass
         case dict(kwargs):
             args = []
         case _:
             return f"{function_name}({_written(value)})"
-    parts = [_written(argument) for argument in args] + [f"{name}={_written(part)}" for name, part in kwargs.items()]
+    parts = [written(argument) for argument in args] + [f"{name}={written(part)}" for name, part in kwargs.items()]
     return f"{function_name}({', '.join(parts)})"
+
+
+def _restored(value: object) -> object:
+    """Return the plain data that jsonpickle wrote as `value`; `value` itself where it is something else."""
+    from multinode.errors import PayloadError
+    from multinode.payload.first_generation import restored
+
+    try:
+        return restored(value)
+    except PayloadError:
+        return value
 
 
 def _decoded(text: str) -> object:

@@ -6,7 +6,8 @@ Plain JSON can be written and read by programs in any language; that is why it c
 import json
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from multinode.errors import (
@@ -15,10 +16,11 @@ from multinode.errors import (
     MultinodeError,
     PayloadError,
 )
+from multinode.payload import first_generation
 from multinode.payload.envelope import ENVELOPE, cut, open_envelope, sealed
 from multinode_protocol.limits import MAX_PAYLOAD_BYTES
 
-__all__ = ["decode_arguments", "decode_value", "encode_arguments", "encode_value"]
+__all__ = ["decode_arguments", "decode_value", "encode_arguments", "encode_value", "encode_value_for"]
 
 MAX_JSON_DEPTH = 200
 """Deeper nesting goes as a pickle: parsers of other languages stop at a few hundred levels."""
@@ -38,16 +40,16 @@ def encode_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     """Return the positional and the keyword arguments of an input text.
 
-    Read are ``[[args…], {kwargs…}]``, a JSON object of keyword arguments, an envelope, and the plain containers of the
-    first Multinode's encoding, ``{"py/tuple": [[args…], {kwargs…}]}``.
+    Read are ``[[args…], {kwargs…}]``, a JSON object of keyword arguments, an envelope, and what the first generation's
+    SDK sends, ``[{"py/tuple": [args…]}, {kwargs…}]``.
 
     Raises: PayloadError.
     """
     document = _loads(text)
     if isinstance(document, dict) and ENVELOPE in document:
         document = open_envelope(document)
-    elif isinstance(document, dict) and "py/tuple" in document:
-        document = _first_generation(document)
+    elif first_generation.is_call(document):
+        document = first_generation.restored(document)
     elif isinstance(document, dict):
         return [], document
     if isinstance(document, list | tuple) and len(document) == 2:
@@ -69,20 +71,37 @@ def encode_value(value: object) -> str:
 
     Raises: PayloadError when it cannot be pickled, FunctionOutputSizeLimitExceeded.
     """
-    # An object that looks like an envelope must not be taken for one when it is read.
-    text = None if isinstance(value, dict) and ENVELOPE in value else _exact_json(value)
-    if text is None:
-        text = sealed(value, "The value")
-    return _within_limit(text, "The value takes", FunctionOutputSizeLimitExceeded)
+    return _value_text(value, _exact_json)
+
+
+def encode_value_for(input_text: str) -> Callable[[object], str]:
+    """Return the `encode_value` that suits the sender of an input.
+
+    To the first generation's SDK it sends tuples, sets and bytes as jsonpickle, too, which that SDK and `decode_value`
+    read. What is not plain data reaches it as the envelope: a dictionary with the value's `repr`.
+    """
+    if not first_generation.is_call(_loads(input_text)):
+        return encode_value
+    return partial(_value_text, write=lambda value: _exact_json(value) or first_generation.written(value))
 
 
 def decode_value(text: str) -> Any:
-    """Return the value of a text made by `encode_value`, or of any other JSON.
+    """Return the value of a text made by `encode_value`, by the first generation's SDK, or of any other JSON.
 
     Raises: PayloadError, naming the Python and package versions that differ from those of the writer.
     """
     document = _loads(text)
-    return open_envelope(document) if isinstance(document, dict) and ENVELOPE in document else document
+    if isinstance(document, dict) and ENVELOPE in document:
+        return open_envelope(document)
+    return first_generation.restored(document) if f'"{first_generation.TAG}' in text else document
+
+
+def _value_text(value: object, write: Callable[[object], str | None]) -> str:
+    # An object that looks like an envelope must not be taken for one when it is read.
+    text = None if isinstance(value, dict) and ENVELOPE in value else write(value)
+    if text is None:
+        text = sealed(value, "The value")
+    return _within_limit(text, "The value takes", FunctionOutputSizeLimitExceeded)
 
 
 def _exact_json(value: object) -> str | None:
@@ -98,7 +117,7 @@ def _exact_json(value: object) -> str | None:
 
 
 def _survives_json(value: object) -> bool:
-    """True when `value` holds plain JSON types only, exactly: no subclass, tuple, NaN or key that is not a str.
+    """True when `value` holds plain JSON types only, exactly: no subclass, tuple, NaN or key that is not plain.
 
     Each value takes at least a byte, so a walk over more values than the limit has bytes is given up: cycles end too.
     """
@@ -109,7 +128,7 @@ def _survives_json(value: object) -> bool:
         part, depth = pending.pop()
         kind = type(part)
         if kind is list or kind is dict:
-            if depth == MAX_JSON_DEPTH or (kind is dict and any(type(key) is not str for key in part)):
+            if depth == MAX_JSON_DEPTH or (kind is dict and not all(map(_is_plain_key, part))):
                 return False
             pending.extend((child, depth + 1) for child in (part.values() if kind is dict else part))
         elif kind is float:
@@ -120,6 +139,11 @@ def _survives_json(value: object) -> bool:
     return not pending
 
 
+def _is_plain_key(key: object) -> bool:
+    """True for a str, but not for jsonpickle's tags: the first generation's SDK would make an object of them."""
+    return type(key) is str and not key.startswith(first_generation.TAG)
+
+
 def _loads(text: str) -> Any:
     try:
         return json.loads(text)
@@ -127,23 +151,6 @@ def _loads(text: str) -> Any:
         raise PayloadError(f"The text is not JSON ({error}): {cut(str(text))}") from error
     except RecursionError as error:
         raise PayloadError("The text is JSON nested too deeply to be read") from error
-
-
-def _first_generation(part: Any) -> Any:
-    """Return plain containers for those of the first Multinode's encoder; no object is ever built from it."""
-    if isinstance(part, list):
-        return [_first_generation(item) for item in part]
-    if not isinstance(part, dict):
-        return part
-    strange = [key for key in part if key.startswith("py/")]
-    if not strange:
-        return {key: _first_generation(item) for key, item in part.items()}
-    if len(part) == 1 and isinstance(part.get("py/tuple"), list):
-        return tuple(_first_generation(item) for item in part["py/tuple"])
-    raise PayloadError(
-        f"The input was encoded by the first Multinode and holds {strange[0]!r}, of which this one reads plain "
-        "containers only: send it as JSON, or with this version's SDK"
-    )
 
 
 def _within_limit(text: str, subject: str, error: type[MultinodeError]) -> str:

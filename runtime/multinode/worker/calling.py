@@ -9,13 +9,17 @@ from functools import partial
 from typing import Any
 
 from multinode.errors import FunctionOutputSizeLimitExceeded, PayloadError
-from multinode.payload import encode_value
 from multinode.worker.interruption import INTERRUPTIONS, Interruption
 
 __all__ = ["call"]
 
 
-def call(function: Callable[[], Any], interruption: Interruption, report: Callable[[str], None]) -> str:
+def call(
+    function: Callable[[], Any],
+    interruption: Interruption,
+    report: Callable[[str], None],
+    encode: Callable[[object], str],
+) -> str:
     """Return the function's result, encoded. `report` is given each yielded value, encoded, before the next is made.
 
     `function` must be written in C (a `partial`). Raises what the function raises, PayloadError and
@@ -23,18 +27,23 @@ def call(function: Callable[[], Any], interruption: Interruption, report: Callab
     """
     value = interruption.call(function)
     if isinstance(value, Generator):
-        return _drive(value, interruption, report)
-    return encode_value(value)
+        return _drive(value, interruption, report, encode)
+    return encode(value)
 
 
-def _drive(generator: Generator[Any, Any, Any], interruption: Interruption, report: Callable[[str], None]) -> str:
+def _drive(
+    generator: Generator[Any, Any, Any],
+    interruption: Interruption,
+    report: Callable[[str], None],
+    encode: Callable[[object], str],
+) -> str:
     last = "null"
     resume: Callable[[], Any] = generator.__next__
     while True:
         try:
             value = interruption.call(resume, partial(_is_over, generator))
         except StopIteration as stop:
-            return last if stop.value is None else encode_value(stop.value)
+            return last if stop.value is None else encode(stop.value)
         except INTERRUPTIONS as error:
             # Raised before the generator was entered: it has to see it, or it could not clean up.
             if error is not interruption.raised or _is_over(generator):
@@ -42,7 +51,7 @@ def _drive(generator: Generator[Any, Any, Any], interruption: Interruption, repo
             resume = partial(generator.throw, error)
             continue
         try:
-            last = encode_value(value)
+            last = encode(value)
             resume = generator.__next__
             report(last)
         except (PayloadError, FunctionOutputSizeLimitExceeded) as error:

@@ -71,7 +71,8 @@ def _result(call: Call, code_dir: Path, interruption: Interruption, writer: Fram
     payload.travel_by_value(code_dir)
     function = function_in(module, call["function_name"])
     args, kwargs = interruption.call(partial(payload.decode_arguments, call["input"]))
-    return calling.call(partial(function, *args, **kwargs), interruption, partial(writer.send, PROGRESS))
+    encode = payload.encode_value_for(call["input"])
+    return calling.call(partial(function, *args, **kwargs), interruption, partial(writer.send, PROGRESS), encode)
 
 
 def _log(text: str) -> None:
