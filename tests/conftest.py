@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -52,6 +53,18 @@ def registry_answers() -> bool:
         return succeeds(*pip, "download", "--quiet", "--no-deps", "--retries", "1", "--dest", folder, "cloudpickle")()
 
 
+@functools.cache
+def python_of_the_first_generation() -> str | None:
+    """Return a Python on which `multinode` 1.0.1 is published to run, from the PATH or from pyenv; None without one."""
+    names = ("python3.10", "python3.9", "python3.8", "python3.11")
+    found = [shutil.which(name) for name in names]
+    if pyenv := shutil.which("pyenv"):
+        root = subprocess.run([pyenv, "root"], capture_output=True, text=True, timeout=60, check=False).stdout.strip()
+        found += [str(path) for name in names for path in Path(root).glob(f"versions/*/bin/{name}")]
+    # pyenv puts a program on the PATH for each version that it knows, which may refuse to run.
+    return next((path for path in found if path and succeeds(path, "-c", "import ensurepip, venv")()), None)
+
+
 @dataclass(frozen=True)
 class Requirement:
     """`present` is asked once per run; `otherwise` says what is missing and how to get it."""
@@ -74,6 +87,10 @@ REQUIREMENTS = {
     "terraform": Requirement(on_path("terraform"), "terraform is not on the PATH: install Terraform 1.11 or later"),
     "java": Requirement(on_path("java"), "java is not on the PATH: install a Java runtime, 17 or later"),
     "registry": Requirement(registry_answers, "pip cannot fetch packages: check the network and pip's configuration"),
+    "first_generation_python": Requirement(
+        lambda: python_of_the_first_generation() is not None,
+        "no Python 3.8 to 3.11 with the module venv is on the PATH or in pyenv: pyenv install 3.10",
+    ),
     "linux": Requirement(lambda: sys.platform == "linux", "this system is not Linux", obtainable=False),
     "control_groups": Requirement(
         lambda: os.access("/sys/fs/cgroup/memory", os.W_OK),
@@ -161,3 +178,11 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("MULTINODE_CONFIG_DIR", str(home / "config"))
         patch.setenv("MULTINODE_DATA_DIR", str(home / "data"))
         yield
+
+
+@pytest.fixture(scope="session")
+def first_generation_python() -> str:
+    """The interpreter that ``requires("first_generation_python")`` asks for."""
+    path = python_of_the_first_generation()
+    assert path is not None
+    return path
