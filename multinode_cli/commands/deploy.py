@@ -122,15 +122,18 @@ def deploy(code_path: Path, project_name: str, base_image: str | None, dry_run: 
 
 
 @click.command()
+@click.option("--deploy", "may_create", is_flag=True, hidden=True)  # scripts of the first generation say this
 @_options
-def upgrade(code_path: Path, project_name: str, base_image: str | None, dry_run: bool, as_json: bool) -> None:
+def upgrade(
+    code_path: Path, project_name: str, base_image: str | None, dry_run: bool, as_json: bool, *, may_create: bool
+) -> None:
     """Add a version to a project that exists.
 
     The same as deploy, but a project name that does not exist is an error. Invocations that run go on with the version
     that they were started with.
     """
     order = DeployOptions(project_name, base_image)
-    _deploy(code_path, order, dry_run=dry_run, as_json=as_json, must_exist=True)
+    _deploy(code_path, order, dry_run=dry_run, as_json=as_json, must_exist=not may_create)
 
 
 def _deploy(code_path: Path, order: DeployOptions, *, dry_run: bool, as_json: bool, must_exist: bool) -> None:

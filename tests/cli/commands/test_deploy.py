@@ -111,6 +111,11 @@ def test_a_bad_environment_file_is_refused_at_once(multinode: Multinode, plane: 
     assert outcome.err.endswith("error: .env, line 2 has no '=': write NAME=value, or NAME= for an empty one\n")
 
 
+def test_upgrade_creates_the_project_when_told_to_deploy(multinode: Multinode, local: FakeControlPlane, code: Path):
+    outcome = multinode("upgrade", str(code), "--project-name", "new", "--deploy", "--json")
+    assert (outcome.code, json.loads(outcome.out)["project_created"]) == (0, True)
+
+
 def test_a_project_that_must_exist_gets_both_ways_out(multinode: Multinode, local: FakeControlPlane, code: Path):
     local.add_project("slow")
     outcome = multinode("upgrade", str(code), "--project-name", "slwo")
