@@ -56,11 +56,11 @@ def registry_answers() -> bool:
 @functools.cache
 def python_of_the_first_generation() -> str | None:
     """Return a Python on which `multinode` 1.0.1 is published to run, from the PATH or from pyenv; None without one."""
+    pyenv = shutil.which("pyenv")
+    asked = pyenv and subprocess.run([pyenv, "root"], capture_output=True, text=True, timeout=60, check=False)
+    root = Path(asked.stdout.strip() if asked else os.devnull)
     names = ("python3.10", "python3.9", "python3.8", "python3.11")
-    found = [shutil.which(name) for name in names]
-    if pyenv := shutil.which("pyenv"):
-        root = subprocess.run([pyenv, "root"], capture_output=True, text=True, timeout=60, check=False).stdout.strip()
-        found += [str(path) for name in names for path in Path(root).glob(f"versions/*/bin/{name}")]
+    found = [path for name in names for path in (shutil.which(name), *map(str, root.glob(f"versions/*/bin/{name}")))]
     # pyenv puts a program on the PATH for each version that it knows, which may refuse to run.
     return next((path for path in found if path and succeeds(path, "-c", "import ensurepip, venv")()), None)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.journey import Finished, User
+from tests.support.cli.journey import Finished, User
 
 PACKAGE = "multinode==1.0.1"
 DEADLINE_S = 120.0

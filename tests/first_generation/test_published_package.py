@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.journey import User
 from tests.first_generation.conftest import FirstGeneration
+from tests.support.cli.journey import User
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,6 +26,13 @@ def test_it_logs_in_with_address_and_key(old: FirstGeneration):
 
 def test_a_wrong_key_is_refused_in_its_words(stranger: FirstGeneration):
     assert "API key is invalid." in stranger.log_in("mn_00000000_wrong").out
+    assert "You are not logged in." in stranger.cli("list").out
+
+
+def test_after_a_logout_it_is_logged_in_no_more(stranger: FirstGeneration):
+    assert "You have successfully logged in!" in stranger.log_in(stranger.api_key).out
+    assert "\tzoo\n" in stranger.cli("list").out
+    assert "You have successfully logged out!" in stranger.cli("logout").out
     assert "You are not logged in." in stranger.cli("list").out
 
 
