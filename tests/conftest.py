@@ -85,6 +85,7 @@ REQUIREMENTS = {
         on_path("debootstrap"), "debootstrap is not on the PATH: on Debian and Ubuntu, apt install debootstrap"
     ),
     "terraform": Requirement(on_path("terraform"), "terraform is not on the PATH: install Terraform 1.11 or later"),
+    "curl": Requirement(on_path("curl"), "curl is not on the PATH: on Debian and Ubuntu, apt install curl"),
     "java": Requirement(on_path("java"), "java is not on the PATH: install a Java runtime, 17 or later"),
     "registry": Requirement(registry_answers, "pip cannot fetch packages: check the network and pip's configuration"),
     "first_generation_python": Requirement(
