@@ -1,4 +1,4 @@
-# ② The HTTP API: every path goes to one Lambda, which knows the routes.
+# The HTTP API: every path goes to one Lambda, which knows the routes.
 
 locals {
   api_url = var.custom_domain == null ? aws_apigatewayv2_api.api.api_endpoint : "https://${var.custom_domain.domain_name}"

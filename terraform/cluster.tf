@@ -1,4 +1,4 @@
-# ④ Where containers run, and ⑤ what they may do: the cluster, the image repository, the task roles, the workers' logs.
+# Where containers run, and what they may do: the cluster, the image repository, the task roles, the workers' logs.
 
 locals {
   # The CLI registers one task definition per version under this prefix, which bounds what RunTask may run. It ends with an

@@ -1,7 +1,7 @@
-# ⑥ What happened to a container: ECS tells EventBridge, a rule calls a Lambda, which commits what it means.
-# ⑦ What must happen later, or was missed: the sweep, once a minute.
+# What happened to a container: ECS tells EventBridge, a rule calls a Lambda, which commits what it means.
+# What must happen later, or was missed: the sweep, once a minute.
 
-# --- ⑥ task events --------------------------------------------------------------------------------------------------
+# --- task events ----------------------------------------------------------------------------------------------------
 
 resource "aws_cloudwatch_event_rule" "task_events" {
   name           = "${local.prefix}-task-events"
@@ -66,7 +66,7 @@ module "task_events" {
   statements = [local.store_statement, local.bury_statement]
 }
 
-# --- ⑦ the sweep ----------------------------------------------------------------------------------------------------
+# --- the sweep ------------------------------------------------------------------------------------------------------
 
 module "sweep" {
   source = "./modules/function"

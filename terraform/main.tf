@@ -1,15 +1,15 @@
 # What every file below shares: names, tags, the account, the network.
 #
-#   ② api.tf       the HTTP API and the Lambda behind it
-#   ③ tables.tf    the one table, with its stream
-#   ④ reactor.tf   stream -> Lambda that starts and stops containers
-#   ④ cluster.tf   where containers run: cluster, image repository, task roles ⑤, logs
-#   ⑥ events.tf    the platform's task events -> Lambda; the sweep ⑦
+#   api.tf       the HTTP API and the Lambda behind it
+#   tables.tf    the one table, with its stream
+#   reactor.tf   stream -> Lambda that starts and stops containers
+#   cluster.tf   where containers run: cluster, image repository, task roles, logs
+#   events.tf    the platform's task events -> Lambda; the sweep
 #   trigger.tf     invocations started by schedules and by EventBridge rules, see modules/trigger
 #   key.tf         the API key, the token secret, and how the CLI finds a deployment
 #   alarms.tf      what could not be handled, and who is told
 #
-# Each resource's permissions stand in the file of the resource that uses them.
+# Each resource's permissions are in the file of the resource that uses them.
 
 data "aws_caller_identity" "current" {}
 

@@ -1,4 +1,4 @@
-# ④ The reactor: every committed change of an invocation, in order per invocation, becomes its side effects.
+# The reactor: every committed change of an invocation, in order per invocation, becomes its side effects.
 
 module "changes" {
   source = "./modules/function"

@@ -1,4 +1,4 @@
-# ③ The one table: projects, versions, invocations, gates and queues. Every status change is a conditional write to it,
+# The one table: projects, versions, invocations, gates and queues. Every status change is a conditional write to it,
 # and its stream carries the invocations' changes to the reactor.
 
 locals {

@@ -17,7 +17,7 @@ variable "lambda_package" {
 
   validation {
     condition     = fileexists(coalesce(var.lambda_package, "${path.module}/multinode-lambda.zip"))
-    error_message = "There is no file at ${coalesce(var.lambda_package, "${path.module}/multinode-lambda.zip")}: build the package with `make lambda`, or set lambda_package to its path."
+    error_message = "There is no file at ${coalesce(var.lambda_package, "${path.module}/multinode-lambda.zip")}: build the package with `make lambda`, or name it."
   }
 }
 
@@ -101,7 +101,7 @@ variable "log_retention_days" {
       [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
       var.log_retention_days
     )
-    error_message = "log_retention_days must be one that CloudWatch Logs offers: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288 or 3653."
+    error_message = "log_retention_days must be a number that CloudWatch Logs offers, such as 1, 3, 5, 7, 14, 30, 60, 90, 180 or 365."
   }
 }
 
@@ -133,7 +133,7 @@ variable "event_bus_name" {
 }
 
 variable "custom_domain" {
-  description = "Domain name under which the API is served, and the ARN of its ACM certificate in this region. Point the name's DNS record at the output `custom_domain_target`."
+  description = "Domain name of the API, and the ARN of its ACM certificate in this region. Point its DNS record at the output `custom_domain_target`."
   type = object({
     domain_name     = string
     certificate_arn = string
@@ -159,7 +159,7 @@ variable "api_requests_per_second" {
 }
 
 variable "reserve_concurrency" {
-  description = "Reserve 31 of the account's concurrent Lambda executions, so that neither the API nor other programs can starve what moves invocations on. Needs an account quota of at least 131 (new accounts may start with 10)."
+  description = "Reserve 31 concurrent Lambda executions, so that nothing can starve the control plane. Needs an account quota of 131 (new accounts: 10)."
   type        = bool
   default     = true
   nullable    = false
@@ -179,7 +179,7 @@ variable "deletion_protection" {
 }
 
 variable "api_key_version" {
-  description = "Raise it by one to replace the API key by a new one. The old one is refused within a minute, unless its version of the parameter bears the label `previous`."
+  description = "Raise it by one to replace the API key. The old key is refused within a minute, unless its parameter version has the label `previous`."
   type        = number
   default     = 1
   nullable    = false
