@@ -17,7 +17,7 @@ variable "lambda_package" {
 
   validation {
     condition     = fileexists(coalesce(var.lambda_package, "${path.module}/multinode-lambda.zip"))
-    error_message = "There is no file at ${coalesce(var.lambda_package, "${path.module}/multinode-lambda.zip")}: build the package with `make lambda`, or name it."
+    error_message = "There is no file at ${coalesce(var.lambda_package, "${path.module}/multinode-lambda.zip")}: build the package with `make lambda`."
   }
 }
 

@@ -98,7 +98,10 @@ run "api" {
     error_message = "Every path reaches the Lambda, the bare one too."
   }
   assert {
-    condition     = one(aws_apigatewayv2_stage.api.default_route_settings).throttling_rate_limit == 200 && one(aws_apigatewayv2_stage.api.default_route_settings).throttling_burst_limit == 400
+    condition = (
+      one(aws_apigatewayv2_stage.api.default_route_settings).throttling_rate_limit == 200 &&
+      one(aws_apigatewayv2_stage.api.default_route_settings).throttling_burst_limit == 400
+    )
     error_message = "The API is throttled."
   }
   assert {
@@ -113,7 +116,10 @@ run "api" {
 
 run "reactor" {
   assert {
-    condition     = aws_lambda_event_source_mapping.changes.maximum_retry_attempts == 8 && aws_lambda_event_source_mapping.changes.bisect_batch_on_function_error
+    condition = (
+      aws_lambda_event_source_mapping.changes.maximum_retry_attempts == 8 &&
+      aws_lambda_event_source_mapping.changes.bisect_batch_on_function_error
+    )
     error_message = "A poisoned change is given up on after finitely many tries."
   }
   assert {
@@ -140,7 +146,11 @@ run "cluster" {
     error_message = "Workers run in the default VPC's subnets, in a stable order."
   }
   assert {
-    condition     = aws_ecr_repository.images.image_tag_mutability == "IMMUTABLE" && one(aws_ecr_repository.images.image_scanning_configuration).scan_on_push && !aws_ecr_repository.images.force_delete
+    condition = (
+      aws_ecr_repository.images.image_tag_mutability == "IMMUTABLE" &&
+      one(aws_ecr_repository.images.image_scanning_configuration).scan_on_push &&
+      !aws_ecr_repository.images.force_delete
+    )
     error_message = "Images are scanned, never overwritten, and not deleted with the deployment."
   }
   assert {
@@ -163,7 +173,10 @@ run "task_events" {
     error_message = "An event that could not be delivered is a dead letter."
   }
   assert {
-    condition     = aws_lambda_permission.task_events.principal == "events.amazonaws.com" && aws_lambda_permission.task_events.source_arn == aws_cloudwatch_event_rule.task_events.arn
+    condition = (
+      aws_lambda_permission.task_events.principal == "events.amazonaws.com" &&
+      aws_lambda_permission.task_events.source_arn == aws_cloudwatch_event_rule.task_events.arn
+    )
     error_message = "Only this deployment's rule may call the Lambda."
   }
   assert {
@@ -174,7 +187,10 @@ run "task_events" {
 
 run "sweep" {
   assert {
-    condition     = aws_scheduler_schedule.sweep.schedule_expression == "rate(1 minute)" && one(aws_scheduler_schedule.sweep.target).arn == "arn:aws:lambda:eu-west-1:123456789012:function:multinode-default-sweep"
+    condition = (
+      aws_scheduler_schedule.sweep.schedule_expression == "rate(1 minute)" &&
+      one(aws_scheduler_schedule.sweep.target).arn == "arn:aws:lambda:eu-west-1:123456789012:function:multinode-default-sweep"
+    )
     error_message = "The sweep runs every minute."
   }
   assert {

@@ -77,7 +77,10 @@ run "task_policies" {
     task_policy_arns = { read = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess" }
   }
   assert {
-    condition     = aws_iam_role_policy_attachment.task["read"].policy_arn == "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess" && aws_iam_role_policy_attachment.task["read"].role == aws_iam_role.task.name
+    condition = (
+      aws_iam_role_policy_attachment.task["read"].policy_arn == "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess" &&
+      aws_iam_role_policy_attachment.task["read"].role == aws_iam_role.task.name
+    )
     error_message = "The policy is attached to the role of the functions' code."
   }
 }
@@ -164,7 +167,10 @@ run "throttle" {
     api_requests_per_second = 5
   }
   assert {
-    condition     = one(aws_apigatewayv2_stage.api.default_route_settings).throttling_rate_limit == 5 && one(aws_apigatewayv2_stage.api.default_route_settings).throttling_burst_limit == 10
+    condition = (
+      one(aws_apigatewayv2_stage.api.default_route_settings).throttling_rate_limit == 5 &&
+      one(aws_apigatewayv2_stage.api.default_route_settings).throttling_burst_limit == 10
+    )
     error_message = "The API admits what is asked, and twice that in a burst."
   }
 }

@@ -52,7 +52,10 @@ run "rights" {
     source = "./modules/trigger"
   }
   assert {
-    condition     = aws_lambda_permission.this.source_arn == "arn:aws:events:eu-west-1:123456789012:rule/upload" && aws_lambda_permission.this.principal == "events.amazonaws.com"
+    condition = (
+      aws_lambda_permission.this.source_arn == "arn:aws:events:eu-west-1:123456789012:rule/upload" &&
+      aws_lambda_permission.this.principal == "events.amazonaws.com"
+    )
     error_message = "Only this rule may call the Lambda."
   }
   assert {

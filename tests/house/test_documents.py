@@ -47,6 +47,39 @@ def test_every_command_that_is_shown_exists(document: Path):
     assert shown - known == set()
 
 
+GENERATED = re.compile(r"<!-- (?:in|out)puts of .*?<!-- end -->", re.DOTALL)  # terraform/README.md, from the module
+
+
+def test_no_line_is_longer_than_160_characters():
+    listed = subprocess.run(
+        ["git", "ls-files", *(f"*.{kind}" for kind in ("md", "py", "tf", "hcl", "sh"))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    assert len(files) > 200
+    too_long = [
+        f"{file.relative_to(ROOT)}: {line[:60]}… ({len(line)})"
+        for file in files
+        for line in GENERATED.sub("", text_of(file)).splitlines()
+        if len(line) > 160
+    ]
+    assert too_long == []
+
+
+def test_architecture_is_short_enough_to_be_read():
+    assert len(text_of(ROOT / "ARCHITECTURE.md").split()) < 3500
+
+
+def test_the_decisions_are_numbered_without_gaps_and_all_in_the_index():
+    folder = ROOT / "docs" / "decisions"
+    records = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    assert [int(name[:4]) for name in records] == list(range(1, len(records) + 1))
+    assert re.findall(r"^- \[\d{4}]\((.*?)\)", text_of(folder / "README.md"), re.MULTILINE) == records
+
+
 def test_the_readme_shows_commands_at_all():
     assert re.search(r"^\$ multinode deploy ", text_of(ROOT / "README.md"), re.MULTILINE)
 
