@@ -129,7 +129,7 @@ def _version(deployment: Deployment) -> Check:
         "version",
         Status.WARNING,
         f"this command is {ours}, the deployment {theirs}",
-        f"pip install multinode=={theirs}; or bring the deployment to {ours}: `multinode install`, `terraform apply`",
+        f"install Multinode {theirs} here, or update the deployment to {ours}: `multinode install`, `terraform apply`",
     )
 
 

@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from multinode_cli.backends.aws.account import packages_missing
+from multinode_cli.errors import ControlPlaneFailure
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, one_line
-from multinode_cli.errors import ControlPlaneFailure
 
 __all__ = ["OLDEST", "TerraformPlan", "TerraformProgram", "found_version"]
 
@@ -101,9 +102,7 @@ class TerraformProgram:
         try:
             from python_terraform import Terraform
         except ImportError as error:
-            raise ControlPlaneFailure(
-                "this needs the AWS part of Multinode: pip install 'multinode[aws]', then run the same command again"
-            ) from error
+            raise packages_missing() from error
         self._commands = Terraform(working_dir=str(folder), terraform_bin_path=program)
         self._folder = folder
         self._terminal = terminal

@@ -80,6 +80,18 @@ def test_the_decisions_are_numbered_without_gaps_and_all_in_the_index():
     assert re.findall(r"^- \[\d{4}]\((.*?)\)", text_of(folder / "README.md"), re.MULTILINE) == records
 
 
+def test_nothing_recommends_the_package_index_which_has_another_product():
+    spoken = [
+        *DOCUMENTS,
+        *ROOT.glob("terraform/*.md"),
+        *ROOT.glob("multinode_cli/**/*.py"),
+        *ROOT.glob("runtime/**/*.py"),
+    ]
+    assert [
+        file.name for file in spoken if re.search(r"(pip|uv|pipx)\b.*\binstall\b.*['\" ]multinode\b", text_of(file))
+    ] == []
+
+
 def test_the_readme_shows_commands_at_all():
     assert re.search(r"^\$ multinode deploy ", text_of(ROOT / "README.md"), re.MULTILINE)
 

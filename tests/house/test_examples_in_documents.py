@@ -1,8 +1,8 @@
 """The examples in README.md and docs/ run as they are written, each page on a local deployment of its own.
 
 A block of shell or Python that is not run says why, in a comment before it that readers do not see:
-``<!-- not run: needs an AWS account -->``. What a block of `console` shows must appear, and the `json` after a block of
-`sh` is what that printed, shortened. Ids, times, sizes and versions differ from run to run, and `…` stands for anything.
+``<!-- not run: needs an AWS account -->``. What a `console` block shows must appear. A `json` block after an `sh` block
+is what that printed, shortened. Ids, times, sizes and versions differ from run to run; `…` stands for anything.
 """
 
 import ast
@@ -26,7 +26,9 @@ RUN = {"sh", "console", "python"}
 BLOCK = re.compile(r"^(?:<!-- not run: (.+) -->\n)?```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
 ID = re.compile(r"(?:ver|inv|exe)-[0-9a-f]{32}")
-VARIES = re.compile(r"\d+(\.\d+)? s\b|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d+(\.\d+)? kB|Python 3\.\d+\.\d+|Progress +\d+|with pip$")
+VARIES = re.compile(
+    r"\d+(\.\d+)? s\b|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d|\d+(\.\d+)? kB|Python 3\.\d+\.\d+|Progress +\d+|with pip$"
+)
 MAY_BE_MISSED = re.compile(r"\[.* s\] progress:")  # a value that the next one replaces before anybody looks
 READS = re.compile(r"multinode (get|list|describe|logs)\b")  # what they show depends on the moment: they are repeated
 DEADLINE_S = 60
@@ -36,8 +38,9 @@ PRELUDE = {
     "rest-api.md": """
 import json, os, time, urllib.request
 def get(path):
-    headers = {"Authorization": "Bearer " + os.environ["MULTINODE_API_KEY"]}
-    return json.load(urllib.request.urlopen(urllib.request.Request(os.environ["MULTINODE_API_URL"] + path, headers=headers)))
+    request = urllib.request.Request(os.environ["MULTINODE_API_URL"] + path)
+    request.add_header("Authorization", "Bearer " + os.environ["MULTINODE_API_KEY"])
+    return json.load(urllib.request.urlopen(request))
 """
 }
 AS_TYPED = "import ast, sys; exec(compile(ast.Interactive(ast.parse(sys.argv[1]).body), 'example', 'single'))"
@@ -75,7 +78,9 @@ class Reader:
         """Return what is printed and the exit code. Variables and functions are kept for what is typed later."""
         state = self.folder / "state"
         typed = ID.sub(lambda found: self.ids.get(found[0], found[0]), code)
-        script = f"set -euo pipefail\n[ ! -e {state} ] || source {state}\n{typed}\n{{ export -p; declare -f; }} > {state}\n"
+        script = (
+            f"set -euo pipefail\n[ ! -e {state} ] || source {state}\n{typed}\n{{ export -p; declare -f; }} > {state}\n"
+        )
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=ROOT,

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import requires
 from typing import Any
 
 from multinode.config import Connection
@@ -15,7 +17,7 @@ from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["NAME_RULE", "Account", "Caller", "Deployment", "aws_errors", "check_deployment_name"]
+__all__ = ["NAME_RULE", "Account", "Caller", "Deployment", "aws_errors", "check_deployment_name", "packages_missing"]
 
 PARAMETER_ROOT = "/multinode/"
 NAME_PATTERN = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
@@ -68,6 +70,19 @@ def check_deployment_name(name: str) -> None:
         raise UsageFailure(f"--name: {one_line(name, 80)!r} cannot be the name of a deployment: {NAME_RULE}")
 
 
+def packages_missing() -> ControlPlaneFailure:
+    """Return the error that says how to install the packages of the extra `aws`.
+
+    It names them one by one: `multinode[aws]` would be looked up in the package index, which has another product there.
+    """
+    extra = [
+        need.partition(";")[0].strip() for need in requires("multinode") or () if re.search("extra == .aws.", need)
+    ]
+    return ControlPlaneFailure(
+        f"this needs packages that are not installed: pip install {shlex.join(extra)}, then run the same command again"
+    )
+
+
 class Account:
     """AWS clients with the user's own credentials, made when first used."""
 
@@ -76,9 +91,7 @@ class Account:
         try:
             import boto3
         except ImportError as error:
-            raise ControlPlaneFailure(
-                "this needs the AWS part of Multinode: pip install 'multinode[aws]', then run the same command again"
-            ) from error
+            raise packages_missing() from error
         with aws_errors("reading the AWS configuration"):
             # boto3 does not know AWS_REGION, which Terraform and the `aws` command read.
             self._session = boto3.session.Session(region_name=region or os.environ.get("AWS_REGION") or None)

@@ -129,7 +129,7 @@ def test_another_version_there_is_a_warning(doctor: Any, account: TestAccount, a
     found = findings(doctor("--json"))["version"]
     assert found["status"] == "warning"
     assert "the deployment 1.9.9" in found["detail"]
-    assert "pip install multinode==1.9.9" in found["remedy"]
+    assert "install Multinode 1.9.9 here" in found["remedy"]
 
 
 def test_commands_that_talk_to_another_control_plane_are_a_warning(doctor: Any, monkeypatch: pytest.MonkeyPatch):

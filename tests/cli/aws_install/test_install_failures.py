@@ -59,7 +59,7 @@ def test_without_python_terraform_it_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "python_terraform", None)
     done = run("install")
     assert done.code == 3
-    assert "pip install 'multinode[aws]'" in done.err
+    assert "pip install 'boto3>=" in done.err
 
 
 def test_half_applied_terraform_is_gone_on_with_when_it_is_run_again(

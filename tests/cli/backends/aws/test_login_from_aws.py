@@ -186,5 +186,7 @@ def test_the_region_of_the_environment_is_that_of_the_aws_command_and_of_terrafo
 
 def test_without_the_aws_part_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "boto3", None)
-    with pytest.raises(CliFailure, match=r"pip install 'multinode\[aws\]'"):
+    with pytest.raises(
+        CliFailure, match=r"pip install 'boto3>=[\d.]+' 'jinja2>=[\d.]+' 'python-terraform>=[\d.]+', then"
+    ):
         Account()
