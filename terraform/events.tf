@@ -73,7 +73,7 @@ module "sweep" {
 
   name                 = "${local.prefix}-sweep"
   role_name            = "${local.role_prefix}-sweep"
-  description          = "Multinode ${var.name}: acts on what is due, mends what events missed"
+  description          = "Multinode ${var.name}: acts on what is due, repairs what events missed"
   handler              = "multinode_control_plane.handlers.sweep.handler"
   package              = local.lambda_package
   environment          = local.environment

@@ -14,7 +14,7 @@ output "api_key_parameter" {
 }
 
 output "deployment_parameter" {
-  description = "Name of the SSM parameter by which the CLI finds everything else of this deployment."
+  description = "Name of the SSM parameter through which the CLI finds everything else in this deployment."
   value       = aws_ssm_parameter.deployment.name
 }
 
@@ -59,7 +59,7 @@ output "table_name" {
 }
 
 output "dead_letter_queue_url" {
-  description = "Queue that holds what could not be handled."
+  description = "Queue of events that could not be handled."
   value       = aws_sqs_queue.dead_letters.url
 }
 

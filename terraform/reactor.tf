@@ -73,13 +73,13 @@ resource "aws_lambda_event_source_mapping" "changes" {
   batch_size             = 25
   parallelization_factor = 5 # changes of one invocation still come in order: they share a partition key
 
-  # A change that cannot be handled holds up those behind it for minutes, not for a day; the sweep mends what it left.
+  # A change that cannot be handled holds up those behind it for minutes, not for a day; the sweep repairs what it left.
   function_response_types        = ["ReportBatchItemFailures"]
   bisect_batch_on_function_error = true
   maximum_retry_attempts         = 8
   maximum_record_age_in_seconds  = 900
 
-  # Whatever becomes of an invocation, and its removal: what belongs to it is then removed too.
+  # Every change of an invocation, and its removal: its other records are then removed too.
   filter_criteria {
     filter {
       pattern = jsonencode({ dynamodb = { NewImage = { type = { S = ["Invocation"] } } } })

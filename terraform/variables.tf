@@ -43,7 +43,7 @@ variable "assign_public_ip" {
 }
 
 variable "reachable_security_groups" {
-  description = "Security groups that are opened to the workers, such as a database's. The keys are names of your choice."
+  description = "Security groups that the workers may reach, such as a database's. The keys are names of your choice."
   type = map(object({
     security_group_id = string
     from_port         = number
@@ -64,7 +64,7 @@ variable "reachable_security_groups" {
 }
 
 variable "task_policy_arns" {
-  description = "IAM policies that every worker's task role gets beside its own (which allows nothing). The keys are names of your choice."
+  description = "IAM policies for every worker's task role, which allows nothing by itself. The keys are names of your choice."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -147,7 +147,7 @@ variable "custom_domain" {
 }
 
 variable "api_requests_per_second" {
-  description = "Requests per second that the API admits in the long run (twice as many in a burst); the rest are told to come again. It caps the bill."
+  description = "Requests per second that the API accepts in the long run (twice as many in a burst); the rest are answered with 429. Caps the bill."
   type        = number
   default     = 200
   nullable    = false
@@ -191,7 +191,7 @@ variable "api_key_version" {
 }
 
 variable "tags" {
-  description = "Tags on everything that can have them, beside `multinode:deployment`."
+  description = "Tags on everything that can have them, in addition to `multinode:deployment`."
   type        = map(string)
   default     = {}
   nullable    = false

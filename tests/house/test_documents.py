@@ -27,7 +27,7 @@ def anchors(document: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_relative_link_leads_to_a_file_and_a_heading(document: Path):
+def test_every_relative_link_leads_to_a_file_and_a_heading(document: Path) -> None:
     broken = []
     for link in LINK.findall(CODE.sub("", text_of(document))):
         if re.match(r"[a-z]+:", link):
@@ -40,7 +40,7 @@ def test_every_relative_link_leads_to_a_file_and_a_heading(document: Path):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_command_that_is_shown_exists(document: Path):
+def test_every_command_that_is_shown_exists(document: Path) -> None:
     known = {name for section in COMMANDS.values() for name in section}
     code = "\n".join(CODE.findall(text_of(document)))
     shown = set(re.findall(r"^(?:```|`)?(?:\$ )?multinode ([a-z]+)\b", code, re.MULTILINE))
@@ -50,7 +50,7 @@ def test_every_command_that_is_shown_exists(document: Path):
 GENERATED = re.compile(r"<!-- (?:in|out)puts of .*?<!-- end -->", re.DOTALL)  # terraform/README.md, from the module
 
 
-def test_no_line_is_longer_than_160_characters():
+def test_no_line_is_longer_than_160_characters() -> None:
     listed = subprocess.run(
         ["git", "ls-files", *(f"*.{kind}" for kind in ("md", "py", "tf", "hcl", "sh"))],
         cwd=ROOT,
@@ -69,18 +69,18 @@ def test_no_line_is_longer_than_160_characters():
     assert too_long == []
 
 
-def test_architecture_is_short_enough_to_be_read():
+def test_architecture_is_short_enough_to_be_read() -> None:
     assert len(text_of(ROOT / "ARCHITECTURE.md").split()) < 3500
 
 
-def test_the_decisions_are_numbered_without_gaps_and_all_in_the_index():
+def test_the_decisions_are_numbered_without_gaps_and_all_in_the_index() -> None:
     folder = ROOT / "docs" / "decisions"
     records = sorted(path.name for path in folder.glob("[0-9]*.md"))
     assert [int(name[:4]) for name in records] == list(range(1, len(records) + 1))
     assert re.findall(r"^- \[\d{4}]\((.*?)\)", text_of(folder / "README.md"), re.MULTILINE) == records
 
 
-def test_nothing_recommends_the_package_index_which_has_another_product():
+def test_nothing_recommends_the_package_index_which_has_another_product() -> None:
     spoken = [
         *DOCUMENTS,
         *ROOT.glob("terraform/*.md"),
@@ -92,19 +92,19 @@ def test_nothing_recommends_the_package_index_which_has_another_product():
     ] == []
 
 
-def test_the_readme_shows_commands_at_all():
+def test_the_readme_shows_commands_at_all() -> None:
     assert re.search(r"^\$ multinode deploy ", text_of(ROOT / "README.md"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ["scripts/demo.sh", ".ci/run"])
-def test_scripts_are_executable_and_bash_can_read_them(name: str):
+def test_scripts_are_executable_and_bash_can_read_them(name: str) -> None:
     assert os.access(ROOT / name, os.X_OK)
     bash = shutil.which("bash")
     assert bash is not None
     assert subprocess.run([bash, "-n", str(ROOT / name)], capture_output=True, check=False).stderr == b""
 
 
-def test_every_target_of_the_makefile_that_the_documents_name_exists():
+def test_every_target_of_the_makefile_that_the_documents_name_exists() -> None:
     makefiles = [ROOT / "Makefile", *ROOT.glob("*/*.mk"), *ROOT.glob("tests/*/*.mk")]
     targets = {name for file in makefiles for name in re.findall(r"^([a-z-]+):", text_of(file), re.MULTILINE)}
     shown = {
@@ -116,7 +116,7 @@ def test_every_target_of_the_makefile_that_the_documents_name_exists():
     assert shown - targets == set()
 
 
-def test_the_licence_is_the_one_that_the_package_names():
+def test_the_licence_is_the_one_that_the_package_names() -> None:
     text = text_of(ROOT / "LICENSE")
     assert "Apache License\n                           Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text

@@ -172,7 +172,7 @@ def check_python(reader: Reader, code: str, prelude: str) -> None:
 @pytest.mark.slow
 @pytest.mark.requires("curl")
 @pytest.mark.parametrize("page", [page for page in PAGES if has_examples(page)], ids=lambda page: page.name)
-def test_the_examples_of_a_page_run_as_they_are_written(page: Path, reader: Reader):
+def test_the_examples_of_a_page_run_as_they_are_written(page: Path, reader: Reader) -> None:
     if page.name in SETUP:
         assert reader.types(SETUP[page.name])[1] == 0
     examples = blocks(page)
@@ -195,7 +195,7 @@ def test_the_examples_of_a_page_run_as_they_are_written(page: Path, reader: Read
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_is_of_a_known_language_and_its_json_can_be_read(page: Path):
+def test_every_block_is_of_a_known_language_and_its_json_can_be_read(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert len(blocks(page)) * 2 == len(re.findall(r"^\s*```", text, re.MULTILINE))
     for block in blocks(page):
@@ -204,11 +204,11 @@ def test_every_block_is_of_a_known_language_and_its_json_can_be_read(page: Path)
             json.loads(block.code)
 
 
-def test_readme_and_rest_page_have_examples_that_run():
+def test_readme_and_rest_page_have_examples_that_run() -> None:
     assert {"README.md", "rest-api.md", "cli.md"} <= {page.name for page in PAGES if has_examples(page)}
 
 
-def test_the_function_of_the_readme_is_that_of_the_quickstart():
+def test_the_function_of_the_readme_is_that_of_the_quickstart() -> None:
     def function(source: str) -> str:
         (found,) = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
         return ast.dump(ast.Module([*found.decorator_list, found.args, *found.body[1:]], []))  # type: ignore[list-item]
@@ -230,11 +230,11 @@ def test_the_function_of_the_readme_is_that_of_the_quickstart():
         ("made with pip", "made with uv", True),
     ],
 )
-def test_what_is_shown_is_recognised_although_times_and_ids_differ(shown: str, printed: str, same: bool):
+def test_what_is_shown_is_recognised_although_times_and_ids_differ(shown: str, printed: str, same: bool) -> None:
     assert Reader(Path()).recognises(shown, printed) is same
 
 
-def test_an_id_of_the_document_stands_for_one_id_only():
+def test_an_id_of_the_document_stands_for_one_id_only() -> None:
     reader = Reader(Path())
     assert reader.recognises(f"inv-{'0' * 32}", f"inv-{'a' * 32}")
     assert not reader.recognises(f"inv-{'0' * 32}", f"inv-{'b' * 32}")

@@ -72,7 +72,7 @@ variable "arguments_from_event" {
 }
 
 variable "fixed_arguments" {
-  description = "Arguments that are always the same: parameter name -> any value that JSON can hold."
+  description = "Arguments that are always the same: parameter name -> any value that JSON can represent."
   type        = any
   default     = {}
   nullable    = false
