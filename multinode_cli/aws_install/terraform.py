@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from multinode_cli.backends.aws.account import packages_missing
-from multinode_cli.errors import ControlPlaneFailure
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, one_line
+from multinode_cli.errors import ControlPlaneFailure
 
 __all__ = ["OLDEST", "TerraformPlan", "TerraformProgram", "found_version"]
 
