@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3 || command -v python3.13 || command -v python3.12 || command -v python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
+LOCK := requirements-dev.lock
 CONTROL_PLANE := lambda_src/multinode_control_plane
 TESTS ?= tests
 JOBS ?= 4
@@ -39,12 +40,22 @@ $(VENV)/.user: pyproject.toml setup.py | $(BIN)/python
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.developer: pyproject.toml setup.py examples/tsp/requirements.txt | $(BIN)/python
-	$(INSTALL) --editable '.[dev]' --requirement examples/tsp/requirements.txt
+$(VENV)/.developer: pyproject.toml setup.py $(LOCK) examples/tsp/requirements.txt | $(BIN)/python
+	$(INSTALL) --constraint $(LOCK) --upgrade pip
+	$(INSTALL) --constraint $(LOCK) --group dev --editable '.[aws]' --requirement examples/tsp/requirements.txt
 	@touch $(VENV)/.user $@
 
 .PHONY: venv
 venv: $(VENV)/.developer  ## set up .venv for development
+
+# The file holds versions alone, one set for every Python that we support; where they come from is pip's configuration.
+.PHONY: lock
+lock: | $(BIN)/python  ## lock what pyproject.toml adds; the newest of everything: remove requirements-dev.lock first
+	$(INSTALL) --upgrade pip
+	$(INSTALL) --group lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
+	  --custom-compile-command 'make lock' --output-file $(LOCK) --extra aws --group dev \
+	  pyproject.toml examples/tsp/requirements.txt
 
 # --- see it work --------------------------------------------------------------------------------------------------------
 
@@ -55,9 +66,10 @@ demo: $(VENV)/.user  ## deploy examples/tsp to a local control plane, follow it 
 # --- check it -----------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: $(VENV)/.developer check-terraform  ## format, lint, types, import rules, Terraform, fast tests: under a minute
+check: $(VENV)/.developer check-terraform  ## format, lint, spelling, types, import rules, Terraform, fast tests: in a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	@for example in examples/*/; do \
 	  MYPYPATH=runtime:$$example $(BIN)/mypy --strict --config-file= --cache-dir=.mypy_cache/$$example $$example*.py; done
