@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,7 +148,7 @@ def test_a_record_that_cannot_be_read_keeps_no_other_from_being_forgotten(
 ) -> None:
     over = ended(1, days_ago=31)
     deployment.context.store.commit([Put(over, ABSENT), Put(ended(2, days_ago=31), ABSENT)])
-    with sqlite3.connect(directory.state) as connection:
+    with closing(sqlite3.connect(directory.state)) as connection, connection:
         connection.execute("UPDATE items SET body = ? WHERE partition = 'INV#inv-0002'", (body,))
     connection.close()
     deployment._forget()

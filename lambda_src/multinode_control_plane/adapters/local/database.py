@@ -65,13 +65,6 @@ class Database:
         try:
             self._writer = self._connect()
             _prepare(self._writer, path)
-            (mode,) = self._writer.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode != "wal":
-                self._writer.close()
-                raise DataDirectoryError(
-                    f"{path} lies on a file system without shared memory, such as a network drive. "
-                    "Choose a folder on a local disk with --data-dir."
-                )
         except sqlite3.Error as error:
             raise DataDirectoryError(
                 f"{path} cannot be opened as Multinode's state ({error}). Choose another folder with --data-dir."
@@ -133,11 +126,9 @@ class Database:
             if self._idle:
                 return self._idle.pop()
         try:
-            connection = self._connect()
-            connection.execute("PRAGMA query_only = ON")
+            return self._connect("query_only = ON")
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{self._path} could not be opened: {error}") from error
-        return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         with self._pool:
@@ -146,21 +137,26 @@ class Database:
                 return
         connection.close()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self, *pragmas: str) -> sqlite3.Connection:
         # Autocommit mode: transactions are begun and ended above and nowhere else. A connection is used by one thread
         # at a time, but not always by the same one.
         connection = sqlite3.connect(
             self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        # On macOS fsync alone leaves data in the disk's own cache; elsewhere this does nothing.
-        connection.execute("PRAGMA fullfsync = ON")
+        try:
+            # On macOS fsync alone leaves data in the disk's own cache; elsewhere fullfsync does nothing.
+            for pragma in ("fullfsync = ON", *pragmas):
+                connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Check that the file is ours and of our version, or fill an empty one. Raises DataDirectoryError."""
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -179,6 +175,12 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
                 f"{SCHEMA_VERSION}). Upgrade Multinode, or choose another folder with --data-dir."
             )
         connection.execute("COMMIT")
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise DataDirectoryError(
+                f"{path} lies on a file system without shared memory, such as a network drive. "
+                "Choose a folder on a local disk with --data-dir."
+            )
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -177,11 +177,12 @@ def test_what_was_acknowledged_before_a_kill_is_there_whole_afterwards(directory
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
-    assert committer.stdout is not None
-    acknowledged = [int(next(committer.stdout)) for _ in range(40)]
-    committer.send_signal(signal.SIGKILL)
-    acknowledged += [int(line) for line in committer.stdout]
-    assert committer.wait() == -signal.SIGKILL
+    with committer:
+        assert committer.stdout is not None
+        acknowledged = [int(next(committer.stdout)) for _ in range(40)]
+        committer.send_signal(signal.SIGKILL)
+        acknowledged += [int(line) for line in committer.stdout]
+        assert committer.wait() == -signal.SIGKILL
     with closing(Database(directory.state)) as database:
         store = SqliteStore(database)
         for number in acknowledged:
