@@ -1,11 +1,19 @@
 # The control plane's package for AWS: what terraform/ installs.
 
+WHEEL_PYTHON ?= $(PYTHON)
 LAMBDA_PACKAGE ?= terraform/multinode-lambda.zip
 
 .PHONY: lambda
 lambda: $(VENV)/.developer  ## build the Lambda package, the same bytes everywhere: terraform/multinode-lambda.zip
 	$(BIN)/python -m multinode_cli.aws_install.lambda_package --output $(LAMBDA_PACKAGE)
 
+# From the source distribution, so that this is complete, and so that nothing comes from an older build/.
 .PHONY: wheel
-wheel: lambda  ## build the wheel with all that `multinode install` needs in it: dist/
-	$(BIN)/python -m build --wheel
+wheel: lambda  ## build the source distribution and the wheel, with all that `multinode install` needs in it: dist/
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+.PHONY: test-wheel
+test-wheel: wheel  ## run the tests against the installed wheel; under another Python: WHEEL_PYTHON=python3.13
+	scripts/test_wheel.sh "$(WHEEL_PYTHON)" dist/*.whl

@@ -24,7 +24,7 @@ def test_the_wheel_has_templates_and_the_whole_terraform_module(tmp_path: Path):
     for name in FILES:
         shutil.copyfile(ROOT / name, source / name)
     (source / "terraform" / "multinode-lambda.zip").write_bytes(b"built by `make lambda`")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(source)]
+    command = [sys.executable, "-m", "build", "--outdir", str(tmp_path / "dist"), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = (tmp_path / "dist").glob("*.whl")
