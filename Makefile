@@ -101,6 +101,10 @@ simulate: $(VENV)/.developer  ## random histories with faults at every port call
 kills: $(VENV)/.developer  ## local server and workers killed at random under load; more or fewer: KILLS=100
 	MULTINODE_KILLS=$(KILLS) $(BIN)/pytest -q -s --timeout=0 tests/control_plane/local_server/test_kills.py
 
+.PHONY: release
+release: $(BIN)/python  ## version, changelog, commit and tag; pushes nothing: VERSION=2.1.0
+	$(BIN)/python scripts/release.py prepare "$(VERSION)"
+
 .PHONY: clean
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
