@@ -54,7 +54,7 @@ lock: | $(BIN)/python  ## lock what pyproject.toml adds; the newest of everythin
 	$(INSTALL) --upgrade pip
 	$(INSTALL) --group lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
-	  --custom-compile-command 'make lock' --output-file $(LOCK) --extra aws --group dev \
+	  --custom-compile-command 'make lock' --output-file $(LOCK) --extra aws --group dev --group release \
 	  pyproject.toml examples/tsp/requirements.txt
 
 # --- see it work --------------------------------------------------------------------------------------------------------

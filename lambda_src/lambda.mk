@@ -12,7 +12,6 @@ lambda: $(VENV)/.developer  ## build the Lambda package, the same bytes everywhe
 wheel: lambda  ## build the source distribution and the wheel, with all that `multinode install` needs in it: dist/
 	rm -rf dist
 	$(BIN)/python -m build
-	$(BIN)/twine check --strict dist/*
 
 .PHONY: test-wheel
 test-wheel: wheel  ## run the tests against the installed wheel; under another Python: WHEEL_PYTHON=python3.13

@@ -43,7 +43,11 @@ def test_the_lock_holds_versions_and_no_addresses():
 @pytest.mark.parametrize("python", PYTHONS)
 def test_everything_that_development_needs_is_locked_at_a_version_that_fits(python: str):
     project = PROJECT["project"]
-    wanted = [*map(Requirement, project["dependencies"] + project["optional-dependencies"]["aws"]), *members("dev")]
+    wanted = [
+        *map(Requirement, project["dependencies"] + project["optional-dependencies"]["aws"]),
+        *members("dev"),
+        *members("release"),
+    ]
     assert len(wanted) > 25
     pins = locked(python)
     for requirement in wanted:
