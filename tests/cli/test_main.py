@@ -253,9 +253,10 @@ def test_a_reader_that_goes_away_is_no_error_message(plane: FakeControlPlane):
     assert process.stdout is not None
     assert process.stdout.readline() == "line 0\n"
     process.stdout.close()
-    assert process.stderr is not None
-    assert process.stderr.read() == ""
-    assert process.wait(timeout=30) == 141
+    with process:
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=30) == 141
 
 
 @pytest.mark.slow

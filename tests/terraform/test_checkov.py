@@ -60,7 +60,9 @@ def test_checkov_finds_nothing() -> None:
 def test_no_exception_is_without_use(tmp_path: Path) -> None:
     copy = copy_modules(tmp_path / "terraform")
     for path in copy.rglob("*.tf"):
-        path.write_text("".join(line for line in path.open() if not EXCEPTION.search(line)))
+        path.write_text(
+            "".join(line for line in path.read_text().splitlines(keepends=True) if not EXCEPTION.search(line))
+        )
     failed = {
         (check["check_id"], re.sub(r"\[.*", "", ".".join(check["resource"].split(".")[-2:]))) for check in checkov(copy)
     }
