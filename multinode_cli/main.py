@@ -18,8 +18,6 @@ from multinode_cli.console.suggestions import closest, corrected_command
 from multinode_cli.console.text import clean
 from multinode_cli.errors import EXIT_INTERRUPTED, CliFailure, ControlPlaneFailure, UsageFailure
 
-__all__ = ["COMMANDS", "cli", "main", "run"]
-
 EXIT_BROKEN_PIPE = 141
 """128 + SIGPIPE, as for any program whose reader has gone."""
 DEBUG = "MULTINODE_DEBUG"

@@ -17,8 +17,6 @@ from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import CliFailure, UsageFailure
 
-__all__ = ["Check", "Status", "checks", "way_out"]
-
 SMALLEST_TASK_VCPUS = 0.25
 FEW_VCPUS = 16
 """Below this, the quota is the first limit that a project with parallel subtasks meets."""

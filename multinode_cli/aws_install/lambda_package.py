@@ -25,8 +25,6 @@ from typing import IO
 
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["ARCHITECTURE", "PYTHON_VERSION", "build", "main", "provide"]
-
 PYTHON_VERSION = "3.13"
 ARCHITECTURE = "arm64"
 PACKAGES = ("multinode_control_plane", "multinode_protocol")

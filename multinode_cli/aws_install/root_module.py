@@ -19,8 +19,6 @@ from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.resources import shipped_folder
 
-__all__ = ["Location", "RootModule", "parse_settings"]
-
 MODULE = "multinode_terraform"
 PACKAGE = "multinode-lambda.zip"
 EMPTY_ZIP = b"PK\x05\x06" + bytes(18)

@@ -10,8 +10,6 @@ from typing import Any
 from multinode_cli.backends.aws.account import Account, aws_errors
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["StateBucket"]
-
 STATE_FILE = "terraform.tfstate"
 SETTINGS_FILE = "settings.json"
 FIRST_REGION = "us-east-1"

@@ -25,8 +25,6 @@ from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, one_line
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["OLDEST", "TerraformPlan", "TerraformProgram", "found_version"]
-
 OLDEST = (1, 11)
 """The first with write-only arguments: the module's secrets never enter the state."""
 GET_IT = "install 1.11 or later (https://developer.hashicorp.com/terraform/install), then run the same command again"

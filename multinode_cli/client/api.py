@@ -15,8 +15,6 @@ from multinode.transport import Transport, path
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_protocol import messages
 
-__all__ = ["LOGIN", "Api", "ControlPlaneAway", "connect", "failure_of"]
-
 RETRY_FOR_S = 5.0
 """A passing trouble of the network. Whoever waits at a terminal wants to hear of a longer one."""
 LOOPBACK_RETRY_FOR_S = 1.5

@@ -9,8 +9,6 @@ from multinode_cli.console.text import one_line
 from multinode_cli.errors import UsageFailure
 from multinode_cli.project.bundle import shown
 
-__all__ = ["from_json", "from_options", "read_file"]
-
 MAX_FILE_BYTES = 10_000_000
 
 

@@ -24,8 +24,6 @@ from multinode_protocol.messages import (
     VersionInfo,
 )
 
-__all__ = ["LATEST", "Lookup", "Scope"]
-
 LATEST = "latest"
 NOT_A_NAME = (ProjectDoesNotExist, ProjectNameIsTooLong, RequestIsInvalid, ParameterValidationError)
 SEARCH_REQUESTS = 30

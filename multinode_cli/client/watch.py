@@ -18,8 +18,6 @@ from multinode_cli.console.text import duration
 from multinode_cli.errors import ControlPlaneFailure
 from multinode_protocol.messages import InvocationInfo, LogLine
 
-__all__ = ["Broke", "Changed", "LogsEnded", "Patience", "InvocationWatcher", "Wrote"]
-
 T = TypeVar("T")
 P = ParamSpec("P")
 

@@ -28,8 +28,6 @@ from multinode_cli.project.env_file import read_env_file
 from multinode_protocol.limits import MAX_PROJECT_NAME_CHARS, PROJECT_NAME_PATTERN
 from multinode_protocol.messages import DeploymentInfo, FunctionInfo, FunctionSpec, VersionDefinition, VersionInfo
 
-__all__ = ["DeployOptions", "BuiltVersion", "Source", "DeployBackend", "check_project_name", "deploy", "upgrade"]
-
 
 @dataclass(frozen=True, slots=True)
 class DeployOptions:

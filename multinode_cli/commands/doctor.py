@@ -9,8 +9,6 @@ from multinode_cli.console.terminal import Style, Terminal, current
 from multinode_cli.console.text import clean
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["doctor"]
-
 MARKS = {
     Status.OK: ("✓", "+", "green"),
     Status.WARNING: ("!", "!", "yellow"),

@@ -19,8 +19,6 @@ from multinode_cli.errors import EXIT_INTERRUPTED, FunctionFailure
 from multinode_protocol.messages import InvocationInfo, LogLine
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["come_back", "end_with", "follow", "patience"]
-
 LOGS_PATIENCE_S = 10.0
 """How long the last log lines may take to arrive once the invocation has ended."""
 PROGRESS_COLUMNS = 500

@@ -25,8 +25,6 @@ from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import EXIT_INTERRUPTED, CliFailure, ControlPlaneFailure, UsageFailure
 
-__all__ = ["install", "uninstall"]
-
 NEW_API_ANSWERS_WITHIN_S = 60.0
 RESERVED_CONCURRENCY = 131
 """What the module reserves, and the 100 that Lambda keeps unreserved."""

@@ -19,8 +19,6 @@ from multinode_cli.errors import EXIT_INTERRUPTED, FunctionFailure, UsageFailure
 from multinode_protocol.messages import InvocationInfo
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["cancel", "get", "wait", "wait_for"]
-
 WAITED_AT_ONCE = 64
 """Invocations that are asked about at the same time; the others have their turn as these end."""
 

@@ -22,8 +22,6 @@ from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
 from multinode_protocol.ids import new_invocation_id
 from multinode_protocol.messages import FunctionInfo, InvocationInfo, VersionInfo
 
-__all__ = ["invoke"]
-
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="PROJECT FUNCTION")

@@ -49,8 +49,6 @@ from multinode_control_plane.wiring.local import SettingIsInvalid
 from multinode_protocol.env_vars import API_URL
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["local"]
-
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 CANCEL_TIMEOUT_S = 180.0

@@ -15,8 +15,6 @@ from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_protocol.env_vars import API_KEY, API_URL
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["forget", "login", "logout", "remember", "whoami"]
-
 MAX_KEY_CHARS = 1000
 
 

@@ -17,8 +17,6 @@ from multinode_cli.console.text import parse_duration
 from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
 from multinode_protocol.messages import LogLine
 
-__all__ = ["logs"]
-
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="INVOCATION_ID")

@@ -7,17 +7,6 @@ import click
 
 from multinode_cli.errors import UsageFailure
 
-__all__ = [
-    "arguments_typed",
-    "filled",
-    "function_option",
-    "ids_given",
-    "json_option",
-    "project_option",
-    "scope_options",
-    "version_option",
-]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 ARGUMENTS = "multinode.arguments"
 

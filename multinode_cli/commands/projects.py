@@ -40,8 +40,6 @@ from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.messages import InvocationListing, ProjectInfo, VersionInfo
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["describe", "list_command"]
-
 SHOWN_INVOCATIONS = 10
 
 

@@ -24,8 +24,6 @@ from multinode_protocol.messages import DeploymentInfo
 if TYPE_CHECKING:
     from multinode_cli.backends.aws.cleanup import AwsCleanup
 
-__all__ = ["undeploy"]
-
 COUNTED_VERSIONS = 20
 COUNTED_PAGES = 4
 """Of each function: 200 unfinished invocations are "200 or more"."""

@@ -21,22 +21,6 @@ from multinode_protocol.messages import (
 )
 from multinode_protocol.status import InvocationStatus
 
-__all__ = [
-    "described_function",
-    "described_version",
-    "execution_object",
-    "function_object",
-    "is_final",
-    "invocation_object",
-    "listing_object",
-    "log_object",
-    "milliseconds",
-    "progress_of",
-    "project_object",
-    "version_object",
-    "versions_objects",
-]
-
 
 def project_object(project: ProjectInfo) -> dict[str, Any]:
     return {

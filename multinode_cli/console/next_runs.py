@@ -9,8 +9,6 @@ from multinode_cli.console.text import duration, one_line
 from multinode_protocol.messages import FunctionInfo, FunctionSpec
 from multinode_protocol.schedules import Schedule, ScheduleError, next_run, schedule_text
 
-__all__ = ["next_run_s", "next_run_words", "schedule_words"]
-
 
 def schedule_words(function: FunctionInfo | FunctionSpec) -> str | None:
     """Return ``0 9 * * * Europe/London`` or ``every 1 h``; None without a schedule."""

@@ -7,8 +7,6 @@ a value that JSON cannot carry exactly, or (from a program of another make) anyt
 import json
 from typing import Any, TypeGuard
 
-__all__ = ["as_json", "as_text", "call_text"]
-
 MARK = "__multinode__"
 
 

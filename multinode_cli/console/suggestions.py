@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from multinode_cli.console.text import clean, one_line
 
-__all__ = ["closest", "corrected_command", "listed", "unknown_id", "unknown_name"]
-
 PROGRAM = "multinode"
 NAME_SIMILARITY = 0.6
 ID_SIMILARITY = 0.85

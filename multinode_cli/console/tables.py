@@ -25,24 +25,6 @@ from multinode_protocol.messages import (
 )
 from multinode_protocol.status import InvocationStatus
 
-__all__ = [
-    "execution_card",
-    "failure_text",
-    "function_card",
-    "functions_table",
-    "invocation_card",
-    "invocations_table",
-    "log_text",
-    "parameters_text",
-    "pairs",
-    "projects_table",
-    "result_text",
-    "signature",
-    "status_text",
-    "table",
-    "versions_table",
-]
-
 GAP = 2
 NARROWEST = 12
 VALUE_COLUMNS = 200

@@ -18,8 +18,6 @@ import click
 
 from multinode_cli.console.text import clip
 
-__all__ = ["PLAIN", "Style", "Terminal", "current"]
-
 FRAME_S = 0.1
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 ASCII_FRAMES = "|/-\\"

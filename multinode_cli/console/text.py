@@ -3,8 +3,6 @@
 import re
 import unicodedata
 
-__all__ = ["ago", "clean", "clip", "duration", "one_line", "parse_duration", "size", "width"]
-
 _ESCAPE_SEQUENCE = re.compile(
     r"""
       (?:\x1b\[|\x9b) [0-?]* [ -/]* [@-~]                          # CSI: colours, cursor movement

@@ -19,8 +19,6 @@ from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.files import NotAFile, open_file
 from multinode_cli.project.ignore import Rules, is_always_left_out
 
-__all__ = ["MAX_BYTES", "MAX_FILES", "Bundle", "Collection", "Entry", "collect", "store"]
-
 MAX_BYTES = 500_000_000
 MAX_FILES = 50_000
 LARGEST_NAMED = 5

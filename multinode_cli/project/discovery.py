@@ -21,8 +21,6 @@ from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.bundle import shown
 from multinode_protocol.messages import FunctionSpec
 
-__all__ = ["Discovery", "discover", "problem_text"]
-
 TIMEOUT_S = 180.0
 """More than `multinode.worker.discover` itself gives an import: it can say better why it was stopped."""
 ASKED_S = 3.0

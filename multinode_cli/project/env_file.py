@@ -14,8 +14,6 @@ from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.files import NotAFile, open_file
 
-__all__ = ["RESERVED_NAMES", "RESERVED_PREFIXES", "read_env_file", "store_secrets"]
-
 NAME = ".env"
 RESERVED_PREFIXES = ("AWS_", "MULTINODE_")
 RESERVED_NAMES = frozenset({"PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"})

@@ -5,8 +5,6 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
-__all__ = ["NotAFile", "open_file"]
-
 
 class NotAFile(OSError):
     """A folder, pipe, socket or device."""

@@ -12,8 +12,6 @@ from pathspec import GitIgnoreSpec
 
 from multinode_cli.project.files import open_file
 
-__all__ = ["ALWAYS_LEFT_OUT", "Rules", "is_always_left_out"]
-
 RULE_FILES = (".gitignore", ".multinodeignore")
 MAX_RULE_FILE_BYTES = 1_000_000
 ALWAYS_LEFT_OUT = frozenset(

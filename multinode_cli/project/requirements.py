@@ -8,8 +8,6 @@ from pathlib import Path
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import UsageFailure
 
-__all__ = ["Requirements", "read_requirements"]
-
 NAME = "requirements.txt"
 MAX_BYTES = 1_000_000
 BYTE_ORDER_MARKS = (

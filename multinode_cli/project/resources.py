@@ -5,8 +5,6 @@ from pathlib import Path
 
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["shipped_folder"]
-
 
 def shipped_folder(package: str) -> Path:
     """Return the folder of ``multinode_templates`` or ``multinode_terraform``. Raises ControlPlaneFailure.

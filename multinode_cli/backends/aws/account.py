@@ -15,8 +15,6 @@ from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["NAME_RULE", "Account", "Caller", "Deployment", "aws_errors", "check_deployment_name"]
-
 PARAMETER_ROOT = "/multinode/"
 NAME_PATTERN = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 MAX_NAME_CHARS = 24

@@ -8,8 +8,6 @@ from multinode_cli.backends.aws.account import Account, Deployment, aws_errors
 from multinode_cli.backends.aws.scheduler import Scheduler, delete_schedules, schedule_names
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["AwsCleanup", "Leftovers"]
-
 IMAGES_AT_ONCE = 100
 TASK_DEFINITIONS_AT_ONCE = 10
 PARAMETERS_AT_ONCE = 10

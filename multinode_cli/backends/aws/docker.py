@@ -23,8 +23,6 @@ from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, one_line
 from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
 
-__all__ = ["Docker", "Findings", "Image", "Registry"]
-
 LAST_LINES = 25
 REPORT = "/tmp/multinode-functions.json"  # noqa: S108 - inside the container
 DISCOVERY_TIMEOUT_S = 300

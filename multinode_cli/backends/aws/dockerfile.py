@@ -18,8 +18,6 @@ from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.requirements import Requirements
 from multinode_cli.project.resources import shipped_folder
 
-__all__ = ["Recipe", "default_base_image", "read_recipe", "render", "write_context"]
-
 PACKAGES_FILE = "packages.txt"
 FRAGMENT_FILE = "Dockerfile.fragment"
 MAX_FRAGMENT_CHARS = 20_000

@@ -19,19 +19,6 @@ from multinode_protocol.cron import parse
 from multinode_protocol.messages import FunctionInfo, FunctionSpec
 from multinode_protocol.schedules import Schedule, next_run, schedule_of, schedule_text
 
-__all__ = [
-    "SchedulePlan",
-    "ScheduleChanges",
-    "Scheduler",
-    "apply_schedules",
-    "aws_expression",
-    "delete_schedules",
-    "remove_schedules",
-    "schedule_arguments",
-    "schedule_name",
-    "schedule_names",
-]
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEDULE_ARN, SCHEDULED_TIME = "<aws.scheduler.schedule-arn>", "<aws.scheduler.scheduled-time>"
 """Scheduler writes what they stand for in their place (User Guide, "Adding context attributes")."""

@@ -15,8 +15,6 @@ from typing import Any
 from multinode_cli.backends.aws.account import Account, Deployment, aws_errors
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 
-__all__ = ["check_variables", "parameter_name", "store_variables"]
-
 MAX_PARAMETER_BYTES = 4096
 """Of a standard SSM parameter, which costs nothing."""
 DIGEST_CHARS = 32

@@ -33,8 +33,6 @@ from multinode_cli.project.requirements import Requirements, read_requirements
 from multinode_protocol.fargate_sizes import NoTaskSize, covering
 from multinode_protocol.messages import DeploymentInfo, FunctionSpec, VersionDefinition, VersionInfo
 
-__all__ = ["AwsBackend"]
-
 IN_THE_IMAGE = Path("/multinode/code")
 PRINTED_LINES = 15
 SHOWN_DIGEST_CHARS = 19

@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["ARCHITECTURES", "CONTAINER_NAME", "STOP_TIMEOUT_S", "task_definition"]
-
 CONTAINER_NAME = "worker"
 STOP_TIMEOUT_S = 120
 """The most that Fargate allows: the worker's grace must fit in."""

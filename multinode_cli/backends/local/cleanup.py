@@ -11,8 +11,6 @@ from multinode.errors import ApiError
 from multinode_cli.client.api import Api
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["remove_unused_environments"]
-
 YOUNGEST_S = 3600.0
 """A younger one may belong to a deploy that has not registered its version yet."""
 MOST_VERSIONS = 500

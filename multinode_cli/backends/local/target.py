@@ -15,8 +15,6 @@ from multinode_cli.project.env_file import store_secrets
 from multinode_cli.project.requirements import read_requirements
 from multinode_protocol.messages import DeploymentInfo, VersionDefinition, VersionInfo
 
-__all__ = ["LocalBackend"]
-
 IMAGE = "local"
 """The REST API wants the name of an image; the local backend runs none."""
 

@@ -25,17 +25,6 @@ from multinode_cli.console.terminal import Terminal
 from multinode_cli.errors import ControlPlaneFailure
 from multinode_cli.project.requirements import Requirements
 
-__all__ = [
-    "FALLBACK_DISTRIBUTIONS",
-    "RUNTIME_PACKAGES",
-    "Environment",
-    "copy_distribution",
-    "copy_runtime",
-    "environment_key",
-    "package_folder",
-    "prepare",
-]
-
 LAYOUT = "2"
 """Counts changes of what is put into an environment: an older one is not used again."""
 RUNTIME_PACKAGES = ("multinode", "multinode_protocol")
