@@ -13,7 +13,6 @@ start, since Lambda's code folder cannot be written to; and the adapters use not
 import argparse
 import hashlib
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import sys
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from multinode_cli.errors import ControlPlaneFailure
+from multinode_cli.project.resources import package_folder
 
 PYTHON_VERSION = "3.13"
 ARCHITECTURE = "arm64"
@@ -102,10 +102,7 @@ def _own_files() -> dict[str, bytes]:
 
 
 def _sources(package: str) -> Iterator[tuple[Path, str]]:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ControlPlaneFailure(f"The package {package} is not installed: install multinode again.")
-    root = Path(spec.submodule_search_locations[0])
+    root = package_folder(package)
     for path in root.rglob("*"):
         if path.suffix in KEPT_SUFFIXES and path.is_file():
             yield path, path.relative_to(root).as_posix()

@@ -17,7 +17,7 @@ from multinode_cli.aws_install import lambda_package
 from multinode_cli.console.suggestions import closest
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
-from multinode_cli.project.resources import shipped_folder
+from multinode_cli.project.resources import package_folder
 
 MODULE = "multinode_terraform"
 PACKAGE = "multinode-lambda.zip"
@@ -58,7 +58,7 @@ class RootModule:
 
         `to_destroy`: nothing of the package will be looked at, so any zip does.
         """
-        module = shipped_folder(MODULE)
+        module = package_folder(MODULE)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._copy(module)
@@ -91,7 +91,7 @@ def parse_settings(given: tuple[str, ...]) -> dict[str, Any]:
 
     Raises UsageFailure for a name that the module does not know; what values it takes is Terraform's to say.
     """
-    known = set(_VARIABLE.findall((shipped_folder(MODULE) / "variables.tf").read_text(encoding="utf-8"))) - NOT_SETTINGS
+    known = set(_VARIABLE.findall((package_folder(MODULE) / "variables.tf").read_text(encoding="utf-8"))) - NOT_SETTINGS
     settings: dict[str, Any] = {}
     for each in given:
         name, equals, value = each.partition("=")

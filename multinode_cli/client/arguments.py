@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from multinode_cli.console.text import one_line
+from multinode_cli.console.text import one_line, path_text
 from multinode_cli.errors import UsageFailure
-from multinode_cli.project.bundle import shown
 
 MAX_FILE_BYTES = 10_000_000
 
@@ -95,9 +94,9 @@ def read_file(name: str) -> str:
                 content = file.read(MAX_FILE_BYTES + 1)
         text = content.decode("utf-8-sig")
     except OSError as error:
-        raise UsageFailure(f"--args-file {shown(name)} cannot be read: {error.strerror}") from error
+        raise UsageFailure(f"--args-file {path_text(name)} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageFailure(f"--args-file {shown(name)} is not UTF-8 text") from error
+        raise UsageFailure(f"--args-file {path_text(name)} is not UTF-8 text") from error
     if len(content) > MAX_FILE_BYTES:
-        raise UsageFailure(f"--args-file {shown(name)} is larger than {MAX_FILE_BYTES:,} bytes")
+        raise UsageFailure(f"--args-file {path_text(name)} is larger than {MAX_FILE_BYTES:,} bytes")
     return text

@@ -7,13 +7,13 @@ the control plane is changed by the last two requests only.
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import click
 
 from multinode.errors import ApiError, ProjectAlreadyExists, ProjectDoesNotExist
+from multinode_cli.backends.base import BuiltVersion, DeployOptions, Source
+from multinode_cli.backends.factory import backend_of
 from multinode_cli.client.api import Api, ControlPlaneAway, connect
 from multinode_cli.client.lookup import LATEST, Lookup
 from multinode_cli.commands.options import arguments_typed, json_option
@@ -21,74 +21,12 @@ from multinode_cli.console.json_output import function_object, version_object
 from multinode_cli.console.suggestions import corrected_command
 from multinode_cli.console.tables import functions_table
 from multinode_cli.console.terminal import Terminal, current
-from multinode_cli.console.text import one_line, size
-from multinode_cli.errors import ControlPlaneFailure, UsageFailure
-from multinode_cli.project.bundle import Collection, collect, shown
+from multinode_cli.console.text import one_line, path_text, size
+from multinode_cli.errors import UsageFailure
+from multinode_cli.project.bundle import collect
 from multinode_cli.project.env_file import read_env_file
 from multinode_protocol.limits import MAX_PROJECT_NAME_CHARS, PROJECT_NAME_PATTERN
-from multinode_protocol.messages import DeploymentInfo, FunctionInfo, FunctionSpec, VersionDefinition, VersionInfo
-
-
-@dataclass(frozen=True, slots=True)
-class DeployOptions:
-    """What the command line asks for. `base_image`: None leaves it to the backend."""
-
-    project_name: str
-    base_image: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is deployed: the files, and the variables that ``.env`` beside them sets."""
-
-    collection: Collection
-    variables: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltVersion:
-    """A version that could be registered. `details`: what ``--dry-run`` shows of how it was made, name -> value."""
-
-    functions: list[FunctionSpec]
-    details: dict[str, Any]
-
-    def text(self) -> str:
-        """Return what of the details a person wants to see of a dry run; nothing by default."""
-        return ""
-
-
-class DeployBackend(Protocol):
-    """The backend of a deployment, as `deploy` needs it."""
-
-    def prepare(self, source: Source) -> BuiltVersion:
-        """Build what the version runs in and find its functions. What it makes is a cache; no project is changed."""
-
-    def publish(self, prepared: BuiltVersion, project_name: str) -> VersionDefinition:
-        """Put the version's parts in their places for `project_name` and return what to register."""
-
-    def registered(self, newest: Callable[[], VersionInfo]) -> None:
-        """Do what is left once the version is registered; `newest` asks for the project's newest version."""
-
-
-def _local(deployment: DeploymentInfo, terminal: Terminal, order: DeployOptions) -> DeployBackend:
-    from multinode_cli.backends.local.target import LocalBackend
-
-    if order.base_image is not None:
-        raise UsageFailure(
-            "--base-image is for deployments on AWS: the local control plane runs functions with the Python of this "
-            "command, in no image"
-        )
-    return LocalBackend.of(deployment, terminal)
-
-
-def _aws(deployment: DeploymentInfo, terminal: Terminal, order: DeployOptions) -> DeployBackend:
-    from multinode_cli.backends.aws.target import AwsBackend
-
-    return AwsBackend.of(deployment, terminal, order)
-
-
-BACKENDS: dict[str, Callable[[DeploymentInfo, Terminal, DeployOptions], DeployBackend]] = {"local": _local, "ecs": _aws}
-"""By the `backend` of the deployment."""
+from multinode_protocol.messages import FunctionInfo, VersionDefinition, VersionInfo
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -115,8 +53,8 @@ def deploy(code_path: Path, project_name: str, base_image: str | None, dry_run: 
 
     On AWS, packages.txt names Debian packages, and Dockerfile.fragment holds further instructions for the image.
     """
-    order = DeployOptions(project_name, base_image)
-    _deploy(code_path, order, dry_run=dry_run, as_json=as_json, must_exist=False)
+    options = DeployOptions(project_name, base_image)
+    _deploy(code_path, options, dry_run=dry_run, as_json=as_json, must_exist=False)
 
 
 @click.command()
@@ -127,30 +65,23 @@ def upgrade(code_path: Path, project_name: str, base_image: str | None, dry_run:
     The same as deploy, but a project name that does not exist is an error. Invocations that run go on with the version
     that they were started with.
     """
-    order = DeployOptions(project_name, base_image)
-    _deploy(code_path, order, dry_run=dry_run, as_json=as_json, must_exist=True)
+    options = DeployOptions(project_name, base_image)
+    _deploy(code_path, options, dry_run=dry_run, as_json=as_json, must_exist=True)
 
 
-def _deploy(code_path: Path, order: DeployOptions, *, dry_run: bool, as_json: bool, must_exist: bool) -> None:
-    terminal, project_name = current(), order.project_name
+def _deploy(code_path: Path, options: DeployOptions, *, dry_run: bool, as_json: bool, must_exist: bool) -> None:
+    terminal, project_name = current(), options.project_name
     check_project_name(project_name)
     source = _source(code_path, terminal)
     api = connect()
-    deployment = api.deployment()
-    target_of = BACKENDS.get(deployment["backend"])
-    if target_of is None:
-        raise ControlPlaneFailure(
-            f"this multinode cannot deploy to a control plane with the backend {one_line(deployment['backend'])}; "
-            "install the version that belongs to it"
-        )
-    target = target_of(deployment, terminal, order)
+    backend = backend_of(api, terminal)
     exists = _project_exists(api, project_name, code_path, must_exist=must_exist)
-    prepared = target.prepare(source)
+    built = backend.build(source, options)
     if dry_run:
-        _show_plan(prepared, source, project_name, exists=exists, as_json=as_json, terminal=terminal)
+        _show_plan(built, source, project_name, exists=exists, as_json=as_json, terminal=terminal)
         return
-    version = _register(api, project_name, target.publish(prepared, project_name), exists=exists)
-    target.registered(lambda: api.version(project_name, LATEST))
+    version = _register(api, project_name, built.publish(), exists=exists)
+    backend.registered(lambda: api.version(project_name, LATEST))
     if as_json:
         terminal.json(version_object(version) | {"project_created": not exists})
     else:
@@ -175,7 +106,7 @@ def _source(code_path: Path, terminal: Terminal) -> Source:
     if code_path.is_file():
         folder = code_path.parent
         command = corrected_command(arguments_typed(), str(code_path), str(folder))
-        raise UsageFailure(f"{shown(code_path)} is a file; the folder that holds main.py is needed:\n  {command}")
+        raise UsageFailure(f"{path_text(code_path)} is a file; the folder that holds main.py is needed:\n  {command}")
     collection = collect(code_path)
     variables = read_env_file(collection.root)
     for note in collection.notes:
@@ -255,7 +186,7 @@ def required_parameters(function: FunctionInfo) -> list[str]:
 
 
 def _show_plan(
-    prepared: BuiltVersion, source: Source, project_name: str, *, exists: bool, as_json: bool, terminal: Terminal
+    built: BuiltVersion, source: Source, project_name: str, *, exists: bool, as_json: bool, terminal: Terminal
 ) -> None:
     if as_json:
         terminal.json(
@@ -266,13 +197,13 @@ def _show_plan(
                 "files": len(source.collection.entries),
                 "bytes": source.collection.total_bytes,
                 "variables": sorted(source.variables),
-                "functions": [function_object(function) for function in prepared.functions],
-                **prepared.details,
+                "functions": [function_object(function) for function in built.functions],
+                **built.details,
             }
         )
         return
     would = f"add a version to project {project_name}" if exists else f"create project {project_name}"
-    if text := prepared.text():
-        terminal.print(text)
-    terminal.print(functions_table(prepared.functions, terminal.out_style))
+    if built.description:
+        terminal.print(built.description)
+    terminal.print(functions_table(built.functions, terminal.out_style))
     terminal.message(f"\nNothing was registered. Without --dry-run this would {would}.")

@@ -212,8 +212,7 @@ def uninstall(name: str, region: str | None, auto_approve: bool) -> None:
     site.terminal.message(f"  This will remove the deployment {name} with all that it holds: {plan.remove} resources")
     site.ask(f"Remove it from the AWS account {site.caller.account_id}?", approved=auto_approve)
     if existing is not None:
-        cleanup = AwsCleanup(site.account, existing)
-        cleanup.remove(cleanup.leftovers(None))
+        AwsCleanup(site.account, existing).leftovers(None).remove()
     _unprotect(site)
     plan = site.terraform.plan(site.root.plan, destroy=True)
     site.terraform.apply(site.root.plan, plan, "Removing")

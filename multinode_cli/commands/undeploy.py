@@ -1,17 +1,15 @@
 """① ``undeploy``: says what will be stopped, asks, and waits until nothing of the project is left."""
 
 import contextlib
-import shutil
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from multinode.errors import FunctionDoesNotExist, ProjectDoesNotExist, ProjectIsBeingDeleted, VersionDoesNotExist
-from multinode_cli.backends.local.cleanup import remove_unused_environments
+from multinode_cli.backends.base import Leftovers
+from multinode_cli.backends.factory import backend_of
 from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup
 from multinode_cli.client.watch import Patience
@@ -19,10 +17,6 @@ from multinode_cli.commands.options import arguments_typed, filled, project_opti
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
 from multinode_protocol.limits import MAX_PAGE
-from multinode_protocol.messages import DeploymentInfo
-
-if TYPE_CHECKING:
-    from multinode_cli.backends.aws.cleanup import AwsCleanup
 
 COUNTED_VERSIONS = 20
 COUNTED_PAGES = 4
@@ -44,60 +38,39 @@ def undeploy(names: tuple[str, ...], project_name: str | None, yes: bool) -> Non
     terminal = current()
     (name,) = filled(names, project_name=project_name)
     api = connect()
-    deployment = api.deployment()
-    cleanup = _aws_cleanup(deployment)
+    cleanup = backend_of(api, terminal).cleanup  # without credentials for it, nothing is half deleted
     try:
         project = Lookup(api, arguments_typed()).project(name)
     except UsageFailure:
-        if cleanup is None or not _remove_leftovers(cleanup, name, terminal, yes=yes):
+        left = cleanup.leftovers(name)
+        if not left:
             raise
+        _remove_leftovers(left, name, terminal, yes=yes)
         return
     if project["deletion_request_time"] is None:
         terminal.message(_summary(api, name))
         if not yes:
             _confirm(name, terminal)
-    if cleanup is not None:
-        cleanup.stop_schedules(name)
+    cleanup.stop_schedules(name)
     try:
         with contextlib.suppress(ProjectIsBeingDeleted, ProjectDoesNotExist):
             api.delete_project(name)  # if somebody else was faster, what is left is to wait
         _wait_until_gone(Api(api.connection, retry_for_s=0), name, terminal)
     except KeyboardInterrupt:
         terminal.message(f"\n{name} goes on being deleted. See whether it is gone:\n  multinode list")
-        if cleanup is not None:
-            terminal.message(f"Then remove its images and secrets:\n  multinode undeploy {name}")
+        terminal.message(f"Then remove what its deploys have left:\n  multinode undeploy {name}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
-    _remove_files(api, deployment, name)
-    if cleanup is not None:
-        cleanup.remove(cleanup.leftovers(name))
+    cleanup.leftovers(name).remove()
     terminal.step(f"Project {name} is gone")
 
 
-def _aws_cleanup(deployment: DeploymentInfo) -> "AwsCleanup | None":
-    """Return what removes a project's parts from the AWS account; None where there are none.
-
-    Raises ControlPlaneFailure without the credentials for it, so that nothing is half deleted.
-    """
-    if deployment["backend"] != "ecs":
-        return None
-    from multinode_cli.backends.aws.account import Account
-    from multinode_cli.backends.aws.cleanup import AwsCleanup
-
-    account = Account(deployment.get("region"))
-    return AwsCleanup(account, account.deployment_of(deployment))
-
-
-def _remove_leftovers(cleanup: "AwsCleanup", name: str, terminal: Terminal, *, yes: bool) -> bool:
-    """Remove what deploys of a project that does not exist have left in the account; return whether there was any."""
-    left = cleanup.leftovers(name)
-    if not left:
-        return False
+def _remove_leftovers(left: Leftovers, name: str, terminal: Terminal, *, yes: bool) -> None:
+    """Remove what deploys of a project that does not exist have left."""
     terminal.message(f"There is no project {name}, but an interrupted deploy or undeploy of it left {left}.")
     if not yes:
         _confirm(name, terminal)
-    cleanup.remove(left)
+    left.remove()
     terminal.step(f"What was left of project {name} is gone")
-    return True
 
 
 def _summary(api: Api, name: str) -> str:
@@ -169,12 +142,3 @@ def _wait_until_gone(api: Api, name: str, terminal: Terminal, sleep: Callable[[f
                 return
             asked += 1
             sleep(ASK_EVERY_S)
-
-
-def _remove_files(api: Api, deployment: DeploymentInfo, name: str) -> None:
-    """Remove what deploys wrote for the project on this machine. Nothing to do elsewhere."""
-    data_dir = deployment.get("data_dir")
-    if deployment["backend"] != "local" or not data_dir or not Path(data_dir).is_dir():
-        return
-    shutil.rmtree(Path(data_dir) / "secrets" / name, ignore_errors=True)
-    remove_unused_environments(api, Path(data_dir) / "environments")

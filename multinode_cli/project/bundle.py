@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
-from multinode_cli.console.text import clean, size
+from multinode_cli.console.text import path_text, size
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.files import NotAFile, open_file
 from multinode_cli.project.ignore import Rules, is_always_left_out
@@ -68,7 +68,7 @@ def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILE
     """
     root = Path(os.path.realpath(root))
     if not root.is_dir():
-        raise UsageFailure(f"{shown(root)} is not a folder; give the folder that holds {MAIN}")
+        raise UsageFailure(f"{path_text(root)} is not a folder; give the folder that holds {MAIN}")
     collection = Collection(root)
     links: list[Entry] = []
     for entry in _walk(root, Rules.at(root), collection.notes):
@@ -80,11 +80,6 @@ def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILE
     _check_size(collection, max_bytes, max_files)
     _check_main(collection)
     return collection
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """Return a path as it may be printed: no control characters."""
-    return clean(os.fspath(path)).replace("\n", "?").replace("\t", "?")
 
 
 def _walk(top: Path, rules_at_top: Rules, notes: list[str]) -> Iterator[Entry]:
@@ -107,7 +102,7 @@ def _walk(top: Path, rules_at_top: Rules, notes: list[str]) -> Iterator[Entry]:
                 status = item.stat(follow_symlinks=False)
                 yield Entry(relative, status.st_size, bool(status.st_mode & stat.S_IXUSR))
             else:
-                notes.append(f"{shown(relative)} is a pipe, socket or device and was left out")
+                notes.append(f"{path_text(relative)} is a pipe, socket or device and was left out")
 
 
 def _children(folder: Path, top: Path) -> list[os.DirEntry[str]]:
@@ -115,12 +110,12 @@ def _children(folder: Path, top: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as items:
             return list(items)
     except PermissionError as error:
-        name = shown(folder.relative_to(top).as_posix())
+        name = path_text(folder.relative_to(top).as_posix())
         raise UsageFailure(
             f"the folder {name} cannot be read; allow it, or list it in .multinodeignore: /{name}/"
         ) from error
     except OSError as error:
-        raise UsageFailure(f"the folder {shown(folder)} cannot be read: {error.strerror}") from error
+        raise UsageFailure(f"the folder {path_text(folder)} cannot be read: {error.strerror}") from error
 
 
 def _link(path: Path, relative: str, top: Path) -> Entry:
@@ -128,8 +123,8 @@ def _link(path: Path, relative: str, top: Path) -> Entry:
     end = Path(os.path.realpath(path))
     if not end.is_relative_to(top):
         raise UsageFailure(
-            f"{shown(relative)} links out of the folder, to {shown(end)}; put a copy in its place, "
-            f"or leave it out with this line in .multinodeignore: /{shown(relative)}"
+            f"{path_text(relative)} links out of the folder, to {path_text(end)}; put a copy in its place, "
+            f"or leave it out with this line in .multinodeignore: /{path_text(relative)}"
         )
     return Entry(relative, 0, executable=False, link_to=end.relative_to(top).as_posix())
 
@@ -144,7 +139,8 @@ def _links_with_an_end(links: list[Entry], collection: Collection) -> list[Entry
             kept.append(link)
         else:
             collection.notes.append(
-                f"{shown(link.path)} links to {shown(link.link_to or '')}, which is not deployed, and was left out"
+                f"{path_text(link.path)} links to {path_text(link.link_to or '')}, "
+                "which is not deployed, and was left out"
             )
     return kept
 
@@ -153,12 +149,12 @@ def _check_size(collection: Collection, max_bytes: int, max_files: int) -> None:
     advice = "Leave out with .multinodeignore what the functions do not need"
     if len(collection.entries) > max_files:
         folders = Counter(entry.path.partition("/")[0] for entry in collection.entries)
-        largest = ", ".join(f"{shown(name)} ({count} files)" for name, count in folders.most_common(LARGEST_NAMED))
+        largest = ", ".join(f"{path_text(name)} ({count} files)" for name, count in folders.most_common(LARGEST_NAMED))
         raise UsageFailure(f"the folder has more than {max_files:,} files: {largest}. {advice}")
     total = collection.total_bytes
     if total > max_bytes:
         by_size = sorted(collection.entries, key=lambda entry: entry.size, reverse=True)[:LARGEST_NAMED]
-        largest = ", ".join(f"{shown(entry.path)} ({size(entry.size)})" for entry in by_size)
+        largest = ", ".join(f"{path_text(entry.path)} ({size(entry.size)})" for entry in by_size)
         raise UsageFailure(f"the folder has {size(total)}, the limit is {size(max_bytes)}: {largest}. {advice}")
 
 
@@ -167,16 +163,15 @@ def _check_main(collection: Collection) -> None:
         return
     path = collection.root / MAIN
     if not os.path.lexists(path):
-        problem = f"{shown(collection.root)} has no {MAIN}; the functions are defined there"
+        problem = f"{path_text(collection.root)} has no {MAIN}; the functions are defined there"
         elsewhere = sorted(entry.path for entry in collection.entries if Path(entry.path).name == MAIN)
         if elsewhere:
-            problem += (
-                f". There is {shown(elsewhere[0])}: is {shown(collection.root / Path(elsewhere[0]).parent)} meant?"
-            )
+            folder = collection.root / Path(elsewhere[0]).parent
+            problem += f". There is {path_text(elsewhere[0])}: is {path_text(folder)} meant?"
     elif path.is_symlink() or path.is_file():
-        problem = f"{shown(path)} is left out by an ignore rule or is a broken link; it must be deployed"
+        problem = f"{path_text(path)} is left out by an ignore rule or is a broken link; it must be deployed"
     else:
-        problem = f"{shown(path)} is not a file"
+        problem = f"{path_text(path)} is not a file"
     raise UsageFailure(problem)
 
 
@@ -234,11 +229,11 @@ def _copy_file(source: Path, destination: Path, entry: Entry) -> bytes:
                 content.update(chunk)
                 writer.write(chunk)
     except (FileNotFoundError, NotAFile) as error:
-        raise UsageFailure(f"{shown(entry.path)} changed while it was read; deploy again") from error
+        raise UsageFailure(f"{path_text(entry.path)} changed while it was read; deploy again") from error
     except PermissionError as error:
         raise UsageFailure(
-            f"{shown(entry.path)} cannot be read; allow it, or leave it out with this line in .multinodeignore: "
-            f"/{shown(entry.path)}"
+            f"{path_text(entry.path)} cannot be read; allow it, or leave it out with this line in .multinodeignore: "
+            f"/{path_text(entry.path)}"
         ) from error
     destination.chmod(0o755 if entry.executable else 0o644)
     return content.digest()
@@ -248,4 +243,4 @@ def _read(reader: BufferedReader, entry: Entry) -> bytes:
     try:
         return reader.read(CHUNK_BYTES)
     except OSError as error:
-        raise UsageFailure(f"{shown(entry.path)} cannot be read: {error.strerror}") from error
+        raise UsageFailure(f"{path_text(entry.path)} cannot be read: {error.strerror}") from error

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from multinode_cli.console.terminal import Terminal
-from multinode_cli.console.text import clean
+from multinode_cli.console.text import clean, path_text
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
-from multinode_cli.project.bundle import shown
 from multinode_protocol.messages import FunctionSpec
 
 TIMEOUT_S = 180.0
@@ -134,7 +133,7 @@ def problem_text(error: Mapping[str, Any], code_dir: Path, origin: Path) -> str:
 
 def _relocated(text: str, code_dir: Path, origin: Path) -> str:
     """Return `text` with the user's own folder in place of the copy that was imported."""
-    return clean(text.replace(str(code_dir), shown(origin)))
+    return clean(text.replace(str(code_dir), path_text(origin)))
 
 
 def _printed(path: Path, code_dir: Path, origin: Path) -> str:

@@ -77,6 +77,18 @@ def test_a_wrong_name_deletes_nothing(multinode: Multinode, tsp: FakeControlPlan
     assert "DELETE" not in [method for method, _ in tsp.requests]
 
 
+def test_secrets_of_a_project_that_does_not_exist_are_leftovers(
+    multinode: Multinode, tsp: FakeControlPlane, tmp_path: Path
+):
+    del tsp.projects["tsp"]
+    assert multinode("undeploy", "tsp").code == 2
+    assert (tmp_path / "data" / "secrets" / "tsp").is_dir()
+    outcome = multinode("undeploy", "tsp", "--yes")
+    assert outcome.code == 0, outcome.err
+    assert "There is no project tsp, but an interrupted deploy or undeploy of it left its secrets." in outcome.err
+    assert [path.name for path in (tmp_path / "data" / "secrets").iterdir()] == ["web"]
+
+
 def test_of_very_many_invocations_only_so_many_are_counted(multinode: Multinode, tsp: FakeControlPlane):
     for number in range(10, 310):
         tsp.add_invocation(number, "tsp", "solve", "PENDING")

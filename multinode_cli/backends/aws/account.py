@@ -48,6 +48,11 @@ class Deployment:
         return str(self.values[name])
 
     @property
+    def repository(self) -> str:
+        """The name of the image repository, without its registry."""
+        return self["repository_url"].split("/", 1)[1]
+
+    @property
     def account_id(self) -> str:
         return self["cluster"].split(":")[4]  # arn:aws:ecs:<region>:<account>:cluster/<name>
 

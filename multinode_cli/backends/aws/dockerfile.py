@@ -12,11 +12,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from multinode_cli.backends.local.venv import FALLBACK_DISTRIBUTIONS, copy_distribution, copy_runtime
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.requirements import Requirements
-from multinode_cli.project.resources import shipped_folder
+from multinode_cli.project.resources import package_folder
+from multinode_cli.project.runtime_copy import copy_runtime
 
 PACKAGES_FILE = "packages.txt"
 FRAGMENT_FILE = "Dockerfile.fragment"
@@ -114,17 +114,15 @@ def render(recipe: Recipe) -> str:
 
 
 def _template(name: str) -> str:
-    return (shipped_folder("multinode_templates") / name).read_text(encoding="utf-8")
+    return (package_folder("multinode_templates") / name).read_text(encoding="utf-8")
 
 
 def write_context(folder: Path, recipe: Recipe, code_dir: Path, requirements: Requirements | None) -> None:
     """Fill the empty `folder` with the Dockerfile and all that it copies. Raises ControlPlaneFailure."""
     try:
         (folder / "Dockerfile").write_text(render(recipe), encoding="utf-8")
-        copy_runtime(folder / "runtime")
+        copy_runtime(folder / "runtime", folder / "fallback")
         (folder / "runtime" / "link_runtime.py").write_text(_template("link_runtime.py"), encoding="utf-8")
-        for name in FALLBACK_DISTRIBUTIONS:
-            copy_distribution(name, folder / "fallback")
         if requirements is not None:
             _write_requirements(folder / "requirements", code_dir, requirements)
         shutil.copytree(code_dir, folder / "code", symlinks=True)

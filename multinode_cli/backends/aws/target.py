@@ -12,18 +12,19 @@ import json
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from multinode_cli.backends.aws.account import Account, Deployment, aws_errors
+from multinode_cli.backends.aws.cleanup import AwsCleanup
 from multinode_cli.backends.aws.docker import Docker, Findings, Image, Registry
 from multinode_cli.backends.aws.dockerfile import Recipe, read_recipe, render, write_context
 from multinode_cli.backends.aws.scheduler import ScheduleChanges, Scheduler, apply_schedules
 from multinode_cli.backends.aws.secrets import check_variables, parameter_name, store_variables
 from multinode_cli.backends.aws.task_definition import ARCHITECTURES, task_definition
-from multinode_cli.commands.deploy import BuiltVersion, DeployOptions, Source
+from multinode_cli.backends.base import BuiltVersion, DeployOptions, Source
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
@@ -40,34 +41,23 @@ NOT_YET = "DIGEST"
 """Stands in a dry run for what only a deploy works out: the keyed digest of the variables."""
 
 
-@dataclass(frozen=True, slots=True)
-class _BuiltVersion(BuiltVersion):
-    docker: Docker
-    image: Image
-    variables: dict[str, str]
-
-    def text(self) -> str:
-        definition = json.dumps(self.details["task_definition"], indent=2)
-        return f"{self.details['dockerfile']}\n{definition}"
-
-
 class AwsBackend:
     """One deployment in the account that the user's AWS credentials are for."""
 
-    def __init__(self, account: Account, deployment: Deployment, terminal: Terminal, order: DeployOptions) -> None:
+    def __init__(self, account: Account, deployment: Deployment, terminal: Terminal) -> None:
         self._account = account
         self._deployment = deployment
         self._terminal = terminal
-        self._order = order
+        self.cleanup = AwsCleanup(account, deployment)
 
     @classmethod
-    def of(cls, info: DeploymentInfo, terminal: Terminal, order: DeployOptions) -> "AwsBackend":
+    def of(cls, info: DeploymentInfo, terminal: Terminal) -> "AwsBackend":
         account = Account(info.get("region"))
-        return cls(account, account.deployment_of(info), terminal, order)
+        return cls(account, account.deployment_of(info), terminal)
 
-    # --- prepare ---
+    # --- building ---
 
-    def prepare(self, source: Source) -> BuiltVersion:
+    def build(self, source: Source, options: DeployOptions) -> BuiltVersion:
         """Build the image and find its functions."""
         check_variables(source.variables)
         docker = Docker.found(self._terminal)
@@ -75,22 +65,24 @@ class AwsBackend:
             bundle = store(source.collection, Path(scratch, "bundles"))
             requirements = read_requirements(bundle.code_dir)
             recipe = read_recipe(
-                bundle.code_dir, base_image=self._order.base_image, has_requirements=requirements is not None
+                bundle.code_dir, base_image=options.base_image, has_requirements=requirements is not None
             )
             image = self._build(docker, Path(scratch), bundle.code_dir, recipe, requirements)
         functions = self._functions(docker.discover(image, source.variables), source)
-        project_name, variables = self._order.project_name, source.variables
+        project_name, variables = options.project_name, source.variables
         names = {
             name: parameter_name(self._deployment, project_name, NOT_YET, name)
             for name, value in variables.items()
             if value
         }
         reference = f"{self._deployment['repository_url']}:{_tag(project_name, image)}"
-        details = {
-            "dockerfile": render(recipe),
-            "task_definition": self._task_definition(project_name, reference, image, variables, names),
-        }
-        return _BuiltVersion(functions, details, docker, image, variables)
+        definition = self._task_definition(project_name, reference, image, variables, names)
+        return BuiltVersion(
+            functions,
+            {"dockerfile": render(recipe), "task_definition": definition},
+            partial(self._publish, project_name, functions, docker, image, variables),
+            description=f"{render(recipe)}\n{json.dumps(definition, indent=2)}",
+        )
 
     def _build(
         self, docker: Docker, scratch: Path, code_dir: Path, recipe: Recipe, requirements: Requirements | None
@@ -133,24 +125,29 @@ class AwsBackend:
             )
         return functions
 
-    # --- publish ---
+    # --- publishing ---
 
-    def publish(self, prepared: BuiltVersion, project_name: str) -> VersionDefinition:
-        """Push the image, store the secrets, register the task definition; nothing of it runs yet."""
-        if not isinstance(prepared, _BuiltVersion):
-            raise TypeError("publish takes what prepare returned")
-        digest = self._push(prepared, project_name)
+    def _publish(
+        self,
+        project_name: str,
+        functions: list[FunctionSpec],
+        docker: Docker,
+        image: Image,
+        variables: dict[str, str],
+    ) -> VersionDefinition:
+        """Push the image, store the secrets, register the task definition."""
+        digest = self._push(docker, image, project_name)
         reference = f"{self._deployment['repository_url']}@{digest}"
-        names = store_variables(self._account, self._deployment, project_name, prepared.variables)
+        names = store_variables(self._account, self._deployment, project_name, variables)
         if names:
             count = len(names)
             self._terminal.step(f"Stored {count} {'variable' if count == 1 else 'variables'} as SSM SecureStrings")
-        definition = self._task_definition(project_name, reference, prepared.image, prepared.variables, names)
+        definition = self._task_definition(project_name, reference, image, variables, names)
         with aws_errors("registering the task definition"):
             answer = self._account.client("ecs").register_task_definition(**definition)
         arn = answer["taskDefinition"]["taskDefinitionArn"]
         self._terminal.step(f"Registered task definition {arn.rsplit('/', 1)[1]}")
-        return {"default_docker_image": reference, "functions": prepared.functions, "task_definition": arn}
+        return {"default_docker_image": reference, "functions": functions, "task_definition": arn}
 
     # --- afterwards ---
 
@@ -176,14 +173,14 @@ class AwsBackend:
         if told := _told(changes):
             self._terminal.step(told)
 
-    def _push(self, prepared: _BuiltVersion, project_name: str) -> str:
+    def _push(self, docker: Docker, image: Image, project_name: str) -> str:
         """Return the digest under which the registry has the image; one that it has already is not pushed again."""
-        repository_url, tag = self._deployment["repository_url"], _tag(project_name, prepared.image)
+        repository_url, tag = self._deployment["repository_url"], _tag(project_name, image)
         known = self._digest_of(tag)
         if known is not None:
             self._terminal.step(f"The registry has this image already ({known[:SHOWN_DIGEST_CHARS]})")
             return known
-        pushed = prepared.docker.push(prepared.image, f"{repository_url}:{tag}", self._registry(repository_url))
+        pushed = docker.push(image, f"{repository_url}:{tag}", self._registry(repository_url))
         stored = self._digest_of(tag)
         if stored != pushed:
             raise ControlPlaneFailure(
@@ -193,10 +190,10 @@ class AwsBackend:
         return pushed
 
     def _digest_of(self, tag: str) -> str | None:
-        ecr, name = self._account.client("ecr"), self._deployment["repository_url"].split("/", 1)[1]
+        ecr = self._account.client("ecr")
         with aws_errors("looking into the image repository"):
             try:
-                answer = ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])
+                answer = ecr.describe_images(repositoryName=self._deployment.repository, imageIds=[{"imageTag": tag}])
             except ecr.exceptions.ImageNotFoundException:
                 return None
         return str(answer["imageDetails"][0]["imageDigest"])

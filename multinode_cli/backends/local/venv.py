@@ -10,8 +10,6 @@ cannot be moved.
 import contextlib
 import fcntl
 import hashlib
-import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -24,14 +22,12 @@ from multinode_cli.backends.local.installer import Installer
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.errors import ControlPlaneFailure
 from multinode_cli.project.requirements import Requirements
+from multinode_cli.project.runtime_copy import copy_runtime, runtime_digest
 
 LAYOUT = "2"
 """Counts changes of what is put into an environment: an older one is not used again."""
-RUNTIME_PACKAGES = ("multinode", "multinode_protocol")
-FALLBACK_DISTRIBUTIONS = ("cloudpickle", "urllib3")
 RUNTIME_PTH = "import os, sys; sys.path.insert(0, os.path.join(os.path.dirname(sys.prefix), 'multinode_runtime'))\n"
 FALLBACK_PTH = "import os, sys; sys.path.append(os.path.join(os.path.dirname(sys.prefix), 'multinode_fallback'))\n"
-LEFT_OUT_OF_COPIES = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +83,9 @@ def environment_key(requirements: Requirements | None, code_sha256: str, install
         parts += [requirements.text, "constraints", requirements.constraints]
         if requirements.names_files:
             parts.append(code_sha256)
-    parts += [f"{name}={importlib.metadata.version(name)}" for name in ("multinode", *FALLBACK_DISTRIBUTIONS)]
-    for part in parts:
+    for part in [*parts, runtime_digest()]:
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    for package in RUNTIME_PACKAGES:
-        folder = package_folder(package)
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:40]
-
-
-def package_folder(name: str) -> Path:
-    """Return the folder of an installed package, without importing it."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise ControlPlaneFailure(f"the package {name} is not installed beside this command; install multinode again")
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 @contextlib.contextmanager
@@ -122,29 +105,7 @@ def _locked(path: Path, terminal: Terminal) -> Iterator[None]:
 
 def _add_runtime(folder: Path) -> None:
     """Copy the runtime and what it imports beside the virtual environment, and put both on its ``sys.path``."""
-    copy_runtime(folder / "multinode_runtime")
-    for name in FALLBACK_DISTRIBUTIONS:
-        copy_distribution(name, folder / "multinode_fallback")
+    copy_runtime(folder / "multinode_runtime", folder / "multinode_fallback")
     site_packages = next((folder / "venv" / "lib").glob("python*/site-packages"))
     (site_packages / "multinode_runtime.pth").write_text(RUNTIME_PTH, encoding="utf-8")
     (site_packages / "zzz_multinode_fallback.pth").write_text(FALLBACK_PTH, encoding="utf-8")
-
-
-def copy_runtime(destination: Path) -> None:
-    """Copy SDK and worker of the running CLI, with metadata by which the worker can tell its version."""
-    for package in RUNTIME_PACKAGES:
-        shutil.copytree(package_folder(package), destination / package, ignore=LEFT_OUT_OF_COPIES)
-    version = importlib.metadata.version("multinode")
-    metadata = destination / f"multinode-{version}.dist-info" / "METADATA"
-    metadata.parent.mkdir()
-    metadata.write_text(f"Metadata-Version: 2.1\nName: multinode\nVersion: {version}\n", encoding="utf-8")
-
-
-def copy_distribution(name: str, destination: Path) -> None:
-    """Copy an installed pure-Python distribution: its package, and its metadata so that its version can be told."""
-    shutil.copytree(package_folder(name), destination / name, ignore=LEFT_OUT_OF_COPIES)
-    for file in importlib.metadata.distribution(name).files or []:
-        if file.parts[0].endswith(".dist-info") and file.name == "METADATA":
-            target = destination / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(str(file.locate()), target)
