@@ -7,13 +7,11 @@ exist without Terraform knowing of it.
 
 import json
 import os
-import queue
 import re
 import shlex
 import shutil
 import signal
 import subprocess
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from multinode_cli.console.programs import lines_of, running
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, one_line
 from multinode_cli.errors import ControlPlaneFailure
@@ -238,22 +237,11 @@ class TerraformProgram:
         """
         with (
             (self._folder / "terraform.log").open("a", encoding="utf-8", buffering=1) as log,
-            subprocess.Popen(
-                command,
-                cwd=self._folder,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                process_group=0,  # the terminal's Ctrl-C reaches this process alone
-            ) as process,
+            running(command, cwd=self._folder, env=_environment(), own_group=True) as process,
             _interruptions(process, asked_at=2 if to_the_end else 1) as interruptions,
         ):
             told = 0
-            for text in _lines(process):
+            for text in lines_of(process):
                 if told < interruptions.count:
                     told = interruptions.count
                     self._terminal.message(FINISHING if to_the_end and told == 1 else STOPPING)
@@ -283,26 +271,6 @@ class TerraformProgram:
                 f"free the lock with its ID: terraform -chdir={self._folder} force-unlock ID"
             )
         return ControlPlaneFailure(f"{what}:{said}\n{advice}. All that it said: {self._folder / 'terraform.log'}")
-
-
-def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
-    """Yield each line as it comes, and an empty text every so often, so that nobody who presses Ctrl-C waits for it."""
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        for text in process.stdout or ():
-            lines.put(text)
-        lines.put(None)
-
-    threading.Thread(target=read, name="terraform", daemon=True).start()
-    while True:
-        try:
-            text = lines.get(timeout=0.2)
-        except queue.Empty:
-            text = ""
-        if text is None:
-            return
-        yield text
 
 
 @dataclass

@@ -12,13 +12,13 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multinode_cli.console.programs import run_shown
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, one_line
 from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
@@ -270,35 +270,8 @@ class Docker:
         )
 
     def _run(self, arguments: Sequence[str], title: str, environ: Mapping[str, str]) -> tuple[int, list[str]]:
-        """Run `docker`, showing its output as it comes; return its exit code and last lines."""
-        last: deque[str] = deque(maxlen=LAST_LINES)
-        now = title
-        with (
-            subprocess.Popen(
-                [self._program, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environ,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            ) as process,
-            self._terminal.live(lambda: now),
-        ):
-            try:
-                for line in process.stdout or ():
-                    text = clean(line).rstrip()
-                    if not text.strip() or _NOT_SHOWN.search(text):
-                        continue
-                    last.append(text)
-                    now = f"{title}  {one_line(text)}"
-                    if not self._terminal.animated:
-                        self._terminal.message(f"  {text}")
-            except BaseException:
-                process.terminate()
-                raise
-        return process.returncode, list(last)
+        command = [self._program, *arguments]
+        return run_shown(command, title, self._terminal, keep=LAST_LINES, env=environ, hidden=_NOT_SHOWN)
 
     def _failure(
         self, what: str, lines: Sequence[str], hints: Sequence[_Hint], otherwise: type[CliFailure]

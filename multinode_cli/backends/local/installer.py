@@ -6,14 +6,12 @@ lines are the error message.
 
 import os
 import shutil
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from multinode_cli.console.programs import run_shown
 from multinode_cli.console.terminal import Terminal
-from multinode_cli.console.text import clean, one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.requirements import Requirements
 
@@ -45,7 +43,7 @@ class Installer:
             command = [self._uv, "venv", "--no-project", "--python", sys.executable, str(venv)]
         else:
             command = [sys.executable, "-m", "venv", *([] if with_installer else ["--without-pip"]), str(venv)]
-        code, last = self._run(command, venv.parent, "Making a virtual environment", passed_on=False)
+        code, last = self._run(command, venv.parent, "Making a virtual environment", in_pipe=False)
         if code != 0:
             program = "uv venv" if self._uv else "python -m venv"
             raise ControlPlaneFailure(
@@ -64,42 +62,14 @@ class Installer:
         else:
             quiet = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
             command = [str(python), "-m", "pip", "install", *quiet, *files]
-        code, last = self._run(command, code_dir, "Installing requirements.txt", passed_on=True)
+        code, last = self._run(command, code_dir, "Installing requirements.txt", in_pipe=True)
         if code != 0:
             raise UsageFailure(f"requirements.txt could not be installed: {self.name} failed (exit code {code}){last}")
 
-    def _run(self, command: Sequence[str], folder: Path, title: str, *, passed_on: bool) -> tuple[int, str]:
-        """Run `command` in `folder`, showing its output as it comes, and return its exit code.
-
-        And its last lines, each indented under the message that they are to end; none if they have been `passed_on`.
-        """
-        passed_on = passed_on and not self._terminal.animated
-        last: deque[str] = deque(maxlen=LAST_LINES)
-        now = title
-        with (
-            subprocess.Popen(
-                command,
-                cwd=folder,
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            ) as process,
-            self._terminal.live(lambda: now),
-        ):
-            try:
-                for line in process.stdout or ():
-                    text = clean(line).rstrip()
-                    if not text.strip():
-                        continue
-                    last.append(text)
-                    now = f"{title}  {one_line(text)}"
-                    if passed_on:
-                        self._terminal.message(f"  {text}")
-            except BaseException:
-                process.terminate()
-                raise
-        return process.returncode, "" if passed_on else "".join(f"\n  {line}" for line in last)
+    def _run(self, command: Sequence[str], folder: Path, title: str, *, in_pipe: bool) -> tuple[int, str]:
+        """Return the exit code of `command`, and its last lines, indented, unless the user has seen them already."""
+        code, last = run_shown(
+            command, title, self._terminal, keep=LAST_LINES, cwd=folder, env=child_environment(), in_pipe=in_pipe
+        )
+        seen = in_pipe and not self._terminal.animated
+        return code, "" if seen else "".join(f"\n  {line}" for line in last)
