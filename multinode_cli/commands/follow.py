@@ -9,7 +9,8 @@ from collections.abc import Callable
 import click
 
 from multinode_cli.client.api import Api
-from multinode_cli.client.watch import Broke, Changed, InvocationWatcher, LogsEnded, Patience, Wrote
+from multinode_cli.client.waiting import Patience
+from multinode_cli.client.watch import InvocationChanged, InvocationWatcher, LinesWritten, LogsEnded, WatchFailed
 from multinode_cli.console.json_output import invocation_object, is_final, log_object, progress_of
 from multinode_cli.console.payload_text import as_text
 from multinode_cli.console.tables import failure_text, log_text, result_text, status_text
@@ -66,16 +67,16 @@ def _show_until_end(
         timeout_s = None if give_up_at is None else give_up_at - monotonic()
         event = watch.next_event(timeout_s) if timeout_s is None or timeout_s > 0 else None
         match event:
-            case Changed(invocation) if is_final(invocation):
+            case InvocationChanged(invocation) if is_final(invocation):
                 ended = invocation
                 give_up_at = monotonic() + LOGS_PATIENCE_S
-            case Changed(invocation):
+            case InvocationChanged(invocation):
                 view.changed(invocation)
-            case Wrote(lines):
+            case LinesWritten(lines):
                 view.wrote(lines)
             case LogsEnded():
                 logs_ended = True
-            case Broke(error):
+            case WatchFailed(error):
                 raise error
             case None:  # the log is late or incomplete; the end is known
                 break

@@ -8,7 +8,8 @@ import click
 from multinode.errors import InvocationIsAlreadyTerminated
 from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup, Scope
-from multinode_cli.client.watch import Broke, Changed, InvocationWatcher, Patience
+from multinode_cli.client.waiting import Patience
+from multinode_cli.client.watch import InvocationChanged, InvocationWatcher, WatchFailed
 from multinode_cli.commands.follow import come_back, end_with, follow, patience
 from multinode_cli.commands.options import arguments_typed, filled, ids_given, json_option, scope_options
 from multinode_cli.console.json_output import execution_object, invocation_object, is_final
@@ -108,9 +109,9 @@ def wait_for(api: Api, invocation_id: str, terminal: Terminal) -> InvocationInfo
         with terminal.live(live_line):
             while latest is None or not is_final(latest):
                 match watch.next_event():
-                    case Changed(invocation):
+                    case InvocationChanged(invocation):
                         latest = invocation
-                    case Broke(error):
+                    case WatchFailed(error):
                         raise error
     except KeyboardInterrupt:
         terminal.message(f"\nDetached: {come_back(invocation_id)}")
@@ -142,11 +143,11 @@ def _wait_for_all(api: Api, found: Sequence[InvocationInfo], terminal: Terminal,
         with terminal.live(lambda: f"{ended} of {len(found)} have ended"):
             while ended < len(found):
                 match watch.next_event():
-                    case Changed(invocation) if is_final(invocation):
+                    case InvocationChanged(invocation) if is_final(invocation):
                         end(invocation)
                         if waiting:
                             watch.invocation(waiting.pop(0), until_finished=True)
-                    case Broke(error):
+                    case WatchFailed(error):
                         raise error
     except KeyboardInterrupt:
         terminal.message(f"\nDetached: they go on.\n  come back:  {again}")

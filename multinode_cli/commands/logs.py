@@ -7,7 +7,7 @@ import click
 
 from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup, Scope
-from multinode_cli.client.watch import Broke, InvocationWatcher, LogsEnded, Wrote
+from multinode_cli.client.watch import InvocationWatcher, LinesWritten, LogsEnded, WatchFailed
 from multinode_cli.commands.follow import patience
 from multinode_cli.commands.options import arguments_typed, filled, json_option, scope_options
 from multinode_cli.console.json_output import log_object
@@ -95,11 +95,11 @@ def _print_present(
 def _print_further(watch: InvocationWatcher, printer: "_Printer") -> None:
     while True:
         match watch.next_event():
-            case Wrote(lines):
+            case LinesWritten(lines):
                 printer.print(lines)
             case LogsEnded():
                 return
-            case Broke(error):
+            case WatchFailed(error):
                 raise error
 
 

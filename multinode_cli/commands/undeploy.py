@@ -2,8 +2,6 @@
 
 import contextlib
 import sys
-import time
-from collections.abc import Callable
 
 import click
 
@@ -12,7 +10,7 @@ from multinode_cli.backends.base import Leftovers
 from multinode_cli.backends.factory import backend_of
 from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup
-from multinode_cli.client.watch import Patience
+from multinode_cli.client.waiting import Patience, Seen, poll
 from multinode_cli.commands.options import arguments_typed, filled, project_option
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
@@ -124,21 +122,25 @@ def _confirm(name: str, terminal: Terminal) -> None:
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
 
 
-def _wait_until_gone(api: Api, name: str, terminal: Terminal, sleep: Callable[[float], object] = time.sleep) -> None:
+def _wait_until_gone(api: Api, name: str, terminal: Terminal) -> None:
     patience = Patience(terminal, come_back=f"Project {name} goes on being deleted; see with: multinode list")
     text = f"Deleting project {name}"
     asked, shown = 0, ""
+
+    def ask() -> Seen:
+        nonlocal asked, shown, text
+        try:
+            patience.call(api.project, name)
+            if asked % COUNT_EVERY == 0:
+                left, more = patience.call(count_unfinished, api, name)
+                text = f"Deleting project {name}: {left}{' or more' if more else ''} left to stop"
+                if left and text != shown and not terminal.animated:
+                    terminal.message(text)
+                    shown = text
+        except ProjectDoesNotExist:
+            return Seen.END
+        asked += 1
+        return Seen.NOTHING
+
     with terminal.live(lambda: text):
-        while True:
-            try:
-                patience.call(api.project, name)
-                if asked % COUNT_EVERY == 0:
-                    left, more = patience.call(count_unfinished, api, name)
-                    text = f"Deleting project {name}: {left}{' or more' if more else ''} left to stop"
-                    if left and text != shown and not terminal.animated:
-                        terminal.message(text)
-                        shown = text
-            except ProjectDoesNotExist:
-                return
-            asked += 1
-            sleep(ASK_EVERY_S)
+        poll(ask, every_s=ASK_EVERY_S)
