@@ -52,7 +52,7 @@ class Api:
         """`retry_for_s`: how long a request is tried again; by default what suits whoever waits at a terminal."""
         self.connection = connection
         if retry_for_s is None:
-            retry_for_s = LOOPBACK_RETRY_FOR_S if _is_loopback(connection.api_url) else RETRY_FOR_S
+            retry_for_s = LOOPBACK_RETRY_FOR_S if is_loopback(connection.api_url) else RETRY_FOR_S
         self._transport = Transport(connection, retry_for_s=retry_for_s)
 
     def deployment(self) -> messages.DeploymentInfo:
@@ -168,7 +168,7 @@ class Api:
         origin = "MULTINODE_API_URL" if source == ENVIRONMENT else source
         whence = "" if source == LOGIN else f" (from {origin})"
         advice = ""
-        if _is_loopback(url):
+        if is_loopback(url):
             advice = ". If it is the local control plane of this machine, start it: multinode local start"
         return f"the control plane at {url}{whence} cannot be reached: {why}{advice}"
 
@@ -200,5 +200,5 @@ def _reason(error: BaseException | None) -> str | None:
     return None
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     return (urlsplit(url).hostname or "") in {"127.0.0.1", "localhost", "::1"}

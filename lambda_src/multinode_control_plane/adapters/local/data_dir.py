@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DATA_DIR", "DataDirectory", "DataDirectoryError", "default_data_dir", "prepare"]
+from multinode_protocol.env_vars import DATA_DIR
 
-DATA_DIR = "MULTINODE_DATA_DIR"
-"""The environment variable that names the folder."""
+__all__ = ["DataDirectory", "DataDirectoryError", "default_data_dir", "prepare"]
 
 
 class DataDirectoryError(Exception):
