@@ -1,4 +1,4 @@
-"""① The command ``multinode``: which commands there are, and how any of them ends.
+"""The command ``multinode``: which commands there are, and how any of them ends.
 
 Only the command that runs is imported. An error is one message on stderr and an exit code: 1 the user's function
 failed, 2 wrong usage, 3 control plane or network, 130 interrupted.

@@ -25,8 +25,6 @@ from typing import IO
 from multinode_cli.errors import ControlPlaneFailure
 from multinode_cli.project.resources import package_folder
 
-PYTHON_VERSION = "3.13"
-ARCHITECTURE = "arm64"
 PACKAGES = ("multinode_control_plane", "multinode_protocol")
 LOCAL_ONLY = ("adapters/local/", "local_server/", "wiring/local.py")
 """What of the control plane runs on a user's own machine alone."""

@@ -1,4 +1,4 @@
-"""① The folder in which `multinode install` runs Terraform: a root module around the one that comes with Multinode.
+"""The folder in which `multinode install` runs Terraform: a root module around the one that comes with Multinode.
 
 ``<state home>/multinode/aws/<account>-<region>-<name>/`` holds ``main.tf.json``, ``module/`` (a copy), the Lambda
 package, the provider, and ``terraform.log``. All of it can be made again; the state is in the bucket (`aws_state`).
@@ -42,9 +42,9 @@ class Location:
 class RootModule:
     """The working folder of one deployment."""
 
-    def __init__(self, place: Location) -> None:
-        self._place = place
-        self.folder = _home() / "multinode" / "aws" / f"{place.account_id}-{place.region}-{place.name}"
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self.folder = _home() / "multinode" / "aws" / f"{location.account_id}-{location.region}-{location.name}"
         self.plan = self.folder / "plan.tfplan"
 
     @property
@@ -62,7 +62,7 @@ class RootModule:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._copy(module)
-            text = json.dumps(_root(self._place, settings), indent=2)
+            text = json.dumps(_root(self._location, settings), indent=2)
             (self.folder / "main.tf.json").write_text(f"{text}\n", encoding="utf-8")
             if to_destroy:
                 (self.folder / PACKAGE).write_bytes(EMPTY_ZIP)
@@ -108,11 +108,11 @@ def parse_settings(given: tuple[str, ...]) -> dict[str, Any]:
     return settings
 
 
-def _root(place: Location, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _root(location: Location, settings: Mapping[str, Any]) -> dict[str, Any]:
     backend: dict[str, Any] = {
-        "bucket": place.bucket,
-        "key": place.state_key,
-        "region": place.region,
+        "bucket": location.bucket,
+        "key": location.state_key,
+        "region": location.region,
         "encrypt": True,
         "use_lockfile": True,
     }
@@ -120,11 +120,11 @@ def _root(place: Location, settings: Mapping[str, Any]) -> dict[str, Any]:
         backend["use_path_style"] = True  # an address of one's own knows no names of buckets
     return {
         "terraform": {"required_version": ">= 1.11", "backend": {"s3": backend}},
-        "provider": {"aws": {"region": place.region, "allowed_account_ids": [place.account_id]}},
+        "provider": {"aws": {"region": location.region, "allowed_account_ids": [location.account_id]}},
         "module": {
             "multinode": {
                 "source": "./module",
-                "name": place.name,
+                "name": location.name,
                 "lambda_package": f"${{path.root}}/{PACKAGE}",
                 **{name: _literal(value) for name, value in settings.items()},
             }

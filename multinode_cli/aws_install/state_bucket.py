@@ -1,4 +1,4 @@
-"""① Where `multinode install` keeps what must not be lost, Terraform's state and the settings: a bucket of the account.
+"""Where `multinode install` keeps what must not be lost, Terraform's state and the settings: a bucket of the account.
 
 One bucket per account and region, ``multinode-<account>-<region>``: private, versioned, encrypted. Below it, per
 deployment, ``<name>/terraform.tfstate`` and ``<name>/settings.json``. So any machine with the credentials can go on.

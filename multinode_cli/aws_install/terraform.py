@@ -1,4 +1,4 @@
-"""① The ``terraform`` of the user's PATH, run in one folder: its JSON messages as progress, its errors in one message.
+"""The ``terraform`` of the user's PATH, run in one folder: its JSON messages as progress, its errors in one message.
 
 python-terraform puts the command lines together. The process is started here, since it may take minutes: its output is
 read as it comes, and Ctrl-C ends it only where nothing is lost: what an apply is making when it is stopped may come to

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from multinode_cli.project.bundle import Collection
+from multinode_cli.project.bundle import CollectedFiles
 from multinode_protocol.messages import FunctionSpec, VersionDefinition, VersionInfo
 
 
@@ -20,7 +20,7 @@ class DeployOptions:
 class Source:
     """What is deployed: the files, and the variables that ``.env`` beside them sets."""
 
-    collection: Collection
+    collection: CollectedFiles
     variables: dict[str, str]
 
 

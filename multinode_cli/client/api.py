@@ -1,4 +1,4 @@
-"""① The control plane's routes as the commands use them, typed; its failures as one line and an exit code."""
+"""The control plane's routes as the commands use them, typed; its failures as one line and an exit code."""
 
 from collections.abc import Mapping
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""① ``--args``, ``--arg`` and ``--args-file`` -> positional and keyword arguments of an invocation."""
+"""``--args``, ``--arg`` and ``--args-file`` -> positional and keyword arguments of an invocation."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""① Names and ids as typed -> what the control plane has under them, or "did you mean"."""
+"""Names and ids as typed -> what the control plane has under them, or "did you mean"."""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""① ``deploy`` and ``upgrade``: a folder becomes a version of a project, or nothing changes.
+"""``deploy`` and ``upgrade``: a folder becomes a version of a project, or nothing changes.
 
 The order is that of cost: what can be wrong with the folder is found before anything is asked of the control plane, and
 the control plane is changed by the last two requests only.

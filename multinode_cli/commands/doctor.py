@@ -1,8 +1,8 @@
-"""① ``doctor``: all that a deployment on AWS needs, checked, with what to do about what is not well."""
+"""``doctor``: all that a deployment on AWS needs, checked, with what to do about what is not well."""
 
 import click
 
-from multinode_cli.aws_install.checks import Check, Status, checks
+from multinode_cli.aws_install.checks import CheckResult, CheckStatus, run_checks
 from multinode_cli.backends.aws.account import check_deployment_name
 from multinode_cli.commands.options import json_option
 from multinode_cli.console.terminal import Style, Terminal, current
@@ -10,10 +10,10 @@ from multinode_cli.console.text import clean
 from multinode_cli.errors import ControlPlaneFailure
 
 MARKS = {
-    Status.OK: ("✓", "+", "green"),
-    Status.WARNING: ("!", "!", "yellow"),
-    Status.PROBLEM: ("✗", "x", "red"),
-    Status.SKIPPED: ("-", "-", None),
+    CheckStatus.OK: ("✓", "+", "green"),
+    CheckStatus.WARNING: ("!", "!", "yellow"),
+    CheckStatus.PROBLEM: ("✗", "x", "red"),
+    CheckStatus.SKIPPED: ("-", "-", None),
 }
 NAME_COLUMNS = 13
 
@@ -30,12 +30,12 @@ def doctor(name: str, region: str | None, as_json: bool) -> int:
     """
     check_deployment_name(name)
     terminal = current()
-    done: list[Check] = []
-    for check in checks(name, region, terminal):
+    done: list[CheckResult] = []
+    for check in run_checks(name, region, terminal):
         done.append(check)
         if not as_json:
             terminal.print(_text(check, terminal.out_style))
-    problems = [check for check in done if check.status is Status.PROBLEM]
+    problems = [check for check in done if check.status is CheckStatus.PROBLEM]
     if as_json:
         terminal.json({"ok": not problems, "checks": [_object(check) for check in done]})
     else:
@@ -43,19 +43,19 @@ def doctor(name: str, region: str | None, as_json: bool) -> int:
     return ControlPlaneFailure.exit_code if problems else 0
 
 
-def _text(check: Check, style: Style) -> str:
+def _text(check: CheckResult, style: Style) -> str:
     mark, plain, colour = MARKS[check.status]
     detail = clean(check.detail).replace("\n", "\n" + " " * (NAME_COLUMNS + 2))
     text = f"{style.paint(mark if style.unicode else plain, colour)} {check.name:<{NAME_COLUMNS}}{detail}"
     return text if check.remedy is None else f"{text}\n{' ' * (NAME_COLUMNS + 2)}To mend it: {check.remedy}"
 
 
-def _object(check: Check) -> dict[str, str | None]:
+def _object(check: CheckResult) -> dict[str, str | None]:
     return {"name": check.name, "status": check.status, "detail": clean(check.detail), "remedy": check.remedy}
 
 
-def _conclude(problems: list[Check], done: list[Check], terminal: Terminal) -> None:
-    warnings = sum(check.status is Status.WARNING for check in done)
+def _conclude(problems: list[CheckResult], done: list[CheckResult], terminal: Terminal) -> None:
+    warnings = sum(check.status is CheckStatus.WARNING for check in done)
     if problems:
         terminal.message(f"\n{len(problems)} {'problem' if len(problems) == 1 else 'problems'}")
     elif warnings:

@@ -1,4 +1,4 @@
-"""① An invocation as it goes on: status, reason, progress and log lines, as they come, until it ends.
+"""An invocation as it goes on: status, reason, progress and log lines, as they come, until it ends.
 
 All of it goes to stderr, and the result to stdout; with ``--json`` one event per line goes to stdout.
 """

@@ -1,11 +1,10 @@
-"""① ``install`` and ``uninstall``: the Terraform module applied to an AWS account, and removed from it.
+"""``install`` and ``uninstall``: the Terraform module applied to an AWS account, and removed from it.
 
 Both can be interrupted at any point and run again: what is there is written down in the state, and the rest is made, or
 removed, by the next run.
 """
 
 import re
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,23 +12,22 @@ import click
 
 from multinode.config import load_profile
 from multinode.errors import ApiError, ControlPlaneNotConfiguredError
+from multinode_cli.aws_install.checks import NEEDED_LAMBDA_CONCURRENCY, lambda_concurrency
 from multinode_cli.aws_install.root_module import Location, RootModule, parse_settings
 from multinode_cli.aws_install.state_bucket import StateBucket
 from multinode_cli.aws_install.terraform import TerraformPlan, TerraformProgram, found_version
-from multinode_cli.backends.aws.account import Account, Caller, Deployment, aws_errors, check_deployment_name
+from multinode_cli.backends.aws.account import Account, CallerIdentity, Deployment, check_deployment_name
 from multinode_cli.backends.aws.cleanup import AwsCleanup
 from multinode_cli.client.api import Api
 from multinode_cli.commands.login import forget, remember
+from multinode_cli.console.questions import confirm
 from multinode_cli.console.suggestions import listed
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.console.text import one_line
-from multinode_cli.errors import EXIT_INTERRUPTED, CliFailure, ControlPlaneFailure, UsageFailure
+from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
 
 NEW_API_ANSWERS_WITHIN_S = 60.0
-RESERVED_CONCURRENCY = 131
-"""What the module reserves, and the 100 that Lambda keeps unreserved."""
 PROTECTED = ("module.multinode.aws_dynamodb_table.state", "module.multinode.aws_ecr_repository.images")
-LOST_SHOWN = 8
 
 name_option = click.option("--name", metavar="NAME", default="default", help="The deployment (default: default).")
 region_option = click.option("--region", metavar="REGION", help="Where; else as AWS is configured.")
@@ -42,7 +40,7 @@ class _Installation:
 
     terminal: Terminal
     account: Account
-    caller: Caller
+    caller: CallerIdentity
     bucket: StateBucket
     root: RootModule
     terraform: TerraformProgram
@@ -86,17 +84,9 @@ class _Installation:
 
     def ask(self, question: str, *, approved: bool) -> None:
         """Raise unless the user agrees."""
-        if approved:
-            return
-        if not _can_ask():
-            raise UsageFailure("nobody can be asked here; add --auto-approve")
-        if not click.confirm(question, err=True):
-            self.terminal.message("Nothing was changed")
-            raise click.exceptions.Exit(EXIT_INTERRUPTED)
-
-
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
+        if not approved:
+            unasked = "nobody can be asked here; add --auto-approve"
+            confirm(question, self.terminal, unasked=unasked, declined="Nothing was changed")
 
 
 @click.command()
@@ -113,42 +103,52 @@ def install(name: str, region: str | None, given: tuple[str, ...], auto_approve:
     account, so any machine may go on. Where Terraform is at home already, apply the module itself (docs/aws.md).
     """
     wanted = parse_settings(given)
-    site = _Installation.of(name, region)
-    existing = site.account.find_deployment(name)
-    if existing is not None and not site.bucket.has_state(name):
+    installation = _Installation.of(name, region)
+    existing = installation.account.find_deployment(name)
+    if existing is not None and not installation.bucket.has_state(name):
         raise UsageFailure(
             f"the deployment {name} exists, and `multinode install` did not make it (no state of it is in the bucket "
-            f"{site.bucket.name}): apply its Terraform where it was applied before, or choose another --name"
+            f"{installation.bucket.name}): apply its Terraform where it was applied before, or choose another --name"
         )
-    _say_versions(existing, site.terminal)
-    if made := site.bucket.ensure():
-        site.terminal.step(f"Made the bucket {site.bucket.name}, which keeps Terraform's state")
-    settings = {key: value for key, value in {**site.bucket.settings(name), **wanted}.items() if value is not None}
+    _say_versions(existing, installation.terminal)
+    if made := installation.bucket.ensure():
+        installation.terminal.step(f"Made the bucket {installation.bucket.name}, which keeps Terraform's state")
+    settings = {
+        key: value for key, value in {**installation.bucket.settings(name), **wanted}.items() if value is not None
+    }
     try:
-        site.prepare({**_fitting(site), **settings})
-        plan = site.plan()
+        installation.prepare({**_fitting(installation), **settings})
+        plan = installation.plan()
         if plan:
-            _show(plan, site.terminal)
-            site.ask(f"Apply this to the AWS account {site.caller.account_id}?", approved=auto_approve)
+            _show(plan, installation.terminal)
+            installation.ask(f"Apply this to the AWS account {installation.caller.account_id}?", approved=auto_approve)
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         if made:
-            site.bucket.remove_if_empty()
+            installation.bucket.remove_if_empty()
         raise
-    site.bucket.save_settings(name, settings)
+    installation.bucket.save_settings(name, settings)
     if plan:
-        site.terraform.apply(site.root.plan, plan, "Applying")
-    site.terminal.step(f"The deployment {name} is installed" if plan else f"The deployment {name} is as it should be")
-    site.terminal.message(f"  Terraform's state is in s3://{site.bucket.name}/{site.bucket.key(name)}")
-    _log_in(site)
+        installation.terraform.apply(installation.root.plan, plan, "Applying")
+    installation.terminal.step(
+        f"The deployment {name} is installed" if plan else f"The deployment {name} is as it should be"
+    )
+    installation.terminal.message(
+        f"  Terraform's state is in s3://{installation.bucket.name}/{installation.bucket.key(name)}"
+    )
+    _log_in(installation)
 
 
-def _log_in(site: _Installation) -> None:
+def _log_in(installation: _Installation) -> None:
     try:
-        remember(site.account.connection(site.name), site.terminal, retry_for_s=NEW_API_ANSWERS_WITHIN_S)
+        remember(
+            installation.account.connection(installation.name),
+            installation.terminal,
+            retry_for_s=NEW_API_ANSWERS_WITHIN_S,
+        )
     except CliFailure as failure:
         raise ControlPlaneFailure(
             f"{failure.message}.\nIt is installed all the same; when it answers, log in to it:\n"
-            f"  multinode login --from-aws --name {site.name} --region {site.account.region}"
+            f"  multinode login --from-aws --name {installation.name} --region {installation.account.region}"
         ) from failure
 
 
@@ -161,24 +161,23 @@ def _say_versions(existing: Deployment | None, terminal: Terminal) -> None:
     theirs = str(existing.values.get("version", "unknown"))
     if theirs != ours:
         terminal.message(f"  Installed is {one_line(theirs, 40)}; {ours} takes its place")
-        if _order(theirs) > _order(ours):
+        if _version_numbers(theirs) > _version_numbers(ours):
             terminal.warning("that is an older version: records that the newer one wrote may not be readable")
 
 
-def _order(version: str) -> list[int]:
+def _version_numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version.partition(".dev")[0])]
 
 
-def _fitting(site: _Installation) -> dict[str, Any]:
+def _fitting(installation: _Installation) -> dict[str, Any]:
     """Return the settings that this account needs: a new one has too little concurrency to reserve any of it."""
     try:
-        with aws_errors("asking for the account's Lambda concurrency"):
-            limit = site.account.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+        limit = lambda_concurrency(installation.account)
     except ControlPlaneFailure:
         return {}  # not allowed to ask: Lambda itself will say so
-    if limit >= RESERVED_CONCURRENCY:
+    if limit >= NEEDED_LAMBDA_CONCURRENCY:
         return {}
-    site.terminal.warning(
+    installation.terminal.warning(
         f"the account may run {limit} Lambda calls at once, which is too few to reserve some: reserve_concurrency=false"
     )
     return {"reserve_concurrency": False}
@@ -199,57 +198,60 @@ def uninstall(name: str, region: str | None, auto_approve: bool) -> None:
 
     Its projects must have been undeployed. Run it again if it was interrupted.
     """
-    site = _Installation.of(name, region)
-    existing = site.account.find_deployment(name)
-    if not site.bucket.has_state(name):
-        _refuse(site, existing)
-    projects = [] if existing is None else _projects(site, name)
+    installation = _Installation.of(name, region)
+    existing = installation.account.find_deployment(name)
+    if not installation.bucket.has_state(name):
+        _refuse(installation, existing)
+    projects = [] if existing is None else _projects(installation, name)
     if projects:
         commands = "".join(f"\n  multinode undeploy {project}" for project in projects)
         raise UsageFailure(f"the deployment {name} still has projects; undeploy them first:{commands}")
-    site.prepare({**site.bucket.settings(name), "deletion_protection": False}, to_destroy=True)
-    plan = site.terraform.plan(site.root.plan, destroy=True)
-    site.terminal.message(f"  This will remove the deployment {name} with all that it holds: {plan.remove} resources")
-    site.ask(f"Remove it from the AWS account {site.caller.account_id}?", approved=auto_approve)
+    installation.prepare({**installation.bucket.settings(name), "deletion_protection": False}, to_destroy=True)
+    plan = installation.terraform.plan(installation.root.plan, destroy=True)
+    installation.terminal.message(
+        f"  This will remove the deployment {name} with all that it holds: {plan.remove} resources"
+    )
+    installation.ask(f"Remove it from the AWS account {installation.caller.account_id}?", approved=auto_approve)
     if existing is not None:
-        AwsCleanup(site.account, existing).leftovers(None).remove()
-    _unprotect(site)
-    plan = site.terraform.plan(site.root.plan, destroy=True)
-    site.terraform.apply(site.root.plan, plan, "Removing")
-    site.bucket.forget(name)
-    site.root.remove()
-    site.terminal.step(f"The deployment {name} is gone")
+        AwsCleanup(installation.account, existing).leftovers(None).remove()
+    _unprotect(installation)
+    plan = installation.terraform.plan(installation.root.plan, destroy=True)
+    installation.terraform.apply(installation.root.plan, plan, "Removing")
+    installation.bucket.forget(name)
+    installation.root.remove()
+    installation.terminal.step(f"The deployment {name} is gone")
     if existing is not None:
-        _log_out(existing, site.terminal)
+        _log_out(existing, installation.terminal)
 
 
-def _refuse(site: _Installation, existing: Deployment | None) -> None:
+def _refuse(installation: _Installation, existing: Deployment | None) -> None:
     """Raise: there is nothing that `uninstall` could remove."""
     if existing is None:
-        site.account.deployment(site.name)  # says what there is instead
+        installation.account.deployment(installation.name)  # says what there is instead
     raise UsageFailure(
-        f"the deployment {site.name} was not made by `multinode install`: run `terraform destroy` where it was applied"
+        f"the deployment {installation.name} was not made by `multinode install`: run `terraform destroy` where it was "
+        "applied"
     )
 
 
-def _projects(site: _Installation, name: str) -> list[str]:
+def _projects(installation: _Installation, name: str) -> list[str]:
     """Return the names of the deployment's projects; none when its API does not answer, as when it is half removed."""
     try:
-        return [project["project_name"] for project in Api(site.account.connection(name)).projects()]
+        return [project["project_name"] for project in Api(installation.account.connection(name)).projects()]
     except (ApiError, ControlPlaneFailure) as error:
-        site.terminal.warning(f"whether it still has projects is not known: {one_line(str(error), 200)}")
+        installation.terminal.warning(f"whether it still has projects is not known: {one_line(str(error), 200)}")
         return []
 
 
-def _unprotect(site: _Installation) -> None:
+def _unprotect(installation: _Installation) -> None:
     """Take the protection against deletion off what is there."""
-    there = set(site.terraform.addresses())
+    there = set(installation.terraform.addresses())
     targets = tuple(address for address in PROTECTED if address in there)
     if not targets:
         return
-    plan = site.plan(*targets)
+    plan = installation.plan(*targets)
     if plan:
-        site.terraform.apply(site.root.plan, plan, "Taking off the deletion protection")
+        installation.terraform.apply(installation.root.plan, plan, "Taking off the deletion protection")
 
 
 def _log_out(deployment: Deployment, terminal: Terminal) -> None:

@@ -1,4 +1,4 @@
-"""① ``get``, ``wait`` and ``cancel``: for each of them the id of an invocation is enough."""
+"""``get``, ``wait`` and ``cancel``: for each of them the id of an invocation is enough."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""① ``invoke``: arguments are checked against the deployed function, then one request starts it."""
+"""``invoke``: arguments are checked against the deployed function, then one request starts it."""
 
 import click
 

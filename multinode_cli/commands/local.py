@@ -1,4 +1,4 @@
-"""① ``multinode local``: a whole control plane on this machine, in one process and one folder."""
+"""``multinode local``: a whole control plane on this machine, in one process and one folder."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""① ``login``, ``logout`` and ``whoami``: which control plane the commands talk to."""
+"""``login``, ``logout`` and ``whoami``: which control plane the commands talk to."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ from multinode.config import Connection, checked_api_key, checked_api_url, delet
 from multinode.errors import ControlPlaneNotConfiguredError, ParameterValidationError
 from multinode_cli.client.api import LOGIN, Api, connect
 from multinode_cli.commands.options import json_option
+from multinode_cli.console.questions import can_ask
 from multinode_cli.console.tables import pairs
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
@@ -67,7 +68,7 @@ def _url(given: str | None) -> str:
     if given is None:
         given = os.environ.get(API_URL)
     if given is None:
-        if not _can_ask():
+        if not can_ask():
             raise UsageFailure("which control plane? Give --api-url URL")
         given = click.prompt("Control plane URL", err=True)
     try:
@@ -79,7 +80,7 @@ def _url(given: str | None) -> str:
 def _key(given: str | None, terminal: Terminal) -> str:
     if given == "-":
         given = sys.stdin.readline(MAX_KEY_CHARS) if sys.stdin else ""
-    elif given is None and not _can_ask():
+    elif given is None and not can_ask():
         given = os.environ.get(API_KEY)
         if given is None:
             raise UsageFailure(f"which key? Pipe it in with --api-key -, or set {API_KEY}")
@@ -90,10 +91,6 @@ def _key(given: str | None, terminal: Terminal) -> str:
         return checked_api_key(given)
     except ParameterValidationError as error:
         raise UsageFailure(str(error)) from error
-
-
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""① ``logs``: the lines that an invocation wrote, all of its attempts merged by time."""
+"""``logs``: the lines that an invocation wrote, all of its attempts merged by time."""
 
 import time
 from collections.abc import Iterable

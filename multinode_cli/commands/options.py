@@ -1,4 +1,4 @@
-"""① Options that several commands share, and the ids that may stand without an option's name."""
+"""Options that several commands share, and the ids that may stand without an option's name."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

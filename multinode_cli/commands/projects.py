@@ -1,4 +1,4 @@
-"""① ``list`` and ``describe``: what there is, from the projects down to one attempt of one invocation."""
+"""``list`` and ``describe``: what there is, from the projects down to one attempt of one invocation."""
 
 import time
 

@@ -1,7 +1,6 @@
-"""① ``undeploy``: says what will be stopped, asks, and waits until nothing of the project is left."""
+"""``undeploy``: says what will be stopped, asks, and waits until nothing of the project is left."""
 
 import contextlib
-import sys
 
 import click
 
@@ -12,6 +11,7 @@ from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup
 from multinode_cli.client.waiting import Patience, Seen, poll
 from multinode_cli.commands.options import arguments_typed, filled, project_option
+from multinode_cli.console.questions import confirm
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
 from multinode_protocol.limits import MAX_PAGE
@@ -110,16 +110,13 @@ def _count_of(api: Api, project_name: str, version_id: str, function_name: str) 
     return count, True
 
 
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
 def _confirm(name: str, terminal: Terminal) -> None:
-    if not _can_ask():
-        raise UsageFailure(f"nobody can be asked here; to delete project {name}, add --yes")
-    if not click.confirm(f"Delete project {name}?", err=True):
-        terminal.message("Nothing was deleted")
-        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    confirm(
+        f"Delete project {name}?",
+        terminal,
+        unasked=f"nobody can be asked here; to delete project {name}, add --yes",
+        declined="Nothing was deleted",
+    )
 
 
 def _wait_until_gone(api: Api, name: str, terminal: Terminal) -> None:

@@ -1,4 +1,4 @@
-"""① The objects that ``--json`` prints, as docs/cli.md documents them. Pure.
+"""The objects that ``--json`` prints, as docs/cli.md documents them. Pure.
 
 Names and units are those of the REST API. Arguments, progress and results are decoded, where the API has them as text.
 """

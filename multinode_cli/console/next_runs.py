@@ -1,4 +1,4 @@
-"""① When functions run by themselves, as a person reads it. Pure.
+"""When functions run by themselves, as a person reads it. Pure.
 
 `active_at` is the present time, in seconds since the epoch, for a version whose schedules run; None for any other.
 """

@@ -1,4 +1,4 @@
-"""① Arguments, progress and results as they travel, made readable without ever unpickling. Pure.
+"""Arguments, progress and results as they travel, made readable without ever unpickling. Pure.
 
 A text is plain JSON, or the envelope ``{"__multinode__": "cloudpickle", "data", "repr", "python", "packages"}`` around
 a value that JSON cannot carry exactly, or (from a program of another make) anything else.

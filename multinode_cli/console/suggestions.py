@@ -1,4 +1,4 @@
-"""① "Did you mean …?": the closest name there is, and the whole command line with it put right. Pure."""
+""""Did you mean …?": the closest name there is, and the whole command line with it put right. Pure."""
 
 import difflib
 import shlex

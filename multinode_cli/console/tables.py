@@ -1,4 +1,4 @@
-"""① Records -> tables and lines for people. Pure.
+"""Records -> tables and lines for people. Pure.
 
 Whatever comes from elsewhere (names, reasons, errors, output) is cleaned of control characters where it is put in.
 """

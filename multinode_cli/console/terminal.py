@@ -1,4 +1,4 @@
-"""① Where output goes: data on stdout, messages and one live line on stderr; colour and animation on a terminal only.
+"""Where output goes: data on stdout, messages and one live line on stderr; colour and animation on a terminal only.
 
 ``NO_COLOR`` (https://no-color.org) and ``TERM=dumb`` are respected. Text from elsewhere is cleaned of control
 characters before it comes here, by `render`.
@@ -38,9 +38,6 @@ class Style:
         if not self.colour:
             return text
         return click.style(text, fg=colour, bold=bold or None, dim=dim or None)
-
-
-PLAIN = Style()
 
 
 def style_of(stream: TextIO | None, environ: Mapping[str, str]) -> Style:

@@ -1,4 +1,4 @@
-"""① A project's folder -> the files that are deployed, and their copy under the digest of their content.
+"""A project's folder -> the files that are deployed, and their copy under the digest of their content.
 
 Two folders with the same files give the same digest, whatever their time stamps, order and owners.
 """
@@ -38,7 +38,7 @@ class Entry:
 
 
 @dataclass
-class Collection:
+class CollectedFiles:
     """What is deployed of `root`: entries by path, and notes on what was left out although no rule says so."""
 
     root: Path
@@ -58,7 +58,7 @@ class Bundle:
     code_dir: Path
 
 
-def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> Collection:
+def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> CollectedFiles:
     """Return the files below `root` that are deployed.
 
     Links are kept as links where they lead to another file or folder of the bundle; one that leads out of the folder
@@ -69,7 +69,7 @@ def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILE
     root = Path(os.path.realpath(root))
     if not root.is_dir():
         raise UsageFailure(f"{path_text(root)} is not a folder; give the folder that holds {MAIN}")
-    collection = Collection(root)
+    collection = CollectedFiles(root)
     links: list[Entry] = []
     for entry in _walk(root, Rules.at(root), collection.notes):
         (links if entry.link_to is not None else collection.entries).append(entry)
@@ -129,7 +129,7 @@ def _link(path: Path, relative: str, top: Path) -> Entry:
     return Entry(relative, 0, executable=False, link_to=end.relative_to(top).as_posix())
 
 
-def _links_with_an_end(links: list[Entry], collection: Collection) -> list[Entry]:
+def _links_with_an_end(links: list[Entry], collection: CollectedFiles) -> list[Entry]:
     """Return the links that lead to something in the bundle; the others are noted."""
     present = {entry.path for entry in collection.entries}
     folders = {parent.as_posix() for path in present for parent in Path(path).parents}
@@ -145,7 +145,7 @@ def _links_with_an_end(links: list[Entry], collection: Collection) -> list[Entry
     return kept
 
 
-def _check_size(collection: Collection, max_bytes: int, max_files: int) -> None:
+def _check_size(collection: CollectedFiles, max_bytes: int, max_files: int) -> None:
     advice = "Leave out with .multinodeignore what the functions do not need"
     if len(collection.entries) > max_files:
         folders = Counter(entry.path.partition("/")[0] for entry in collection.entries)
@@ -158,7 +158,7 @@ def _check_size(collection: Collection, max_bytes: int, max_files: int) -> None:
         raise UsageFailure(f"the folder has {size(total)}, the limit is {size(max_bytes)}: {largest}. {advice}")
 
 
-def _check_main(collection: Collection) -> None:
+def _check_main(collection: CollectedFiles) -> None:
     if any(entry.path == MAIN for entry in collection.entries):
         return
     path = collection.root / MAIN
@@ -175,7 +175,7 @@ def _check_main(collection: Collection) -> None:
     raise UsageFailure(problem)
 
 
-def store(collection: Collection, bundles_dir: Path) -> Bundle:
+def store(collection: CollectedFiles, bundles_dir: Path) -> Bundle:
     """Copy the collected files to ``<bundles_dir>/<sha256>/code`` and return where they are.
 
     The folder appears whole, by a rename. A bundle that is there already is used again. Raises UsageFailure for a file
@@ -203,7 +203,7 @@ def store(collection: Collection, bundles_dir: Path) -> Bundle:
     return Bundle(sha256, final / "code")
 
 
-def _copy(collection: Collection, code_dir: Path) -> str:
+def _copy(collection: CollectedFiles, code_dir: Path) -> str:
     """Copy every entry into the empty folder `code_dir` and return the digest of what was written."""
     digest = hashlib.sha256()
     for entry in collection.entries:

@@ -1,4 +1,4 @@
-"""① ``main.py`` imported in the project's own environment -> the functions that it defines.
+"""``main.py`` imported in the project's own environment -> the functions that it defines.
 
 The CLI itself never imports the project's code: `multinode.worker.discover` does, in a process of its own, with the
 project's packages and variables.

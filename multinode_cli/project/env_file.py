@@ -1,4 +1,4 @@
-"""① ``.env`` -> the project's own environment variables, in a file that only the user can read, never in the bundle."""
+"""``.env`` -> the project's own environment variables, in a file that only the user can read, never in the bundle."""
 
 import hashlib
 import hmac

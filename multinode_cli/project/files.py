@@ -1,4 +1,4 @@
-"""① Opening what may be anything: a pipe that would hang, a link to elsewhere, a folder."""
+"""Opening what may be anything: a pipe that would hang, a link to elsewhere, a folder."""
 
 import os
 import stat

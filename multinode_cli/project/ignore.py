@@ -1,4 +1,4 @@
-"""① Which files of a project's folder stay behind: ``.gitignore`` as git reads it, then ``.multinodeignore``.
+"""Which files of a project's folder stay behind: ``.gitignore`` as git reads it, then ``.multinodeignore``.
 
 Rules of a deeper folder win over those above it; within a folder ``.multinodeignore`` wins over ``.gitignore``. The
 ``.gitignore`` files between the folder and the top of its git repository count as well. Some names always stay behind.

@@ -1,4 +1,4 @@
-"""① ``requirements.txt``, with every file that it includes -> one normalised text."""
+"""``requirements.txt``, with every file that it includes -> one normalised text."""
 
 import codecs
 import re

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from multinode_cli.commands import undeploy as undeploy_module
+from multinode_cli.console import questions
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.cli.records import CREATED, function_info, version_id
@@ -57,7 +58,7 @@ def test_on_a_terminal_it_asks(
     code: int,
     deleted: bool,
 ):
-    monkeypatch.setattr(undeploy_module, "_can_ask", lambda: True)
+    monkeypatch.setattr(questions, "can_ask", lambda: True)
     assert multinode("undeploy", "tsp", stdin=f"{answer}\n").code == code
     assert ("tsp" not in tsp.projects) is deleted
 

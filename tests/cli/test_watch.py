@@ -9,7 +9,7 @@ import pytest
 from multinode_cli.client.api import ControlPlaneAway
 from multinode_cli.client.waiting import LONGEST_ROUND_S, Patience, Seen, poll
 from multinode_cli.client.watch import InvocationChanged, InvocationWatcher, LinesWritten, LogsEnded, WatchFailed
-from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.console.terminal import Style, Terminal
 from multinode_cli.errors import ControlPlaneFailure
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Setting:
     def __init__(self) -> None:
         self.clock = Clock()
         self.err = io.StringIO()
-        terminal = Terminal(io.StringIO(), self.err, PLAIN, PLAIN, animated=False)
+        terminal = Terminal(io.StringIO(), self.err, Style(), Style(), animated=False)
         self.patience = Patience(
             terminal,
             come_back="Come back later.",

@@ -1,4 +1,4 @@
-"""① The user's AWS account, as the deploy steps see it: clients, a deployment's parameter, errors in plain words."""
+"""The user's AWS account, as the deploy steps see it: clients, a deployment's parameter, errors in plain words."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class CallerIdentity:
     """Whose credentials they are. `arn` names the user or the role."""
 
     account_id: str
@@ -111,12 +111,12 @@ class Account:
                 )
         return self._clients[service]
 
-    def caller(self) -> Caller:
+    def caller(self) -> CallerIdentity:
         """Return whose the credentials are. Raises ControlPlaneFailure when there are none, or they do not work."""
         sts = self.client("sts")
         with aws_errors("signing in to AWS"):
             answer = sts.get_caller_identity()
-        return Caller(answer["Account"], answer["Arn"])
+        return CallerIdentity(answer["Account"], answer["Arn"])
 
     def deployment_of(self, info: DeploymentInfo) -> Deployment:
         """Return where everything of the deployment is whose control plane says `info` of itself.

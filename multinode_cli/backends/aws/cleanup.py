@@ -79,7 +79,7 @@ class AwsCleanup:
         )
 
     def _schedules(self, project_name: str | None) -> list[str]:
-        scheduler = Scheduler.where_there_is_one(self._deployment.values)
+        scheduler = Scheduler.if_installed(self._deployment.values)
         return [] if scheduler is None else schedule_names(self._account.client("scheduler"), scheduler, project_name)
 
     def _images(self, project_name: str | None) -> Iterator[str]:
@@ -113,7 +113,7 @@ class AwsCleanup:
 
 
 def _delete_schedules(account: Account, deployment: Deployment, names: Sequence[str]) -> None:
-    scheduler = Scheduler.where_there_is_one(deployment.values)
+    scheduler = Scheduler.if_installed(deployment.values)
     if scheduler is not None:
         delete_schedules(account.client("scheduler"), scheduler, names)
 

@@ -1,4 +1,4 @@
-"""① Building, looking into and pushing an image, with the ``docker`` program: the user's own engine and context.
+"""Building, looking into and pushing an image, with the ``docker`` program: the user's own engine and context.
 
 Progress goes by on the terminal's live line; in a pipe each line is passed on. The registry's password is given to a
 configuration folder that lives as long as the push, never to the user's own.
@@ -103,7 +103,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class DiscoveryRun:
     """What importing ``main.py`` in the image came to. `report` is None when the import ended the whole process."""
 
     report: dict[str, Any] | None
@@ -175,7 +175,7 @@ class Docker:
 
     # --- looking into it ---
 
-    def discover(self, image: Image, variables: Mapping[str, str]) -> Findings:
+    def discover(self, image: Image, variables: Mapping[str, str]) -> DiscoveryRun:
         """Return what ``multinode.worker.discover`` finds in the image's code.
 
         `variables` are given to the container alone, which is removed afterwards. Raises UsageFailure when it takes too
@@ -193,7 +193,7 @@ class Docker:
         try:
             with self._terminal.live(lambda: "Importing main.py inside the image"):
                 ran = self._capture(["start", "--attach", container], timeout_s=DISCOVERY_TIMEOUT_S)
-            return Findings(
+            return DiscoveryRun(
                 self._report(container), ran.returncode, clean((ran.stdout + ran.stderr).decode("utf-8", "replace"))
             )
         except subprocess.TimeoutExpired as error:

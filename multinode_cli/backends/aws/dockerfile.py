@@ -1,4 +1,4 @@
-"""① The Dockerfile of a version, and the folder that it is built from.
+"""The Dockerfile of a version, and the folder that it is built from.
 
 What may stand in the project's folder beside ``main.py`` and ``requirements.txt``: ``packages.txt`` (Debian packages,
 one a line) and ``Dockerfile.fragment`` (instructions that come after the base image). ``.env`` is never among them.
@@ -27,7 +27,7 @@ _FORBIDDEN_INSTRUCTIONS = ("FROM", "ENTRYPOINT", "CMD")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ImageSpec:
     """What distinguishes one project's image from another's, beside its code."""
 
     base_image: str
@@ -41,14 +41,14 @@ def default_base_image() -> str:
     return f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
 
 
-def read_recipe(code_dir: Path, *, base_image: str | None, has_requirements: bool) -> Recipe:
-    """Return the recipe of the project in `code_dir`. Raises UsageFailure for a name or line that cannot be used."""
+def read_image_spec(code_dir: Path, *, base_image: str | None, has_requirements: bool) -> ImageSpec:
+    """Return the spec of the project in `code_dir`. Raises UsageFailure for a name or line that cannot be used."""
     image = default_base_image() if base_image is None else base_image
     if not _IMAGE.fullmatch(image):
         raise UsageFailure(
             f"--base-image: {one_line(image, 80)!r} is not the name of an image, such as python:3.11-slim"
         )
-    return Recipe(image, _packages(code_dir / PACKAGES_FILE), _fragment(code_dir / FRAGMENT_FILE), has_requirements)
+    return ImageSpec(image, _packages(code_dir / PACKAGES_FILE), _fragment(code_dir / FRAGMENT_FILE), has_requirements)
 
 
 def _packages(path: Path) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def _lines(path: Path) -> list[str]:
         raise UsageFailure(f"{path.name} is not UTF-8 text: save it as UTF-8 and deploy again") from error
 
 
-def render(recipe: Recipe) -> str:
+def render(spec: ImageSpec) -> str:
     """Return the Dockerfile's text."""
     import jinja2
 
@@ -106,10 +106,10 @@ def render(recipe: Recipe) -> str:
     )
     return environment.from_string(_template("Dockerfile.j2")).render(
         multinode_version=importlib.metadata.version("multinode"),
-        base_image=recipe.base_image,
-        apt_packages=recipe.apt_packages,
-        fragment=recipe.fragment,
-        has_requirements=recipe.has_requirements,
+        base_image=spec.base_image,
+        apt_packages=spec.apt_packages,
+        fragment=spec.fragment,
+        has_requirements=spec.has_requirements,
     )
 
 
@@ -117,10 +117,10 @@ def _template(name: str) -> str:
     return (package_folder("multinode_templates") / name).read_text(encoding="utf-8")
 
 
-def write_context(folder: Path, recipe: Recipe, code_dir: Path, requirements: Requirements | None) -> None:
+def write_context(folder: Path, spec: ImageSpec, code_dir: Path, requirements: Requirements | None) -> None:
     """Fill the empty `folder` with the Dockerfile and all that it copies. Raises ControlPlaneFailure."""
     try:
-        (folder / "Dockerfile").write_text(render(recipe), encoding="utf-8")
+        (folder / "Dockerfile").write_text(render(spec), encoding="utf-8")
         copy_runtime(folder / "runtime", folder / "fallback")
         (folder / "runtime" / "link_runtime.py").write_text(_template("link_runtime.py"), encoding="utf-8")
         if requirements is not None:

@@ -1,4 +1,4 @@
-"""① Functions' schedules on AWS: one schedule of EventBridge Scheduler per function, in the deployment's own group.
+"""Functions' schedules on AWS: one schedule of EventBridge Scheduler per function, in the deployment's own group.
 
 They are made after the version is registered and call the deployment's trigger, which starts the newest version's
 function: a schedule that a deploy leaves as it is needs no change. What they send is the event of the control plane's
@@ -51,7 +51,7 @@ class Scheduler:
             ) from error
 
     @classmethod
-    def where_there_is_one(cls, deployment: Mapping[str, Any]) -> "Scheduler | None":
+    def if_installed(cls, deployment: Mapping[str, Any]) -> "Scheduler | None":
         """Return it; None for a deployment that cannot have schedules."""
         return cls.of(deployment) if "schedules" in deployment else None
 
@@ -231,13 +231,6 @@ def apply_schedules(
         **{what: tuple(names) for what, names in done.items()},
         deleted=tuple(gone),
     )
-
-
-def remove_schedules(client: Any, scheduler: Scheduler, project_name: str) -> list[str]:
-    """Delete every schedule of the project and return their names. Raises ControlPlaneFailure."""
-    names = schedule_names(client, scheduler, project_name)
-    delete_schedules(client, scheduler, names)
-    return names
 
 
 def schedule_names(client: Any, scheduler: Scheduler, project_name: str | None) -> list[str]:

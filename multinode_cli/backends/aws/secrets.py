@@ -1,4 +1,4 @@
-"""① ``.env`` of a project on AWS: each value an SSM SecureString, which ECS gives to the containers and nobody else.
+"""``.env`` of a project on AWS: each value an SSM SecureString, which ECS gives to the containers and nobody else.
 
 They lie below ``<prefix>/projects/<project>/env/<digest>/``. The digest is keyed (the key lies beside them, encrypted):
 the same variables are found again and stored once, older versions keep theirs, and whoever sees the names in a task

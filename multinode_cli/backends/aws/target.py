@@ -1,4 +1,4 @@
-"""① Deploying to AWS: Dockerfile -> image -> functions found inside it -> registry -> secrets -> task definition.
+"""Deploying to AWS: Dockerfile -> image -> functions found inside it -> registry -> secrets -> task definition.
 
 Nothing that runs is touched until the version is registered, which is the control plane's one atomic step and comes
 last: a failure at any step, or Ctrl-C, leaves the old version serving. Only the schedules follow it; a deploy that was
@@ -19,8 +19,8 @@ from typing import Any, cast
 
 from multinode_cli.backends.aws.account import Account, Deployment, aws_errors
 from multinode_cli.backends.aws.cleanup import AwsCleanup
-from multinode_cli.backends.aws.docker import Docker, Findings, Image, Registry
-from multinode_cli.backends.aws.dockerfile import Recipe, read_recipe, render, write_context
+from multinode_cli.backends.aws.docker import DiscoveryRun, Docker, Image, Registry
+from multinode_cli.backends.aws.dockerfile import ImageSpec, read_image_spec, render, write_context
 from multinode_cli.backends.aws.scheduler import ScheduleChanges, Scheduler, apply_schedules
 from multinode_cli.backends.aws.secrets import check_variables, parameter_name, store_variables
 from multinode_cli.backends.aws.task_definition import ARCHITECTURES, task_definition
@@ -64,10 +64,10 @@ class AwsBackend:
         with tempfile.TemporaryDirectory(prefix="multinode-deploy-") as scratch:
             bundle = store(source.collection, Path(scratch, "bundles"))
             requirements = read_requirements(bundle.code_dir)
-            recipe = read_recipe(
+            spec = read_image_spec(
                 bundle.code_dir, base_image=options.base_image, has_requirements=requirements is not None
             )
-            image = self._build(docker, Path(scratch), bundle.code_dir, recipe, requirements)
+            image = self._build(docker, Path(scratch), bundle.code_dir, spec, requirements)
         functions = self._functions(docker.discover(image, source.variables), source)
         project_name, variables = options.project_name, source.variables
         names = {
@@ -79,32 +79,32 @@ class AwsBackend:
         definition = self._task_definition(project_name, reference, image, variables, names)
         return BuiltVersion(
             functions,
-            {"dockerfile": render(recipe), "task_definition": definition},
+            {"dockerfile": render(spec), "task_definition": definition},
             partial(self._publish, project_name, functions, docker, image, variables),
-            description=f"{render(recipe)}\n{json.dumps(definition, indent=2)}",
+            description=f"{render(spec)}\n{json.dumps(definition, indent=2)}",
         )
 
     def _build(
-        self, docker: Docker, scratch: Path, code_dir: Path, recipe: Recipe, requirements: Requirements | None
+        self, docker: Docker, scratch: Path, code_dir: Path, spec: ImageSpec, requirements: Requirements | None
     ) -> Image:
         context = scratch / "context"
         context.mkdir()
-        write_context(context, recipe, code_dir, requirements)
+        write_context(context, spec, code_dir, requirements)
         image = docker.build(context)
         if image.architecture not in ARCHITECTURES:
             raise UsageFailure(
                 f"the image is for {one_line(image.architecture, 40)}, which Fargate does not run. Build it for "
                 "one that it does: DOCKER_DEFAULT_PLATFORM=linux/amd64, or linux/arm64"
             )
-        self._terminal.step(f"Built the image from {recipe.base_image} ({image.architecture})")
+        self._terminal.step(f"Built the image from {spec.base_image} ({image.architecture})")
         return image
 
-    def _functions(self, findings: Findings, source: Source) -> list[FunctionSpec]:
-        report = findings.report
+    def _functions(self, run: DiscoveryRun, source: Source) -> list[FunctionSpec]:
+        report = run.report
         if report is None:
-            printed = "".join(f"\n  {line}" for line in findings.printed.strip().splitlines()[-PRINTED_LINES:])
+            printed = "".join(f"\n  {line}" for line in run.printed.strip().splitlines()[-PRINTED_LINES:])
             raise UsageFailure(
-                f"importing main.py inside the image ended the whole process (exit code {findings.exit_code})"
+                f"importing main.py inside the image ended the whole process (exit code {run.exit_code})"
                 f"{'. It printed:' if printed else ''}{printed}"
             )
         if "error" in report:
@@ -153,7 +153,7 @@ class AwsBackend:
 
     def registered(self, newest: Callable[[], VersionInfo]) -> None:
         """Make the project's schedules of EventBridge Scheduler those of its newest version."""
-        scheduler = Scheduler.where_there_is_one(self._deployment.values)
+        scheduler = Scheduler.if_installed(self._deployment.values)
         if scheduler is None:
             return
         version = newest()

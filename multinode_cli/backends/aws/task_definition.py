@@ -1,4 +1,4 @@
-"""① The ECS task definition of a version: pure, from image and deployment to `RegisterTaskDefinition`."""
+"""The ECS task definition of a version: pure, from image and deployment to `RegisterTaskDefinition`."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""① uv where there is one, else venv and pip: makes a virtual environment and installs requirements into it.
+"""uv where there is one, else venv and pip: makes a virtual environment and installs requirements into it.
 
 What the installer says goes by on the terminal's live line; in a pipe each line is passed on. Should it fail, its last
 lines are the error message.

@@ -1,4 +1,4 @@
-"""① The virtual environment that a project's functions run in: made once per set of requirements, then used again.
+"""The virtual environment that a project's functions run in: made once per set of requirements, then used again.
 
 ``<environments>/<key>/`` holds ``venv/``, ``multinode_runtime/`` (SDK and worker of the running CLI, first on
 ``sys.path``, so that CLI and worker never differ), ``multinode_fallback/`` (what the runtime imports, last on

@@ -8,6 +8,7 @@ import pytest
 
 from multinode_cli.aws_install.root_module import parse_settings
 from multinode_cli.commands import install
+from multinode_cli.console import questions
 from multinode_cli.errors import UsageFailure
 from tests.cli.aws.account import ACCOUNT_ID, REGION, TestAccount
 from tests.cli.aws.fake_terraform import FakeTerraform
@@ -69,7 +70,7 @@ def test_whoever_is_asked_decides(
     exit_code: int,
     commands: int,
 ):
-    monkeypatch.setattr(install, "_can_ask", lambda: True)
+    monkeypatch.setattr(questions, "can_ask", lambda: True)
     done = multinode("install", "--name", "main", stdin=answer)
     assert done.code == exit_code
     assert len(terraform.commands()) == commands

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from multinode_cli.aws_install.terraform import TerraformProgram, found_version
-from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.console.terminal import Style, Terminal
 from tests.cli.aws.account import TestAccount
 from tests.cli.aws.fake_terraform import FakeTerraform
 from tests.cli.aws.install.places import BUCKET, STATE, buckets, root
@@ -145,7 +145,7 @@ def test_the_first_ctrl_c_lets_an_apply_finish_and_the_second_asks_it_once_to_st
 ):
     terraform.does(waits_for_interrupt=True)
     heard = io.StringIO()
-    terminal = Terminal(io.StringIO(), heard, PLAIN, PLAIN, animated=False)
+    terminal = Terminal(io.StringIO(), heard, Style(), Style(), animated=False)
     program = TerraformProgram(str(terraform.folder / "terraform"), tmp_path, terminal)
     plan = program.plan(tmp_path / "plan")
 
