@@ -1,4 +1,4 @@
-"""What `multinode doctor` looks at: each check says how it is, and how to mend what is not well."""
+"""The checks of `multinode doctor`: each says what it found, and how to fix a problem."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from multinode_cli.errors import CliFailure, UsageFailure
 
 SMALLEST_TASK_VCPUS = 0.25
 FEW_VCPUS = 16
-"""Below this, the quota is the first limit that a project with parallel subtasks meets."""
+"""Below this, the quota is the first limit that a project with parallel subtasks reaches."""
 NEEDED_LAMBDA_CONCURRENCY = 131
 """The module reserves 31, and Lambda keeps 100 unreserved."""
 ON_DEMAND, SPOT = ("L-3032A538", "FARGATE"), ("L-36FBB829", "FARGATE_SPOT")
@@ -37,7 +37,7 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """`detail` says how it is; `remedy` what to do, for what is not well."""
+    """`detail` says what was found; `remedy` how to fix it."""
 
     name: str
     status: CheckStatus
@@ -46,7 +46,7 @@ class CheckResult:
 
 
 def run_checks(name: str, region: str | None, terminal: Terminal) -> Iterator[CheckResult]:
-    """Yield all checks of the deployment `name`, each when it is done. What needs one that failed is skipped."""
+    """Yield the result of each check of the deployment `name` once done; what depends on a failed one is skipped."""
     yield _guarded("terraform", _terraform, CheckStatus.WARNING)
     yield _guarded("docker", lambda: _docker(terminal))
     account: list[Account] = []
@@ -78,7 +78,7 @@ def _of_deployment(account: Account, name: str, deployment: Deployment | None) -
 
 
 def _guarded(name: str, check: Callable[[], CheckResult], otherwise: CheckStatus = CheckStatus.PROBLEM) -> CheckResult:
-    """Return what `check` finds; a failure is a finding as well, and its message says how to mend it."""
+    """Return what `check` finds; a failure is a result as well, and its message says how to fix it."""
     try:
         return check()
     except CliFailure as failure:
@@ -124,12 +124,12 @@ def _deployment(account: Account, name: str, found: list[Deployment]) -> CheckRe
 def _version(deployment: Deployment) -> CheckResult:
     ours, theirs = version("multinode"), one_line(str(deployment.values.get("version", "unknown")), 40)
     if ours == theirs:
-        return CheckResult("version", CheckStatus.OK, f"{ours} here and there")
+        return CheckResult("version", CheckStatus.OK, f"{ours} on both sides")
     return CheckResult(
         "version",
         CheckStatus.WARNING,
         f"this command is {ours}, the deployment {theirs}",
-        f"pip install multinode=={theirs}; or bring the deployment to {ours}: `multinode install`, `terraform apply`",
+        f"pip install multinode=={theirs}; or update the deployment to {ours}: `multinode install`, `terraform apply`",
     )
 
 
@@ -150,7 +150,7 @@ def _cluster(account: Account, deployment: Deployment, providers: list[str]) -> 
 def _api(account: Account, name: str) -> CheckResult:
     info = Api(account.connection(name)).deployment()
     return CheckResult(
-        "api", CheckStatus.OK, f"answers, and takes the key; multinode {one_line(info['multinode_version'], 40)}"
+        "api", CheckStatus.OK, f"answers and accepts the key; multinode {one_line(info['multinode_version'], 40)}"
     )
 
 
@@ -161,11 +161,9 @@ def _login(deployment: Deployment) -> CheckResult:
     except ControlPlaneNotConfiguredError as error:
         return CheckResult("login", CheckStatus.WARNING, str(error), remedy)
     if used.api_url != deployment["api_url"]:
-        return CheckResult(
-            "login", CheckStatus.WARNING, f"the commands talk to {used.api_url} (from {used.source})", remedy
-        )
+        return CheckResult("login", CheckStatus.WARNING, f"commands use {used.api_url} (from {used.source})", remedy)
     Api(used).deployment()
-    return CheckResult("login", CheckStatus.OK, f"the commands talk to it (from {used.source})")
+    return CheckResult("login", CheckStatus.OK, f"commands use it (from {used.source})")
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -211,7 +209,7 @@ def _default_network(ec2: Any) -> dict[str, Any]:
 def way_out(subnet_id: str, route_tables: Sequence[Mapping[str, Any]], *, public_ip: bool) -> str:
     """Return how a worker in a subnet reaches the internet, or ``no …`` and why it does not.
 
-    `route_tables` are those of the VPC, as `DescribeRouteTables` gives them; a subnet without one of its own has the
+    `route_tables` are those of the VPC, as `DescribeRouteTables` gives them; a subnet without its own uses the
     main one.
     """
     own = [table for table in route_tables if _is_of(table, "SubnetId", subnet_id)]
@@ -222,7 +220,7 @@ def way_out(subnet_id: str, route_tables: Sequence[Mapping[str, Any]], *, public
                 continue
             if str(route.get("GatewayId", "")).startswith("igw-"):
                 return "its own public address" if public_ip else "no public address, though the subnet is a public one"
-            return "a NAT gateway, or what else the route names"
+            return "a NAT gateway, or another target of the route"
     return f"no route to {INTERNET}"
 
 
@@ -257,7 +255,7 @@ def _lambda_quota(account: Account) -> CheckResult:
     return CheckResult(
         "lambda",
         CheckStatus.WARNING,
-        f"{limit} calls at once: too few to reserve some (reserve_concurrency=false), and the API is soon throttled",
+        f"{limit} calls at once: too few to reserve any (reserve_concurrency=false), and the API is soon throttled",
         _ask_for_more("lambda", LAMBDA_QUOTA, 1000),
     )
 

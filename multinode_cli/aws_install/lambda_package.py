@@ -1,13 +1,13 @@
 """The control plane's package for AWS Lambda: one zip, the same bytes on every machine and on every run.
 
-``python -m multinode_cli.aws_install.lambda_package --output FILE`` (`make lambda`) writes it. What makes it the same:
+``python -m multinode_cli.aws_install.lambda_package --output FILE`` (`make lambda`) writes it. To make it the same:
 
 - it holds the control plane's own files alone, which need the standard library and boto3;
 - names are sorted, times and modes fixed, nothing is compiled (.pyc) and nothing compressed: zlib's output varies with
   its version.
 
-boto3 is not in it. Lambda's own is there already, and compiled, while one of ours would be compiled anew at each cold
-start, since Lambda's code folder cannot be written to; and the adapters use nothing of it that is newer than 2023.
+boto3 is not in it. Lambda brings its own, compiled, while ours would be compiled at each cold start, since Lambda's
+code folder is read-only; and the adapters use nothing of boto3 that is newer than 2023.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from multinode_cli.project.resources import package_folder
 
 PACKAGES = ("multinode_control_plane", "multinode_protocol")
 LOCAL_ONLY = ("adapters/local/", "local_server/", "wiring/local.py")
-"""What of the control plane runs on a user's own machine alone."""
+"""The parts of the control plane that run only on a user's own machine."""
 KEPT_SUFFIXES = (".py", ".typed")
 MTIME = (1980, 1, 1, 0, 0, 0)
 """The zip format's first moment."""
@@ -56,8 +56,8 @@ def build(output: Path) -> str:
 def provide(output: Path, shipped: Path) -> bool:
     """Write the package of this very installation to `output`; return whether it had to be built.
 
-    A released wheel brings it as `shipped`: nothing is fetched then. One of other files than those installed, as after
-    changes in a checkout, is not used. Raises ControlPlaneFailure.
+    A released wheel contains it as `shipped`. If its files differ from those installed, as after changes in a checkout,
+    it is not used. Raises ControlPlaneFailure.
     """
     if not _is_of_this_installation(shipped):
         build(output)

@@ -12,13 +12,13 @@ MAX_FILE_BYTES = 10_000_000
 
 
 def from_options(text: str | None, pairs: tuple[str, ...], file: str | None) -> tuple[list[Any], dict[str, Any]]:
-    """Return positional and keyword arguments. Raises UsageFailure for what cannot be read or contradicts itself.
+    """Return positional and keyword arguments. Raises UsageFailure if they cannot be read or contradict each other.
 
     `text` is JSON, an array (positional) or an object (keywords); `file` holds the same; each of `pairs` is
     ``name=value``.
     """
     if text is not None and file is not None:
-        raise UsageFailure("--args and --args-file give the same thing; use one of them")
+        raise UsageFailure("use either --args or --args-file, not both")
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     if text is not None:
@@ -34,12 +34,12 @@ def from_options(text: str | None, pairs: tuple[str, ...], file: str | None) -> 
 
 
 def from_json(text: str, option: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments that a JSON array or object stands for. Raises UsageFailure, which names `option`."""
+    """Return the arguments in a JSON array or object. Raises UsageFailure, which names `option`."""
     try:
         value = _loads(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        hint = "" if text.strip() else "; for no arguments leave it out"
+        hint = "" if text.strip() else "; to pass no arguments, leave it out"
         raise UsageFailure(f"{option} is not JSON: {error.msg} at {where}{hint}") from error
     except RecursionError as error:
         raise UsageFailure(f"{option} is nested too deeply") from error
@@ -57,7 +57,7 @@ def from_json(text: str, option: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _pair(pair: str) -> tuple[str, Any]:
-    """Return the name and the value of ``name=value``: the value as JSON if it is any, else as the text it is."""
+    """Return the name and the value of ``name=value``: the value as JSON if it parses, else as text."""
     name, equals, text = pair.partition("=")
     if not equals or not name:
         raise UsageFailure(f"--arg {one_line(pair, 60)!r} is not of the form name=value")
@@ -72,7 +72,7 @@ def _loads(text: str) -> Any:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

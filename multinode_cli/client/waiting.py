@@ -1,4 +1,4 @@
-"""Asking again and again: until something is so, and through outages of the control plane."""
+"""Asking repeatedly: until something has happened, and through outages of the control plane."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ def poll(
     """Return True once `ask` has seen the end; False if `timeout_s` seconds pass first.
 
     A question that brings no news begins at least `every_s` seconds before the next one. With `longest_s` that time
-    grows up to it, and begins anew after news: not every server holds its answers back.
+    grows up to it, and starts over after news: not every server holds its answers back.
     """
     first_s = FIRST_PAUSE_S if every_s is None else every_s
     round_s, began = first_s, monotonic()
@@ -67,7 +67,7 @@ def poll(
 class Patience:
     """Repeats a request through an outage, saying so once, and gives up after `patience_s` seconds without an answer.
 
-    `come_back` ends the message of giving up: how to go on later.
+    `come_back` says how to continue later; it ends the message of giving up.
     """
 
     def __init__(

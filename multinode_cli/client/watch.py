@@ -1,4 +1,4 @@
-"""Waiting for invocations through long requests, outages and Ctrl-C.
+"""Waiting for invocations, through long requests, outages and Ctrl-C.
 
 Each watched invocation has a daemon thread that asks the control plane and puts what it learns into one queue; the
 main thread takes from the queue, so that Ctrl-C is noticed at once.
@@ -39,7 +39,7 @@ class LogsEnded:
 
 @dataclass(frozen=True, slots=True)
 class WatchFailed:
-    """Watching is over: the error is to be raised."""
+    """Watching is over; the error should be raised."""
 
     error: Exception
 
@@ -64,7 +64,7 @@ class InvocationWatcher:
             return None
 
     def invocation(self, invocation_id: str, *, until_finished: bool = False) -> None:
-        """Begin to watch an invocation until it is final. `until_finished`: nothing in between is of interest."""
+        """Begin to watch an invocation until it is final. `until_finished`: nothing before its end matters."""
         revision: str | None = None
 
         def ask() -> Seen:

@@ -1,7 +1,7 @@
 """``deploy`` and ``upgrade``: a folder becomes a version of a project, or nothing changes.
 
-The order is that of cost: what can be wrong with the folder is found before anything is asked of the control plane, and
-the control plane is changed by the last two requests only.
+Cheap checks come first: problems with the folder are found before the control plane is asked anything, and only the
+last two requests change it.
 """
 
 import re
@@ -32,9 +32,7 @@ from multinode_protocol.messages import FunctionInfo, VersionDefinition, Version
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         json_option,
-        click.option(
-            "--base-image", metavar="IMAGE", help="On AWS: what the image is built from (python:X.Y-slim if not given)."
-        ),
+        click.option("--base-image", metavar="IMAGE", help="On AWS: the image to build on (default: python:X.Y-slim)."),
         click.option("--dry-run", is_flag=True, help="Do everything but register the version."),
         click.option("--project-name", metavar="NAME", required=True, help="Letters, digits, - and _."),
         click.argument("code_path", type=click.Path(path_type=Path), metavar="CODE_PATH"),
@@ -48,10 +46,10 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
 def deploy(code_path: Path, project_name: str, base_image: str | None, dry_run: bool, as_json: bool) -> None:
     """Create a project from a folder, or add a version to it.
 
-    CODE_PATH is the folder that holds main.py. Its files are deployed, but for what .gitignore and .multinodeignore
-    leave out; requirements.txt is installed; .env gives the functions their environment variables.
+    CODE_PATH is the folder that contains main.py. Its files are deployed, except what .gitignore and .multinodeignore
+    exclude; requirements.txt is installed; .env sets the functions' environment variables.
 
-    On AWS, packages.txt names Debian packages, and Dockerfile.fragment holds further instructions for the image.
+    On AWS, packages.txt lists Debian packages, and Dockerfile.fragment contains more instructions for the image.
     """
     options = DeployOptions(project_name, base_image)
     _deploy(code_path, options, dry_run=dry_run, as_json=as_json, must_exist=False)
@@ -62,8 +60,7 @@ def deploy(code_path: Path, project_name: str, base_image: str | None, dry_run: 
 def upgrade(code_path: Path, project_name: str, base_image: str | None, dry_run: bool, as_json: bool) -> None:
     """Add a version to a project that exists.
 
-    The same as deploy, but a project name that does not exist is an error. Invocations that run go on with the version
-    that they were started with.
+    Like deploy, but the project must exist. Running invocations continue with the version that they were started with.
     """
     options = DeployOptions(project_name, base_image)
     _deploy(code_path, options, dry_run=dry_run, as_json=as_json, must_exist=True)
@@ -89,13 +86,13 @@ def _deploy(code_path: Path, options: DeployOptions, *, dry_run: bool, as_json: 
 
 
 def check_project_name(name: str) -> None:
-    """Raise UsageFailure unless `name` can be a project's."""
+    """Raise UsageFailure unless `name` is a valid project name."""
     if re.fullmatch(PROJECT_NAME_PATTERN, name) and len(name) <= MAX_PROJECT_NAME_CHARS:
         return
     likely = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-_")[:MAX_PROJECT_NAME_CHARS]
     message = (
-        f"{one_line(name, 80)!r} cannot be a project's name: 1 to {MAX_PROJECT_NAME_CHARS} letters, digits, - and _, "
-        "the first a letter or digit, are allowed."
+        f"{one_line(name, 80)!r} is not a valid project name: use 1 to {MAX_PROJECT_NAME_CHARS} letters, digits, - and "
+        "_, beginning with a letter or digit."
     )
     if likely:
         message += f" Did you mean {likely!r}?\n  {corrected_command(arguments_typed(), name, likely)}"
@@ -106,7 +103,7 @@ def _source(code_path: Path, terminal: Terminal) -> Source:
     if code_path.is_file():
         folder = code_path.parent
         command = corrected_command(arguments_typed(), str(code_path), str(folder))
-        raise UsageFailure(f"{path_text(code_path)} is a file; the folder that holds main.py is needed:\n  {command}")
+        raise UsageFailure(f"{path_text(code_path)} is a file; give the folder that contains main.py:\n  {command}")
     collection = collect(code_path)
     variables = read_env_file(collection.root)
     for note in collection.notes:
@@ -139,11 +136,11 @@ def _project_exists(api: Api, project_name: str, code_path: Path, *, must_exist:
 
 
 def _register(api: Api, project_name: str, definition: VersionDefinition, *, exists: bool) -> VersionInfo:
-    """Register the version, and before it the project where there is none: both or neither."""
+    """Register the version, and first the project if it does not exist: both or neither."""
     if not exists:
         try:
             api.create_project(project_name)
-        except ProjectAlreadyExists:  # created by somebody else in the meantime: this becomes its next version
+        except ProjectAlreadyExists:  # somebody else has just created it: this becomes its next version
             exists = True
     try:
         return api.create_version(project_name, definition)
@@ -153,7 +150,7 @@ def _register(api: Api, project_name: str, definition: VersionDefinition, *, exi
         raise
     except ControlPlaneAway as failure:
         raise ControlPlaneAway(
-            f"{failure.message}. Whether the version was registered is not known: look with "
+            f"{failure.message}. It is not known whether the version was registered: check with "
             f"`multinode describe --project-name {project_name}`, or deploy again"
         ) from failure
 

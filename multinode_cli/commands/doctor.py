@@ -1,4 +1,4 @@
-"""``doctor``: all that a deployment on AWS needs, checked, with what to do about what is not well."""
+"""``doctor``: checks everything that a deployment on AWS needs, and says how to fix problems."""
 
 import click
 
@@ -20,13 +20,14 @@ NAME_COLUMNS = 13
 
 @click.command()
 @click.option("--name", metavar="NAME", default="default", help="The deployment (default: default).")
-@click.option("--region", metavar="REGION", help="Where it is; else as AWS is configured.")
+@click.option("--region", metavar="REGION", help="Its region (default: as AWS is configured).")
 @json_option
 def doctor(name: str, region: str | None, as_json: bool) -> int:
-    """Check all that a deployment on AWS needs, and say how to mend what is not well. Changes nothing.
+    """Check everything that a deployment on AWS needs, and say how to fix problems. Changes nothing.
 
-    This machine (Terraform, Docker), the AWS credentials, the deployment with its version, API and key, the subnets'
-    way out, and the quotas that are met first. The exit code is 3 when there is a problem; warnings are none.
+    Checks this machine (Terraform, Docker), the AWS credentials, the deployment with its version, API and key, the
+    subnets' route to the internet, and the quotas that are reached first. The exit code is 3 if there is a problem;
+    warnings do not count.
     """
     check_deployment_name(name)
     terminal = current()
@@ -47,7 +48,7 @@ def _text(check: CheckResult, style: Style) -> str:
     mark, plain, colour = MARKS[check.status]
     detail = clean(check.detail).replace("\n", "\n" + " " * (NAME_COLUMNS + 2))
     text = f"{style.paint(mark if style.unicode else plain, colour)} {check.name:<{NAME_COLUMNS}}{detail}"
-    return text if check.remedy is None else f"{text}\n{' ' * (NAME_COLUMNS + 2)}To mend it: {check.remedy}"
+    return text if check.remedy is None else f"{text}\n{' ' * (NAME_COLUMNS + 2)}To fix it: {check.remedy}"
 
 
 def _object(check: CheckResult) -> dict[str, str | None]:

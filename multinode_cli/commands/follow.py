@@ -1,4 +1,4 @@
-"""An invocation as it goes on: status, reason, progress and log lines, as they come, until it ends.
+"""An invocation as it proceeds: status, reason, progress and log lines, as they come, until it ends.
 
 All of it goes to stderr, and the result to stdout; with ``--json`` one event per line goes to stdout.
 """
@@ -26,23 +26,23 @@ PROGRESS_COLUMNS = 500
 
 
 def come_back(invocation_id: str) -> str:
-    """Return how to go on watching an invocation, or to cancel it."""
+    """Return how to continue watching an invocation, or cancel it."""
     return (
-        f"{invocation_id} goes on.\n"
+        f"{invocation_id} continues.\n"
         f"  come back:  multinode wait {invocation_id} --follow\n"
         f"  cancel it:  multinode cancel {invocation_id}"
     )
 
 
 def patience(terminal: Terminal, invocation_id: str) -> Patience:
-    """Return what carries the watching of an invocation through an outage."""
+    """Return what keeps the watching of an invocation going through an outage."""
     return Patience(terminal, come_back=come_back(invocation_id))
 
 
 def follow(api: Api, invocation_id: str, terminal: Terminal, *, as_json: bool) -> InvocationInfo:
     """Show an invocation until it ends, and return it.
 
-    Ctrl-C ends the watching alone: it says how to come back, and raises click's Exit with code 130.
+    Ctrl-C stops only the watching: it says how to come back, and raises click's Exit with code 130.
     Raises: ControlPlaneFailure when the control plane stays away.
     """
     watch = InvocationWatcher(api, patience(terminal, invocation_id))
@@ -151,9 +151,9 @@ class _TextView:
 
 
 def end_with(invocation: InvocationInfo, terminal: Terminal, *, as_json: bool, followed: bool = False) -> None:
-    """Print the result of an invocation that ended well (`as_json`: it has been printed).
+    """Print the result of an invocation that succeeded (`as_json`: it has been printed).
 
-    Raises: FunctionFailure when it did not end well, its traceback having been shown (`followed`: among its log lines).
+    Raises: FunctionFailure if it did not succeed, after showing its traceback (`followed`: among its log lines).
     """
     if invocation["status"] == InvocationStatus.SUCCEEDED:
         if not as_json:

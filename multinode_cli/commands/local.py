@@ -37,7 +37,7 @@ data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help=f"Where everything is kept; default: ${DATA_DIR}, else ~/.local/share/multinode.",
+    help=f"Where everything is stored; default: ${DATA_DIR}, else ~/.local/share/multinode.",
 )
 
 
@@ -59,8 +59,8 @@ def local() -> None:
 def start(port: int | None, data_dir: Path | None, detach: bool) -> None:
     """Start the local control plane, and remember it for the other commands.
 
-    It listens on the loopback interface only. Killed or stopped at any time, it goes on from where it was when it is
-    started again; functions that run meanwhile go on.
+    It listens on the loopback interface only. However it stops, the next start continues from where it was; running
+    functions are not interrupted.
     """
     terminal = current()
     with _failures():
@@ -71,26 +71,26 @@ def start(port: int | None, data_dir: Path | None, detach: bool) -> None:
         elif detach:
             info = control.start_in_background(port)
             _remember(control, info.url, terminal)
-            terminal.step(f"The local control plane runs (process {info.pid}, data in {control.root})")
+            terminal.step(f"The local control plane is running (process {info.pid}, data in {control.root})")
             terminal.print(info.url)
         else:
             _run_here(control, port, terminal)
 
 
 def _already_running(control: LocalControl, pid: int, port: int | None, detach: bool, terminal: Terminal) -> None:
-    """Say so; an error unless the command asked for no more than that it runs."""
+    """Report it; an error unless the command only asked for a server to be running."""
     info = control.info()
     if not detach or info is None or port not in (None, 0, info.port):
         raise control.already_runs()
     _remember(control, info.url, terminal)
-    terminal.step(f"The local control plane runs already (process {pid}, data in {control.root})")
+    terminal.step(f"The local control plane is already running (process {pid}, data in {control.root})")
     terminal.print(info.url)
 
 
 def _run_here(control: LocalControl, port: int | None, terminal: Terminal) -> None:
     def ready(url: str) -> None:
         _remember(control, url, terminal)
-        terminal.step(f"The local control plane runs; its data is in {control.root}. Ctrl-C stops it")
+        terminal.step(f"The local control plane is running; its data is in {control.root}. Ctrl-C stops it")
         terminal.print(url)
 
     control.serve(port, lambda info: ready(info.url))
@@ -104,7 +104,7 @@ def _run_here(control: LocalControl, port: int | None, terminal: Terminal) -> No
 def _remember(control: LocalControl, url: str, terminal: Terminal) -> None:
     """Write the profile, unless it is for this deployment already, or for a remote one: its key may have no copy."""
     if os.environ.get(API_URL) and os.environ[API_URL].rstrip("/") != url:
-        terminal.warning(f"{API_URL} is set to {os.environ[API_URL]} and goes before the profile; unset it")
+        terminal.warning(f"{API_URL} is set to {os.environ[API_URL]} and takes precedence over the profile; unset it")
     try:
         profile = load_profile()
     except ControlPlaneNotConfiguredError as error:
@@ -115,13 +115,13 @@ def _remember(control: LocalControl, url: str, terminal: Terminal) -> None:
             return
         if not is_loopback(profile.api_url):
             terminal.warning(
-                f"the profile {profile.source} is of {profile.api_url} and stays as it is. To use the local control "
+                f"the profile {profile.source} is for {profile.api_url} and was not changed. To use the local control "
                 "plane instead: `multinode logout`, then `multinode local start --detach` again"
             )
             return
     path = save_profile(url, control.make_key())
     if profile is not None and profile.api_url != url:
-        terminal.warning(f"the profile {path} was of {profile.api_url}; it is of this control plane now")
+        terminal.warning(f"the profile {path} was for {profile.api_url}; now it is for this control plane")
 
 
 # --- stop ---
@@ -129,18 +129,18 @@ def _remember(control: LocalControl, url: str, terminal: Terminal) -> None:
 
 @local.command()
 @data_dir_option
-@click.option("--cancel", is_flag=True, help="First cancel all that runs or waits, and wait for its end.")
+@click.option("--cancel", is_flag=True, help="First cancel everything that runs or waits, and wait until it has ended.")
 def stop(data_dir: Path | None, cancel: bool) -> None:
     """Stop the local control plane.
 
-    Functions that run go on; the next start takes them over. What waits is kept for it too.
+    Running functions are not interrupted: the next start takes them over, and starts what waits.
     """
     terminal = current()
     with _failures():
         control = LocalControl(data_dir)
         pid = control.pid()
         if pid is None:
-            terminal.message(f"No local control plane runs on {control.root}")
+            terminal.message(f"No local control plane is running on {control.root}")
             return
         if cancel:
             _cancel_all(control, terminal)
@@ -150,17 +150,17 @@ def stop(data_dir: Path | None, cancel: bool) -> None:
 
 
 def _end(control: LocalControl, pid: int) -> None:
-    """Return once the server is gone: by its own will, else killed, which loses nothing."""
+    """Return once the server is gone: asked to stop, or else killed, which loses nothing."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             return
         except PermissionError as error:
-            raise ControlPlaneFailure(f"process {pid}, which serves {control.root}, is another user's") from error
+            raise ControlPlaneFailure(f"process {pid}, which serves {control.root}, belongs to another user") from error
         if _until(lambda: control.pid() != pid, every_s=0.05):
             return
-    raise ControlPlaneFailure(f"process {pid}, which serves {control.root}, does not end")
+    raise ControlPlaneFailure(f"process {pid}, which serves {control.root}, does not stop")
 
 
 def _until(condition: Callable[[], bool], *, every_s: float) -> bool:
@@ -171,20 +171,21 @@ def _until(condition: Callable[[], bool], *, every_s: float) -> bool:
 def _say_what_runs(control: LocalControl, terminal: Terminal) -> None:
     count = control.running_functions()
     if count:
-        what = "1 function still runs and is" if count == 1 else f"{count} functions still run and are"
+        what = "1 function is" if count == 1 else f"{count} functions are"
         terminal.message(
-            f"{what} taken over by the next `multinode local start`; `multinode local stop --cancel` would end them"
+            f"{what} still running and taken over by the next `multinode local start`; `multinode local stop --cancel` "
+            "would end them"
         )
 
 
 def _cancel_all(control: LocalControl, terminal: Terminal) -> None:
     info = control.info()
     if info is None:
-        raise ControlPlaneFailure(f"the server on {control.root} is only just starting: try again in a moment")
+        raise ControlPlaneFailure(f"the server on {control.root} is just starting: try again in a moment")
     count = 0
 
     def ask() -> Seen:
-        # What is being cancelled may still start subtasks, so it is asked again until there is nothing.
+        # What is being cancelled may still start subtasks, so this repeats until nothing is left.
         nonlocal count
         unfinished = _unfinished(api)
         count = len(unfinished)
@@ -195,7 +196,7 @@ def _cancel_all(control: LocalControl, terminal: Terminal) -> None:
     with control.temporary_key() as key, terminal.live(lambda: f"cancelling: {count} left"):
         api = Api(Connection(info.url, key, "the data directory"))
         if not poll(ask, every_s=0.2, timeout_s=CANCEL_TIMEOUT_S):
-            raise ControlPlaneFailure(f"{count} invocations do not end; the control plane still runs")
+            raise ControlPlaneFailure(f"{count} invocations do not end; the control plane is still running")
     _until(lambda: control.running_functions() == 0, every_s=0.1)
 
 
@@ -233,7 +234,7 @@ def _unfinished(api: Api) -> list[str]:
 @data_dir_option
 @json_option
 def status(data_dir: Path | None, as_json: bool) -> int:
-    """Say whether the local control plane runs: exit code 0 if so, 3 if not."""
+    """Show whether the local control plane is running: exit code 0 if it is, 3 if not."""
     terminal = current()
     with _failures():
         control = LocalControl(data_dir)

@@ -1,4 +1,4 @@
-"""``undeploy``: says what will be stopped, asks, and waits until nothing of the project is left."""
+"""``undeploy``: says what will be stopped, asks, and waits until nothing is left of the project."""
 
 import contextlib
 
@@ -27,11 +27,12 @@ UNFINISHED = "PENDING,RUNNING,CANCELLING"
 @click.command()
 @click.argument("names", nargs=-1, metavar="PROJECT")
 @project_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def undeploy(names: tuple[str, ...], project_name: str | None, yes: bool) -> None:
-    """Stop everything of a project and delete it: versions, invocations, results, logs and secrets.
+    """Stop everything in a project and delete it: versions, invocations, results, logs and secrets.
 
-    What runs is cancelled first and may clean up. The command waits until all is gone; Ctrl-C ends the waiting only.
+    Running invocations are cancelled first and may clean up. The command waits until everything is gone; Ctrl-C stops
+    only the waiting.
     """
     terminal = current()
     (name,) = filled(names, project_name=project_name)
@@ -52,18 +53,18 @@ def undeploy(names: tuple[str, ...], project_name: str | None, yes: bool) -> Non
     cleanup.stop_schedules(name)
     try:
         with contextlib.suppress(ProjectIsBeingDeleted, ProjectDoesNotExist):
-            api.delete_project(name)  # if somebody else was faster, what is left is to wait
+            api.delete_project(name)  # if somebody else was faster, only the waiting is left
         _wait_until_gone(Api(api.connection, retry_for_s=0), name, terminal)
     except KeyboardInterrupt:
-        terminal.message(f"\n{name} goes on being deleted. See whether it is gone:\n  multinode list")
-        terminal.message(f"Then remove what its deploys have left:\n  multinode undeploy {name}")
+        terminal.message(f"\n{name} is still being deleted. Check whether it is gone:\n  multinode list")
+        terminal.message(f"Then remove what its deploys left behind:\n  multinode undeploy {name}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     cleanup.leftovers(name).remove()
     terminal.step(f"Project {name} is gone")
 
 
 def _remove_leftovers(left: Leftovers, name: str, terminal: Terminal, *, yes: bool) -> None:
-    """Remove what deploys of a project that does not exist have left."""
+    """Remove what deploys left behind of a project that does not exist."""
     terminal.message(f"There is no project {name}, but an interrupted deploy or undeploy of it left {left}.")
     if not yes:
         _confirm(name, terminal)
@@ -114,13 +115,13 @@ def _confirm(name: str, terminal: Terminal) -> None:
     confirm(
         f"Delete project {name}?",
         terminal,
-        unasked=f"nobody can be asked here; to delete project {name}, add --yes",
+        unasked=f"cannot ask for confirmation here; to delete project {name}, add --yes",
         declined="Nothing was deleted",
     )
 
 
 def _wait_until_gone(api: Api, name: str, terminal: Terminal) -> None:
-    patience = Patience(terminal, come_back=f"Project {name} goes on being deleted; see with: multinode list")
+    patience = Patience(terminal, come_back=f"Project {name} is still being deleted; check with: multinode list")
     text = f"Deleting project {name}"
     asked, shown = 0, ""
 

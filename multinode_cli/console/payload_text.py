@@ -1,7 +1,7 @@
-"""Arguments, progress and results as they travel, made readable without ever unpickling. Pure.
+"""Encoded arguments, progress and results, made readable without ever unpickling. Pure.
 
 A text is plain JSON, or the envelope ``{"__multinode__": "cloudpickle", "data", "repr", "python", "packages"}`` around
-a value that JSON cannot carry exactly, or (from a program of another make) anything else.
+a value that JSON cannot carry exactly, or (from another kind of program) anything else.
 """
 
 import json
@@ -33,7 +33,7 @@ def as_text(text: str | None) -> str:
 
 
 def call_text(function_name: str, text: str) -> str:
-    """Return an input as the call it stands for: ``solve(8, rounds=5)``."""
+    """Return an input as a call: ``solve(8, rounds=5)``."""
     try:
         value = _decoded(text)
     except ValueError:
@@ -53,7 +53,7 @@ def call_text(function_name: str, text: str) -> str:
 
 
 def _decoded(text: str) -> object:
-    """Return the JSON value of `text`. Raises ValueError when it is none."""
+    """Return the JSON value of `text`. Raises ValueError if it is not JSON."""
     try:
         return json.loads(text)
     except RecursionError as error:

@@ -1,4 +1,4 @@
-"""Words and numbers for people: cleaned of control characters, cut to a width, durations and sizes. Pure."""
+"""Text for people: cleaned of control characters, cut to a width; durations and sizes. Pure."""
 
 import os
 import re

@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass
 class CollectedFiles:
-    """What is deployed of `root`: entries by path, and notes on what was left out although no rule says so."""
+    """What is deployed of `root`: entries by path, and notes on what was left out although no rule excludes it."""
 
     root: Path
     entries: list[Entry] = field(default_factory=list)
@@ -61,21 +61,21 @@ class Bundle:
 def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> CollectedFiles:
     """Return the files below `root` that are deployed.
 
-    Links are kept as links where they lead to another file or folder of the bundle; one that leads out of the folder
-    is refused. Devices, pipes and sockets stay behind.
+    Links are kept as links if they lead to another file or folder of the bundle; one that leads out of the folder is
+    refused. Devices, pipes and sockets are left out.
 
     Raises: UsageFailure, also when there are too many or too large files.
     """
     root = Path(os.path.realpath(root))
     if not root.is_dir():
-        raise UsageFailure(f"{path_text(root)} is not a folder; give the folder that holds {MAIN}")
+        raise UsageFailure(f"{path_text(root)} is not a folder; give the folder that contains {MAIN}")
     collection = CollectedFiles(root)
     links: list[Entry] = []
     for entry in _walk(root, Rules.at(root), collection.notes):
         (links if entry.link_to is not None else collection.entries).append(entry)
         if len(collection.entries) > max_files * 4:
             break
-    collection.entries += _links_with_an_end(links, collection)
+    collection.entries += _links_with_a_target(links, collection)
     collection.entries.sort(key=lambda entry: os.fsencode(entry.path))
     _check_size(collection, max_bytes, max_files)
     _check_main(collection)
@@ -83,7 +83,7 @@ def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILE
 
 
 def _walk(top: Path, rules_at_top: Rules, notes: list[str]) -> Iterator[Entry]:
-    """Yield the entries below `top` that are not left out, in no order that matters."""
+    """Yield the entries below `top` that are not left out, in any order."""
     pending = [(top, rules_at_top)]  # not recursive: folders may be nested deeper than Python's stack
     while pending:
         folder, rules = pending.pop()
@@ -112,24 +112,24 @@ def _children(folder: Path, top: Path) -> list[os.DirEntry[str]]:
     except PermissionError as error:
         name = path_text(folder.relative_to(top).as_posix())
         raise UsageFailure(
-            f"the folder {name} cannot be read; allow it, or list it in .multinodeignore: /{name}/"
+            f"the folder {name} cannot be read; change its permissions, or list it in .multinodeignore: /{name}/"
         ) from error
     except OSError as error:
         raise UsageFailure(f"the folder {path_text(folder)} cannot be read: {error.strerror}") from error
 
 
 def _link(path: Path, relative: str, top: Path) -> Entry:
-    """Return the entry of a symbolic link, its end relative to `top`. Raises UsageFailure when it leads out of it."""
+    """Return the entry of a symbolic link, its target relative to `top`. Raises UsageFailure if it leads out of it."""
     end = Path(os.path.realpath(path))
     if not end.is_relative_to(top):
         raise UsageFailure(
-            f"{path_text(relative)} links out of the folder, to {path_text(end)}; put a copy in its place, "
-            f"or leave it out with this line in .multinodeignore: /{path_text(relative)}"
+            f"{path_text(relative)} links to {path_text(end)}, outside the folder; replace the link with a copy, "
+            f"or exclude it with this line in .multinodeignore: /{path_text(relative)}"
         )
     return Entry(relative, 0, executable=False, link_to=end.relative_to(top).as_posix())
 
 
-def _links_with_an_end(links: list[Entry], collection: CollectedFiles) -> list[Entry]:
+def _links_with_a_target(links: list[Entry], collection: CollectedFiles) -> list[Entry]:
     """Return the links that lead to something in the bundle; the others are noted."""
     present = {entry.path for entry in collection.entries}
     folders = {parent.as_posix() for path in present for parent in Path(path).parents}
@@ -146,7 +146,7 @@ def _links_with_an_end(links: list[Entry], collection: CollectedFiles) -> list[E
 
 
 def _check_size(collection: CollectedFiles, max_bytes: int, max_files: int) -> None:
-    advice = "Leave out with .multinodeignore what the functions do not need"
+    advice = "Exclude what the functions do not need with .multinodeignore"
     if len(collection.entries) > max_files:
         folders = Counter(entry.path.partition("/")[0] for entry in collection.entries)
         largest = ", ".join(f"{path_text(name)} ({count} files)" for name, count in folders.most_common(LARGEST_NAMED))
@@ -167,9 +167,9 @@ def _check_main(collection: CollectedFiles) -> None:
         elsewhere = sorted(entry.path for entry in collection.entries if Path(entry.path).name == MAIN)
         if elsewhere:
             folder = collection.root / Path(elsewhere[0]).parent
-            problem += f". There is {path_text(elsewhere[0])}: is {path_text(folder)} meant?"
+            problem += f". There is {path_text(elsewhere[0])}: did you mean {path_text(folder)}?"
     elif path.is_symlink() or path.is_file():
-        problem = f"{path_text(path)} is left out by an ignore rule or is a broken link; it must be deployed"
+        problem = f"{path_text(path)} is excluded by an ignore rule or is a broken link; it must be deployed"
     else:
         problem = f"{path_text(path)} is not a file"
     raise UsageFailure(problem)
@@ -178,7 +178,7 @@ def _check_main(collection: CollectedFiles) -> None:
 def store(collection: CollectedFiles, bundles_dir: Path) -> Bundle:
     """Copy the collected files to ``<bundles_dir>/<sha256>/code`` and return where they are.
 
-    The folder appears whole, by a rename. A bundle that is there already is used again. Raises UsageFailure for a file
+    The folder appears whole, by a rename. An existing bundle is used again. Raises UsageFailure for a file
     that cannot be read, ControlPlaneFailure when the copy cannot be written.
     """
     try:
@@ -195,7 +195,7 @@ def store(collection: CollectedFiles, bundles_dir: Path) -> Bundle:
         except OSError:
             if not (final / "code").is_dir():
                 raise
-        os.utime(final)  # in use again: not to be swept away as old
+        os.utime(final)  # in use again: the clean-up must not take it for old
     except OSError as error:
         raise ControlPlaneFailure(f"cannot write the bundle to {bundles_dir}: {error.strerror}") from error
     finally:
@@ -232,8 +232,8 @@ def _copy_file(source: Path, destination: Path, entry: Entry) -> bytes:
         raise UsageFailure(f"{path_text(entry.path)} changed while it was read; deploy again") from error
     except PermissionError as error:
         raise UsageFailure(
-            f"{path_text(entry.path)} cannot be read; allow it, or leave it out with this line in .multinodeignore: "
-            f"/{path_text(entry.path)}"
+            f"{path_text(entry.path)} cannot be read; change its permissions, or exclude it with this line in "
+            f".multinodeignore: /{path_text(entry.path)}"
         ) from error
     destination.chmod(0o755 if entry.executable else 0o644)
     return content.digest()

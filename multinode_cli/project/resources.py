@@ -9,7 +9,7 @@ from multinode_cli.errors import ControlPlaneFailure
 def package_folder(name: str) -> Path:
     """Return the folder of a package such as ``multinode`` or ``multinode_templates``, without importing it.
 
-    Not `importlib.resources`: with an editable installation it stumbles over the finder's own entry in the path.
+    Not `importlib.resources`: with an editable installation it fails on the finder's own entry in the path.
     Raises ControlPlaneFailure.
     """
     spec = importlib.util.find_spec(name)

@@ -31,10 +31,10 @@ def test_arguments_are_read(text: str | None, pairs: tuple[str, ...], args: list
     ("text", "pairs", "message"),
     [
         ("{n: 3}", (), "--args is not JSON: .* at line 1, column 2"),
-        ("", (), "--args is not JSON: .*; for no arguments leave it out"),
+        ("", (), "--args is not JSON: .*; to pass no arguments, leave it out"),
         ("3", (), r"must be a JSON array .* or object .*, such as '\[3\]'"),
         ("null", (), "must be a JSON array"),
-        ("[NaN]", (), "NaN is no number in JSON"),
+        ("[NaN]", (), "NaN is not a number in JSON"),
         ('{"n": 1, "n": 2}', (), "the name 'n' occurs twice"),
         ("[" * 100_000, (), "--args is (nested too deeply|not JSON)"),
         ("[" + "9" * 5000 + "]", (), "--args is not JSON"),

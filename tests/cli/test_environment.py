@@ -181,7 +181,7 @@ def test_the_callers_own_python_settings_do_not_reach_the_installer(
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, code_dir: Path):
     (tmp_path / "environments").write_text("in the way")
-    with pytest.raises(ControlPlaneFailure, match=r"cannot make an environment in .*environments"):
+    with pytest.raises(ControlPlaneFailure, match=r"cannot create an environment in .*environments"):
         make(tmp_path / "environments", code_dir)
 
 

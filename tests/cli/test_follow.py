@@ -107,7 +107,7 @@ def test_an_outage_is_survived(
     outcome = multinode("wait", identifier, "--follow")
     thread.join()
     assert (outcome.code, outcome.out) == (0, "1\n")
-    assert "cannot be reached: it broke the connection off" in outcome.err
+    assert "cannot be reached: it closed the connection" in outcome.err
     assert "Trying again for 3 min …" in outcome.err
     assert "The control plane answers again" in outcome.err
     assert "│ still here" in outcome.err
@@ -128,7 +128,7 @@ def test_an_outage_that_lasts_ends_with_how_to_come_back(
     thread.join()
     assert (outcome.code, outcome.out) == (3, "")
     assert outcome.err.endswith(
-        f"No answer for 0.3 s. {identifier} goes on.\n"
+        f"No answer for 0.3 s. {identifier} continues.\n"
         f"  come back:  multinode wait {identifier} --follow\n"
         f"  cancel it:  multinode cancel {identifier}\n"
     )

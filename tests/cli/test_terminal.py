@@ -138,7 +138,7 @@ def test_following_on_a_terminal_shows_a_live_line_and_ctrl_c_detaches(plane: Fa
     assert session.end() == 130
     assert "\x1b]0;" not in session.text
     assert session.text.endswith(
-        f"Detached: {identifier} goes on.\n"
+        f"Detached: {identifier} continues.\n"
         f"  come back:  multinode wait {identifier} --follow\n"
         f"  cancel it:  multinode cancel {identifier}\n"
     )

@@ -45,7 +45,7 @@ def test_it_says_what_will_stop_waits_until_all_is_gone_and_removes_the_secrets(
 def test_where_nobody_can_be_asked_nothing_is_deleted(multinode: Multinode, tsp: FakeControlPlane):
     outcome = multinode("undeploy", "tsp")
     assert outcome.code == 2
-    assert outcome.err.endswith("error: nobody can be asked here; to delete project tsp, add --yes\n")
+    assert outcome.err.endswith("error: cannot ask for confirmation here; to delete project tsp, add --yes\n")
     assert tsp.projects["tsp"]["deletion_request_time"] is None
 
 

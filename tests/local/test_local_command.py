@@ -290,7 +290,7 @@ def test_a_stop_says_what_runs_on_and_the_next_start_takes_it_over(machine: Mach
     assert machine.status()["running_functions"] == 1
     stopped = machine.run("local", "stop")
     assert stopped.returncode == 0
-    assert "1 function still runs" in stopped.stderr
+    assert "1 function is still running" in stopped.stderr
     assert "--cancel" in stopped.stderr
     machine.start("--data-dir", str(machine.data_dir))
     assert machine.client().invocation(invocation_id)["status"] == "RUNNING"

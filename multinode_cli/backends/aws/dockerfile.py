@@ -1,7 +1,7 @@
-"""The Dockerfile of a version, and the folder that it is built from.
+"""The Dockerfile of a version, and the folder from which it is built.
 
-What may stand in the project's folder beside ``main.py`` and ``requirements.txt``: ``packages.txt`` (Debian packages,
-one a line) and ``Dockerfile.fragment`` (instructions that come after the base image). ``.env`` is never among them.
+Beside ``main.py`` and ``requirements.txt``, the project's folder may contain ``packages.txt`` (Debian packages, one a
+line) and ``Dockerfile.fragment`` (instructions after the base image). ``.env`` is never in the image.
 """
 
 import importlib.metadata
@@ -28,7 +28,7 @@ _FORBIDDEN_INSTRUCTIONS = ("FROM", "ENTRYPOINT", "CMD")
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """What distinguishes one project's image from another's, beside its code."""
+    """What distinguishes one project's image from another's, apart from the code."""
 
     base_image: str
     apt_packages: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ def _fragment(path: Path) -> str:
         words = line.split(maxsplit=1)
         if words and words[0].upper() in _FORBIDDEN_INSTRUCTIONS:
             raise UsageFailure(
-                f"{FRAGMENT_FILE}, line {number}: {words[0]} is Multinode's own; choose a base with --base-image"
+                f"{FRAGMENT_FILE}, line {number}: {words[0]} is set by Multinode; choose a base with --base-image"
             )
     text = "\n".join(lines).strip()
     if len(text) > MAX_FRAGMENT_CHARS:
@@ -84,7 +84,7 @@ def _fragment(path: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a text file of the project, whatever its line endings; none when there is no such file."""
+    """Return the lines of a text file of the project, whatever its line endings; none without such a file."""
     if not path.is_file():
         return []
     try:
@@ -102,7 +102,7 @@ def render(spec: ImageSpec) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - a Dockerfile is no HTML; values are validated above
+        autoescape=False,  # noqa: S701 - a Dockerfile is not HTML; values are validated above
     )
     return environment.from_string(_template("Dockerfile.j2")).render(
         multinode_version=importlib.metadata.version("multinode"),
@@ -118,7 +118,7 @@ def _template(name: str) -> str:
 
 
 def write_context(folder: Path, spec: ImageSpec, code_dir: Path, requirements: Requirements | None) -> None:
-    """Fill the empty `folder` with the Dockerfile and all that it copies. Raises ControlPlaneFailure."""
+    """Fill the empty `folder` with the Dockerfile and everything that it copies. Raises ControlPlaneFailure."""
     try:
         (folder / "Dockerfile").write_text(render(spec), encoding="utf-8")
         copy_runtime(folder / "runtime", folder / "fallback")

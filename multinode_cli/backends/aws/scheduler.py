@@ -1,9 +1,9 @@
 """Functions' schedules on AWS: one schedule of EventBridge Scheduler per function, in the deployment's own group.
 
 They are made after the version is registered and call the deployment's trigger, which starts the newest version's
-function: a schedule that a deploy leaves as it is needs no change. What they send is the event of the control plane's
-trigger (`adapters/aws/trigger_events.py` there); Scheduler puts its own ARN and the time in, so that whatever it sends
-twice starts one invocation.
+function, so an unchanged schedule needs no update. They send the event of the control plane's trigger
+(`adapters/aws/trigger_events.py` there); Scheduler fills in its own ARN and the time, so that an event sent twice
+starts one invocation.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from multinode_protocol.schedules import Schedule, next_run, schedule_of, schedu
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEDULE_ARN, SCHEDULED_TIME = "<aws.scheduler.schedule-arn>", "<aws.scheduler.scheduled-time>"
-"""Scheduler writes what they stand for in their place (User Guide, "Adding context attributes")."""
+"""Scheduler replaces them with their values (User Guide, "Adding context attributes")."""
 RETRIES, RETRIED_FOR_S = 185, 6 * 3600
-"""How long a call that the trigger's Lambda does not take is tried again; then it is a dead letter."""
+"""How long a call that the trigger's Lambda does not accept is retried; then it becomes a dead letter."""
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MAX_PROJECT_PART, MAX_FUNCTION_PART, HASH_CHARS = 32, 30, 12
@@ -46,7 +46,7 @@ class Scheduler:
             return cls(schedules["group"], schedules["role_arn"], trigger["function_arn"], trigger["dead_letter_arn"])
         except (KeyError, TypeError) as error:
             raise ControlPlaneFailure(
-                f"the deployment {deployment.get('name')} was installed by a Multinode that knew no schedules (its "
+                f"the deployment {deployment.get('name')} was installed by a Multinode without schedules (its "
                 f"parameter lacks {error}): run `multinode install` or `terraform apply` again"
             ) from error
 
@@ -79,7 +79,7 @@ class SchedulePlan:
         return str(self.arguments["Name"])
 
     def is_kept_by(self, found: Mapping[str, Any]) -> bool:
-        """True when a schedule as GetSchedule gives it needs no change; an interval may begin at any of its steps."""
+        """True if a schedule returned by GetSchedule needs no change; an interval may begin at any of its steps."""
         if any(found.get(key) != value for key, value in self.arguments.items() if key != "StartDate"):
             return False
         if self.schedule.every_s is None:
@@ -89,7 +89,7 @@ class SchedulePlan:
         return start is not None and (start - EPOCH) % interval == timedelta(0)
 
 
-# --- what there shall be: pure ----------------------------------------------------------------------------------------
+# --- what should exist: pure ----------------------------------------------------------------------------------------
 
 
 def schedule_arguments(
@@ -201,7 +201,7 @@ def _field(numbers: Sequence[int], every: range, names: Sequence[str] = ()) -> s
     return ",".join(parts)
 
 
-# --- making it so -----------------------------------------------------------------------------------------------------
+# --- applying it -----------------------------------------------------------------------------------------------------
 
 
 def apply_schedules(
@@ -214,8 +214,8 @@ def apply_schedules(
 ) -> ScheduleChanges:
     """Make the project's schedules those of `functions` and no others; `client` is that of ``scheduler``.
 
-    `functions` are those of the newest version, read after one was registered: of two deploys at once, both apply the
-    same ones then. Running it again changes nothing; cut short, it is finished by being run again.
+    `functions` are those of the newest version, read after one was registered: two deploys at once then apply the same
+    ones. Idempotent; if interrupted, run it again.
 
     Raises ControlPlaneFailure.
     """
@@ -245,7 +245,7 @@ def schedule_names(client: Any, scheduler: Scheduler, project_name: str | None) 
 
 
 def _make(client: Any, plan: SchedulePlan, *, exists: bool) -> str:
-    """Create or update one schedule, whoever else is at it; return which."""
+    """Create or update one schedule, even if others do so at the same time; return which."""
     if not exists:
         try:
             client.create_schedule(**plan.arguments)
@@ -265,7 +265,7 @@ def _make(client: Any, plan: SchedulePlan, *, exists: bool) -> str:
 
 
 def delete_schedules(client: Any, scheduler: Scheduler, names: Sequence[str]) -> None:
-    """Delete schedules; those that are gone are no error. Raises ControlPlaneFailure."""
+    """Delete schedules; a missing one is not an error. Raises ControlPlaneFailure."""
     for name in names:
         with aws_errors(f"deleting the schedule {name}"):
             try:

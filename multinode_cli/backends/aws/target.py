@@ -1,10 +1,9 @@
 """Deploying to AWS: Dockerfile -> image -> functions found inside it -> registry -> secrets -> task definition.
 
-Nothing that runs is touched until the version is registered, which is the control plane's one atomic step and comes
-last: a failure at any step, or Ctrl-C, leaves the old version serving. Only the schedules follow it; a deploy that was
-cut short before they were made is finished by the next one. What a broken deploy left behind (an image,
-parameters, a task definition) costs next to nothing, is used again by the next deploy where it is the same, and goes
-with `undeploy`.
+Nothing that runs is touched until the version is registered, the control plane's one atomic step: a failure before it,
+or Ctrl-C, leaves the old version serving. Only the schedules follow; if a deploy is interrupted before they are made,
+the next one finishes it. What an interrupted deploy left behind (an image, parameters, a task definition) costs next to
+nothing, is used again by the next deploy if it is the same, and is removed by `undeploy`.
 """
 
 import base64
@@ -38,7 +37,7 @@ IN_THE_IMAGE = Path("/multinode/code")
 PRINTED_LINES = 15
 SHOWN_DIGEST_CHARS = 19
 NOT_YET = "DIGEST"
-"""Stands in a dry run for what only a deploy works out: the keyed digest of the variables."""
+"""Placeholder in a dry run for what only a deploy computes: the keyed digest of the variables."""
 
 
 class AwsBackend:
@@ -94,7 +93,7 @@ class AwsBackend:
         if image.architecture not in ARCHITECTURES:
             raise UsageFailure(
                 f"the image is for {one_line(image.architecture, 40)}, which Fargate does not run. Build it for "
-                "one that it does: DOCKER_DEFAULT_PLATFORM=linux/amd64, or linux/arm64"
+                "one that it runs: DOCKER_DEFAULT_PLATFORM=linux/amd64, or linux/arm64"
             )
         self._terminal.step(f"Built the image from {spec.base_image} ({image.architecture})")
         return image
@@ -113,7 +112,7 @@ class AwsBackend:
         for function in functions:
             _check_size(function)
         if any(function.get("schedule") for function in functions):
-            Scheduler.of(self._deployment.values)  # says at once when the deployment is too old for schedules
+            Scheduler.of(self._deployment.values)  # reports at once if the deployment is too old for schedules
         python, count = str(report["python"]), len(functions)
         self._terminal.step(
             f"Found {count} {'function' if count == 1 else 'functions'} in main.py (Python {one_line(python, 20)})"
@@ -121,7 +120,7 @@ class AwsBackend:
         if _minor(python) != _minor(platform.python_version()):
             self._terminal.warning(
                 f"the image has Python {one_line(python, 20)}, this machine {platform.python_version()}: arguments and "
-                "results that are no plain JSON may not be readable on the other side"
+                "results that are not plain JSON may not be readable on the other side"
             )
         return functions
 
@@ -168,17 +167,17 @@ class AwsBackend:
         except ControlPlaneFailure as failure:
             raise ControlPlaneFailure(
                 f"{failure.message}. Version {version['version_id']} is registered and serves, but not all of its "
-                "schedules are there yet: when that is mended, deploy again"
+                "schedules exist yet: fix this, then deploy again"
             ) from failure
         if told := _told(changes):
             self._terminal.step(told)
 
     def _push(self, docker: Docker, image: Image, project_name: str) -> str:
-        """Return the digest under which the registry has the image; one that it has already is not pushed again."""
+        """Return the image's digest in the registry; an image that it already has is not pushed again."""
         repository_url, tag = self._deployment["repository_url"], _tag(project_name, image)
         known = self._digest_of(tag)
         if known is not None:
-            self._terminal.step(f"The registry has this image already ({known[:SHOWN_DIGEST_CHARS]})")
+            self._terminal.step(f"The registry already has this image ({known[:SHOWN_DIGEST_CHARS]})")
             return known
         pushed = docker.push(image, f"{repository_url}:{tag}", self._registry(repository_url))
         stored = self._digest_of(tag)
@@ -219,7 +218,7 @@ class AwsBackend:
 
 
 def _told(changes: ScheduleChanges) -> str:
-    """Return what was done with schedules, in words; empty when there are none and were none."""
+    """Return what was done with schedules, in words; empty if there are and were none."""
     counts = (
         (len(changes.created), "made"),
         (len(changes.updated), "changed"),

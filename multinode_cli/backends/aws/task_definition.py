@@ -5,13 +5,13 @@ from typing import Any
 
 CONTAINER_NAME = "worker"
 STOP_TIMEOUT_S = 120
-"""The most that Fargate allows: the worker's grace must fit in."""
+"""The most that Fargate allows; the worker's grace period must fit in."""
 ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
 """Docker's names -> those of ECS: all that Fargate runs."""
 SMALLEST = {"cpu": "256", "memory": "512"}
 """Each launch sets its function's own size."""
 LOG_BUFFER = "25m"
-"""Lines are dropped, not the worker stalled, should CloudWatch be away for longer than this holds."""
+"""If CloudWatch is away for longer than this lasts, lines are dropped; the worker never stalls."""
 
 
 def task_definition(

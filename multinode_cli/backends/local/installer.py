@@ -1,7 +1,7 @@
-"""uv where there is one, else venv and pip: makes a virtual environment and installs requirements into it.
+"""Makes a virtual environment and installs requirements into it: with uv if there is one, else with venv and pip.
 
-What the installer says goes by on the terminal's live line; in a pipe each line is passed on. Should it fail, its last
-lines are the error message.
+The installer's output is shown on the terminal's live line; in a pipe each line is passed on. If it fails, its last
+lines become the error message.
 """
 
 import os
@@ -20,7 +20,7 @@ NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PI
 
 
 def child_environment() -> dict[str, str]:
-    """Return the variables for an installer: this process's own without what bends Python's imports."""
+    """Return the variables for an installer: this process's own, without those that change Python's imports."""
     return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
 
 
@@ -47,7 +47,7 @@ class Installer:
         if code != 0:
             program = "uv venv" if self._uv else "python -m venv"
             raise ControlPlaneFailure(
-                f"a virtual environment could not be made: {program} failed (exit code {code}){last}"
+                f"a virtual environment could not be created: {program} failed (exit code {code}){last}"
             )
 
     def install(self, python: Path, requirements: Requirements, folder: Path, code_dir: Path) -> None:

@@ -1,4 +1,4 @@
-"""Deploying to the control plane of this machine: files, environment and secrets go into its data folder."""
+"""Deploying to the control plane on this machine: files, environment and secrets go into its data folder."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +22,7 @@ IMAGE = "local"
 
 
 class LocalBackend:
-    """The local backend: whatever it makes before a version is published is found by its content and used again."""
+    """The local backend. What it makes before a version is published is stored by its content and used again."""
 
     def __init__(self, api: Api, data_dir: str | None, terminal: Terminal) -> None:
         """`data_dir`: as the control plane names it; it may be on another machine."""
@@ -35,7 +35,7 @@ class LocalBackend:
         if options.base_image is not None:
             raise UsageFailure(
                 "--base-image is for deployments on AWS: the local control plane runs functions with the Python of "
-                "this command, in no image"
+                "this command, without an image"
             )
         if self._data_dir is None:
             raise ControlPlaneFailure(

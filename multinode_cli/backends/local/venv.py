@@ -1,10 +1,10 @@
-"""The virtual environment that a project's functions run in: made once per set of requirements, then used again.
+"""The virtual environment in which a project's functions run: made once per set of requirements, then used again.
 
 ``<environments>/<key>/`` holds ``venv/``, ``multinode_runtime/`` (SDK and worker of the running CLI, first on
 ``sys.path``, so that CLI and worker never differ), ``multinode_fallback/`` (what the runtime imports, last on
 ``sys.path``, so that the project's own versions win) and ``complete``, written last. A lock lets one deploy build it
-while others wait; one without ``complete`` was interrupted and is built anew, in place, since a virtual environment
-cannot be moved.
+while others wait; one without ``complete`` was interrupted and is rebuilt in place, since a virtual environment cannot
+be moved.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from multinode_cli.project.requirements import Requirements
 from multinode_cli.project.runtime_copy import copy_runtime, runtime_digest
 
 LAYOUT = "2"
-"""Counts changes of what is put into an environment: an older one is not used again."""
+"""Raised when the contents of an environment change: an older one is not used again."""
 RUNTIME_PTH = "import os, sys; sys.path.insert(0, os.path.join(os.path.dirname(sys.prefix), 'multinode_runtime'))\n"
 FALLBACK_PTH = "import os, sys; sys.path.append(os.path.join(os.path.dirname(sys.prefix), 'multinode_fallback'))\n"
 
@@ -47,7 +47,7 @@ def prepare(
     terminal: Terminal,
     installer: Installer,
 ) -> Environment:
-    """Return the environment for `requirements` (None: nothing but the runtime), made if there is none yet.
+    """Return the environment for `requirements` (None: only the runtime), made if it does not exist.
 
     Without requirements no network is needed. The installer runs in `code_dir`, where relative paths begin.
 
@@ -61,7 +61,7 @@ def prepare(
         environments_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(environments_dir / f"{key}.lock", terminal):
             if complete.exists() and os.access(python, os.X_OK):
-                os.utime(complete)  # in use again: not to be swept away as old
+                os.utime(complete)  # in use again: the clean-up must not take it for old
                 return Environment(python, created=False)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
@@ -71,7 +71,7 @@ def prepare(
             _add_runtime(folder)
             complete.touch()
     except OSError as error:
-        raise ControlPlaneFailure(f"cannot make an environment in {environments_dir}: {error}") from error
+        raise ControlPlaneFailure(f"cannot create an environment in {environments_dir}: {error}") from error
     return Environment(python, created=True)
 
 
@@ -90,13 +90,13 @@ def environment_key(requirements: Requirements | None, code_sha256: str, install
 
 @contextlib.contextmanager
 def _locked(path: Path, terminal: Terminal) -> Iterator[None]:
-    """Hold the exclusive lock of `path`; say so when another process has it. Freed by the system if we are killed."""
+    """Hold the exclusive lock of `path`; report it if another process has it. The system frees it if we are killed."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            terminal.message("Another deploy is making the same environment; waiting for it")
+            terminal.message("Another deploy is building the same environment; waiting for it")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

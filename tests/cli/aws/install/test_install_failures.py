@@ -71,8 +71,8 @@ def test_half_applied_terraform_is_gone_on_with_when_it_is_run_again(
     # The resource, what was tried, and AWS's own words, which name the action.
     assert "module.multinode.module.api.aws_lambda_function.this: creating Lambda Function" in done.err
     assert "is not authorized to perform: iam:PassRole" in done.err
-    assert "What was made is remembered: mend the cause and run the same command again" in done.err
-    assert f"All that it said: {folder}/terraform.log" in done.err
+    assert "What was created is recorded: fix the cause and run the same command again" in done.err
+    assert f"Its output: {folder}/terraform.log" in done.err
     account.client("s3").put_object(Bucket=BUCKET, Key=STATE, Body=b"{}")  # what Terraform remembers of its half
     terraform.does(fails=[])
     again = run("install")
@@ -164,6 +164,6 @@ def test_the_first_ctrl_c_lets_an_apply_finish_and_the_second_asks_it_once_to_st
         program.apply(tmp_path / "plan", plan, "Applying")
     thread.join()
     assert (terraform.folder / "interrupts").read_text() == str(asked)
-    assert ("Stopping: Terraform finishes what it has begun" in heard.getvalue()) is (asked == 1)
+    assert ("Stopping: waiting for Terraform to finish" in heard.getvalue()) is (asked == 1)
     assert "Ctrl-C once more" in heard.getvalue() or pressed > 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
