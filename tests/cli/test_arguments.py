@@ -73,5 +73,5 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path):
 
 
 def test_two_places_for_the_same_thing_are_refused():
-    with pytest.raises(UsageFailure, match="use one of them"):
+    with pytest.raises(UsageFailure, match="use either --args or --args-file, not both"):
         from_options("[1]", (), "-")

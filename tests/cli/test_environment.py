@@ -146,7 +146,7 @@ def test_two_deploys_at_once_make_one_environment(tmp_path: Path, code_dir: Path
     for thread in threads:
         thread.join()
     assert sorted(environment.created for environment in made) == [False, True]
-    assert "Another deploy is making the same environment" in "".join(map(said, terminals))
+    assert "Another deploy is building the same environment" in "".join(map(said, terminals))
 
 
 @pytest.mark.slow

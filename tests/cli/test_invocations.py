@@ -160,7 +160,7 @@ def test_an_id_that_is_where_it_is_said_to_be_is_shown(multinode: Multinode, tsp
     [
         (invocation_id(2), f"Did you mean '{invocation_id(1)}'?"),
         ("inv-" + "f" * 32, f"there is no invocation 'inv-{'f' * 32}'. To list those of a function: multinode list"),
-        (execution_id(1), f"{execution_id(1)} is the id of an execution; the id of an invocation is needed"),
+        (execution_id(1), f"{execution_id(1)} is the id of an execution; give the id of an invocation"),
         (version_id(1), "is the id of a version"),
         ("../projects", "there is no invocation '../projects'"),
         ("..", "there is no invocation '..'"),
