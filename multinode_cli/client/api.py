@@ -18,7 +18,7 @@ from multinode_protocol import messages
 RETRY_FOR_S = 5.0
 """Long enough for a brief network failure; whoever waits at a terminal wants to hear of a longer one."""
 LOOPBACK_RETRY_FOR_S = 1.5
-"""No network lies in between that could fail."""
+"""No network is involved that could fail."""
 ENVIRONMENT = "environment"
 LOGIN = "login"
 """The `source` of a connection that is being tried before it is saved."""

@@ -165,7 +165,7 @@ def aws_expression(schedule: Schedule) -> str:
     """Return Scheduler's expression for a valid schedule: ``cron(0 9 ? * MON-FRI *)``, ``rate(90 minutes)``.
 
     Its cron has a year as sixth field, counts weekdays from SUN, 1, and wants ``?`` for one of the two day fields (User
-    Guide, "Schedule types"). So fields are written anew from the numbers they stand for, weekdays and months by name.
+    Guide, "Schedule types"). So fields are rewritten from the numbers they stand for, weekdays and months by name.
     """
     if schedule.every_s is not None:
         for unit, unit_s in (("days", 86_400), ("hours", 3600)):

@@ -169,8 +169,8 @@ class AwsBackend:
                 f"{failure.message}. Version {version['version_id']} is registered and serves, but not all of its "
                 "schedules exist yet: fix this, then deploy again"
             ) from failure
-        if told := _told(changes):
-            self._terminal.step(told)
+        if text := _schedules_text(changes):
+            self._terminal.step(text)
 
     def _push(self, docker: Docker, image: Image, project_name: str) -> str:
         """Return the image's digest in the registry; an image that it already has is not pushed again."""
@@ -217,7 +217,7 @@ class AwsBackend:
         )
 
 
-def _told(changes: ScheduleChanges) -> str:
+def _schedules_text(changes: ScheduleChanges) -> str:
     """Return what was done with schedules, in words; empty if there are and were none."""
     counts = (
         (len(changes.created), "made"),
@@ -225,8 +225,8 @@ def _told(changes: ScheduleChanges) -> str:
         (len(changes.kept), "kept"),
         (len(changes.deleted), "deleted"),
     )
-    told = ", ".join(f"{count} {what}" for count, what in counts if count)
-    return f"Schedules: {told}" if told else ""
+    text = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"Schedules: {text}" if text else ""
 
 
 def _tag(project_name: str, image: Image) -> str:

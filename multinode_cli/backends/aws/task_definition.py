@@ -25,9 +25,9 @@ def task_definition(
 ) -> dict[str, Any]:
     """Return the arguments of `RegisterTaskDefinition`.
 
-    `deployment` is the JSON of the deployment's parameter; `image` goes by digest; `architecture` is Docker's name;
+    `deployment` is the JSON of the deployment's parameter; `image` is named by its digest; `architecture` is Docker's name;
     `secrets` gives an environment variable -> the name of the SSM parameter that holds its value; `empty` names the
-    variables whose value is the empty text, which no parameter can hold.
+    variables whose value is empty, which no parameter can hold.
     """
     return {
         "family": f"{deployment['task_family_prefix']}{project_name}",
