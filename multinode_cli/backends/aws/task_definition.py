@@ -25,7 +25,7 @@ def task_definition(
 ) -> dict[str, Any]:
     """Return the arguments of `RegisterTaskDefinition`.
 
-    `deployment` is the JSON of the deployment's parameter; `image` is named by its digest; `architecture` is Docker's name;
+    `deployment` is the JSON of the deployment's parameter; `image` names a digest; `architecture` is Docker's name;
     `secrets` gives an environment variable -> the name of the SSM parameter that holds its value; `empty` names the
     variables whose value is empty, which no parameter can hold.
     """

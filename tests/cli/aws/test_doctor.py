@@ -190,7 +190,7 @@ def test_without_credentials_what_needs_them_is_left_out(doctor: Any, monkeypatc
     from multinode_cli.errors import ControlPlaneFailure
 
     def no_caller(_account: Account) -> None:
-        raise ControlPlaneFailure("signing in to AWS needs AWS credentials, and there are none")
+        raise ControlPlaneFailure("signing in to AWS needs AWS credentials, but there are none")
 
     monkeypatch.setattr(Account, "caller", no_caller)
     done = doctor("--json")

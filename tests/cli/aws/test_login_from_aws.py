@@ -107,7 +107,7 @@ def test_without_credentials_it_says_how_to_sign_in(
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     done = multinode("login", "--from-aws")
     assert done.code == 3
-    assert "needs AWS credentials, and there are none. Sign in (for example `aws sso login`" in done.err
+    assert "needs AWS credentials, but there are none. Sign in (for example `aws sso login`" in done.err
 
 
 def test_without_a_region_it_says_how_to_set_one(
@@ -138,7 +138,7 @@ def test_a_profile_that_does_not_exist_is_named(
             "AccessDeniedException",
             "User: arn:aws:iam::1:user/ada is not authorized to perform: ssm:GetParameter on resource: arn:aws:ssm:x",
             "User: arn:aws:iam::1:user/ada is not authorized to perform: ssm:GetParameter on resource: arn:aws:ssm:x. "
-            "Let somebody who may do so grant that action",
+            "Ask an administrator of the account to grant that action",
         ),
         ("ValidationException", "1 validation error", "ValidationException: 1 validation error"),
     ],

@@ -146,7 +146,7 @@ def test_a_deployment_that_plain_terraform_made_is_left_to_it(run: Any, account:
     account.install("main", "https://api.example")
     done = run("install")
     assert done.code == 2
-    assert "the deployment main exists, and `multinode install` did not make it" in done.err
+    assert "the deployment main exists, but `multinode install` did not make it" in done.err
     assert terraform.commands() == []
     assert "was not made by `multinode install`" in run("uninstall").err
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
     [
         ("1.10.5", "Terraform 1.10.5 is too old"),
         ("0.15.0", "Terraform 0.15.0 is too old"),
-        ("", "does not tell its version (what?)"),
+        ("", "does not report its version (what?)"),
     ],
 )
 def test_a_terraform_that_is_too_old_is_refused(run: Any, terraform: FakeTerraform, version: str, message: str):
@@ -165,5 +165,5 @@ def test_the_first_ctrl_c_lets_an_apply_finish_and_the_second_asks_it_once_to_st
     thread.join()
     assert (terraform.folder / "interrupts").read_text() == str(asked)
     assert ("Stopping: waiting for Terraform to finish" in heard.getvalue()) is (asked == 1)
-    assert "Ctrl-C once more" in heard.getvalue() or pressed > 1
+    assert "press Ctrl-C again" in heard.getvalue() or pressed > 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
