@@ -8,8 +8,6 @@ CliFailure(click.ClickException)
 
 import click
 
-__all__ = ["EXIT_INTERRUPTED", "CliFailure", "ControlPlaneFailure", "FunctionFailure", "UsageFailure"]
-
 EXIT_INTERRUPTED = 130
 
 

@@ -1,6 +1,6 @@
-"""① The command ``multinode``: which commands there are, and how any of them ends.
+"""The command ``multinode``: which commands there are, and how any of them ends.
 
-Only the command that runs is imported. An error is one message on stderr and an exit code: 1 the user's function
+Only the command that is run is imported. An error is one message on stderr and an exit code: 1 the user's function
 failed, 2 wrong usage, 3 control plane or network, 130 interrupted.
 """
 
@@ -17,8 +17,6 @@ from multinode_cli.commands.options import ARGUMENTS
 from multinode_cli.console.suggestions import closest, corrected_command
 from multinode_cli.console.text import clean
 from multinode_cli.errors import EXIT_INTERRUPTED, CliFailure, ControlPlaneFailure, UsageFailure
-
-__all__ = ["COMMANDS", "cli", "main", "run"]
 
 EXIT_BROKEN_PIPE = 141
 """128 + SIGPIPE, as for any program whose reader has gone."""
@@ -37,7 +35,7 @@ COMMANDS: dict[str, dict[str, LazyCommand]] = {
     "Deploy": {
         "deploy": LazyCommand("deploy", "Create a project from a folder, or add a version to it."),
         "upgrade": LazyCommand("deploy", "Add a version to a project that exists."),
-        "undeploy": LazyCommand("undeploy", "Stop everything of a project and delete it."),
+        "undeploy": LazyCommand("undeploy", "Stop everything in a project and delete it."),
     },
     "Run": {
         "invoke": LazyCommand("invoke", "Start a function."),
@@ -59,7 +57,7 @@ COMMANDS: dict[str, dict[str, LazyCommand]] = {
     "AWS": {
         "install": LazyCommand("install", "Install a deployment in your AWS account, or update it."),
         "uninstall": LazyCommand("install", "Remove a deployment from your AWS account."),
-        "doctor": LazyCommand("doctor", "Check all that a deployment on AWS needs."),
+        "doctor": LazyCommand("doctor", "Check everything that a deployment on AWS needs."),
     },
 }
 """By section of the help, in its order. The object in a module has the command's name."""
@@ -90,7 +88,7 @@ class LazyGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command. A closed pipe and Ctrl-C are kept from click, which has its own words for them."""
+        """Run the command. A closed pipe and Ctrl-C are kept from click, which would print messages of its own."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -113,7 +111,7 @@ class LazyGroup(click.Group):
 
 
 class _ReaderGone(Exception):
-    """Whoever read the output has closed it."""
+    """The reader of our output has closed it."""
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -138,7 +136,7 @@ def cli(ctx: click.Context) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return the exit code; every failure has been said on stderr."""
+    """Run one command line and return the exit code; every failure has been reported on stderr."""
     try:
         value = cli.main(list(arguments), prog_name="multinode", standalone_mode=False)
         _flush()
@@ -209,7 +207,7 @@ def _flush() -> None:
 
 
 def _abandon_output() -> None:
-    """Let the interpreter's own last flush go nowhere, instead of failing noisily at exit."""
+    """Discard the interpreter's last flush, which would fail noisily at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

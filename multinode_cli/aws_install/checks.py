@@ -1,4 +1,4 @@
-"""① What `multinode doctor` looks at: each check says how it is, and how to mend what is not well."""
+"""The checks of `multinode doctor`: each says what it found, and how to fix a problem."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,10 @@ from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import CliFailure, UsageFailure
 
-__all__ = ["Check", "Status", "checks", "way_out"]
-
 SMALLEST_TASK_VCPUS = 0.25
 FEW_VCPUS = 16
-"""Below this, the quota is the first limit that a project with parallel subtasks meets."""
-FEW_LAMBDAS = 131
+"""Below this, the quota is the first limit that a project with parallel subtasks reaches."""
+NEEDED_LAMBDA_CONCURRENCY = 131
 """The module reserves 31, and Lambda keeps 100 unreserved."""
 ON_DEMAND, SPOT = ("L-3032A538", "FARGATE"), ("L-36FBB829", "FARGATE_SPOT")
 """Codes of the service quotas "Fargate On-Demand/Spot vCPU resource count", and the capacity providers."""
@@ -30,7 +28,7 @@ LAMBDA_QUOTA = "L-B99A9384"
 INTERNET = "0.0.0.0/0"
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
     OK = "ok"
     WARNING = "warning"
     PROBLEM = "problem"
@@ -38,143 +36,149 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """`detail` says how it is; `remedy` what to do, for what is not well."""
+class CheckResult:
+    """`detail` says what was found; `remedy` how to fix it."""
 
     name: str
-    status: Status
+    status: CheckStatus
     detail: str
     remedy: str | None = None
 
 
-def checks(name: str, region: str | None, terminal: Terminal) -> Iterator[Check]:
-    """Yield all checks of the deployment `name`, each when it is done. What needs one that failed is skipped."""
-    yield _guarded("terraform", _terraform, Status.WARNING)
+def run_checks(name: str, region: str | None, terminal: Terminal) -> Iterator[CheckResult]:
+    """Yield the result of each check of the deployment `name` once done; what depends on a failed one is skipped."""
+    yield _guarded("terraform", _terraform, CheckStatus.WARNING)
     yield _guarded("docker", lambda: _docker(terminal))
     account: list[Account] = []
     yield _guarded("credentials", lambda: _credentials(region, account))
     if not account:
         for skipped in ("deployment", "version", "cluster", "api", "login", "network", "fargate", "lambda"):
-            yield Check(skipped, Status.SKIPPED, "needs AWS credentials")
+            yield CheckResult(skipped, CheckStatus.SKIPPED, "needs AWS credentials")
         return
     found: list[Deployment] = []
     yield _guarded("deployment", lambda: _deployment(account[0], name, found))
     yield from _of_deployment(account[0], name, found[0] if found else None)
-    yield _guarded("lambda", lambda: _lambda_quota(account[0]), Status.WARNING)
+    yield _guarded("lambda", lambda: _lambda_quota(account[0]), CheckStatus.WARNING)
 
 
-def _of_deployment(account: Account, name: str, deployment: Deployment | None) -> Iterator[Check]:
+def _of_deployment(account: Account, name: str, deployment: Deployment | None) -> Iterator[CheckResult]:
     providers = ["FARGATE"]
     if deployment is None:
         for skipped in ("version", "cluster", "api", "login"):
-            yield Check(skipped, Status.SKIPPED, "needs a deployment")
+            yield CheckResult(skipped, CheckStatus.SKIPPED, "needs a deployment")
     else:
         yield _version(deployment)
         yield _guarded("cluster", lambda: _cluster(account, deployment, providers))
         yield _guarded("api", lambda: _api(account, name))
-        yield _guarded("login", lambda: _login(deployment), Status.WARNING)
+        yield _guarded("login", lambda: _login(deployment), CheckStatus.WARNING)
     yield _guarded("network", lambda: _network(account, deployment))
     for quota, provider in (ON_DEMAND, SPOT):
         if provider in providers:
-            yield _guarded(provider.lower(), partial(_fargate_quota, account, quota, provider), Status.WARNING)
+            yield _guarded(provider.lower(), partial(_fargate_quota, account, quota, provider), CheckStatus.WARNING)
 
 
-def _guarded(name: str, check: Callable[[], Check], otherwise: Status = Status.PROBLEM) -> Check:
-    """Return what `check` finds; a failure is a finding as well, and its message says how to mend it."""
+def _guarded(name: str, check: Callable[[], CheckResult], otherwise: CheckStatus = CheckStatus.PROBLEM) -> CheckResult:
+    """Return what `check` finds; a failure is a result as well, and its message says how to fix it."""
     try:
         return check()
     except CliFailure as failure:
-        return Check(name, otherwise, failure.message)
+        return CheckResult(name, otherwise, failure.message)
     except ApiError as error:
-        return Check(name, otherwise, error.detail, error.hint or None)
+        return CheckResult(name, otherwise, error.detail, error.hint or None)
 
 
 # --- this machine -----------------------------------------------------------------------------------------------------
 
 
-def _terraform() -> Check:
+def _terraform() -> CheckResult:
     program, terraform_version = found_version()
-    return Check("terraform", Status.OK, f"{terraform_version} ({program}); for install and uninstall")
+    return CheckResult("terraform", CheckStatus.OK, f"{terraform_version} ({program}); for install and uninstall")
 
 
-def _docker(terminal: Terminal) -> Check:
-    return Check("docker", Status.OK, f"engine {Docker.found(terminal).version()}; for deploy")
+def _docker(terminal: Terminal) -> CheckResult:
+    return CheckResult("docker", CheckStatus.OK, f"engine {Docker.found(terminal).version()}; for deploy")
 
 
 # --- the account ------------------------------------------------------------------------------------------------------
 
 
-def _credentials(region: str | None, account: list[Account]) -> Check:
+def _credentials(region: str | None, account: list[Account]) -> CheckResult:
     made = Account(region)
     caller = made.caller()
     account.append(made)
-    return Check("credentials", Status.OK, f"account {caller.account_id}, {made.region}, as {one_line(caller.arn)}")
+    return CheckResult(
+        "credentials", CheckStatus.OK, f"account {caller.account_id}, {made.region}, as {one_line(caller.arn)}"
+    )
 
 
-def _deployment(account: Account, name: str, found: list[Deployment]) -> Check:
+def _deployment(account: Account, name: str, found: list[Deployment]) -> CheckResult:
     try:
         deployment = account.deployment(name)
     except UsageFailure as failure:
         remedy = f"multinode install --name {name}, or --name and --region of another"
-        return Check("deployment", Status.WARNING, failure.message, remedy)
+        return CheckResult("deployment", CheckStatus.WARNING, failure.message, remedy)
     found.append(deployment)
-    return Check("deployment", Status.OK, f"{deployment['name']} at {deployment['api_url']}")
+    return CheckResult("deployment", CheckStatus.OK, f"{deployment['name']} at {deployment['api_url']}")
 
 
-def _version(deployment: Deployment) -> Check:
+def _version(deployment: Deployment) -> CheckResult:
     ours, theirs = version("multinode"), one_line(str(deployment.values.get("version", "unknown")), 40)
     if ours == theirs:
-        return Check("version", Status.OK, f"{ours} here and there")
-    return Check(
+        return CheckResult("version", CheckStatus.OK, f"{ours} on both sides")
+    return CheckResult(
         "version",
-        Status.WARNING,
+        CheckStatus.WARNING,
         f"this command is {ours}, the deployment {theirs}",
         f"install Multinode {theirs} here, or update the deployment to {ours}: `multinode install`, `terraform apply`",
     )
 
 
-def _cluster(account: Account, deployment: Deployment, providers: list[str]) -> Check:
+def _cluster(account: Account, deployment: Deployment, providers: list[str]) -> CheckResult:
     with aws_errors("looking at the cluster"):
         found = account.client("ecs").describe_clusters(clusters=[deployment["cluster"]])["clusters"]
     if not found or found[0]["status"] != "ACTIVE":
         status = found[0]["status"] if found else "gone"
-        return Check("cluster", Status.PROBLEM, f"{deployment['cluster']} is {status}", "apply the Terraform again")
+        return CheckResult(
+            "cluster", CheckStatus.PROBLEM, f"{deployment['cluster']} is {status}", "apply the Terraform again"
+        )
     strategy = found[0].get("defaultCapacityProviderStrategy") or [{"capacityProvider": "FARGATE", "weight": 1}]
     providers[:] = [each["capacityProvider"] for each in strategy if each.get("weight", 0) > 0]
     running = found[0].get("runningTasksCount", 0)
-    return Check("cluster", Status.OK, f"{running} running, on {' and '.join(providers)}")
+    return CheckResult("cluster", CheckStatus.OK, f"{running} running, on {' and '.join(providers)}")
 
 
-def _api(account: Account, name: str) -> Check:
+def _api(account: Account, name: str) -> CheckResult:
     info = Api(account.connection(name)).deployment()
-    return Check("api", Status.OK, f"answers, and takes the key; multinode {one_line(info['multinode_version'], 40)}")
+    return CheckResult(
+        "api", CheckStatus.OK, f"answers and accepts the key; multinode {one_line(info['multinode_version'], 40)}"
+    )
 
 
-def _login(deployment: Deployment) -> Check:
+def _login(deployment: Deployment) -> CheckResult:
     remedy = f"multinode login --from-aws --name {deployment['name']} --region {deployment['region']}"
     try:
         used = connection()
     except ControlPlaneNotConfiguredError as error:
-        return Check("login", Status.WARNING, str(error), remedy)
+        return CheckResult("login", CheckStatus.WARNING, str(error), remedy)
     if used.api_url != deployment["api_url"]:
-        return Check("login", Status.WARNING, f"the commands talk to {used.api_url} (from {used.source})", remedy)
+        return CheckResult("login", CheckStatus.WARNING, f"commands use {used.api_url} (from {used.source})", remedy)
     Api(used).deployment()
-    return Check("login", Status.OK, f"the commands talk to it (from {used.source})")
+    return CheckResult("login", CheckStatus.OK, f"commands use it (from {used.source})")
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
-def _network(account: Account, deployment: Deployment | None) -> Check:
+def _network(account: Account, deployment: Deployment | None) -> CheckResult:
     ec2 = account.client("ec2")
     network = None if deployment is None else deployment.values.get("network")
     with aws_errors("looking at the subnets"):
         if network is None:
             network = _default_network(ec2)
         if not network["subnet_ids"]:
-            return Check(
+            return CheckResult(
                 "network",
-                Status.PROBLEM,
+                CheckStatus.PROBLEM,
                 "the region has no default VPC with default subnets",
                 "aws ec2 create-default-vpc, or name a network: multinode install --set network='{\"vpc_id\": …}'",
             )
@@ -182,11 +186,11 @@ def _network(account: Account, deployment: Deployment | None) -> Check:
     ways = {subnet: way_out(subnet, tables, public_ip=network["assign_public_ip"]) for subnet in network["subnet_ids"]}
     closed = {subnet: way for subnet, way in ways.items() if way.startswith("no ")}
     if not closed:
-        return Check("network", Status.OK, f"{len(ways)} subnets of {network['vpc_id']} reach the internet")
+        return CheckResult("network", CheckStatus.OK, f"{len(ways)} subnets of {network['vpc_id']} reach the internet")
     subnet, why = next(iter(closed.items()))
-    return Check(
+    return CheckResult(
         "network",
-        Status.PROBLEM,
+        CheckStatus.PROBLEM,
         f"a worker in {subnet} reaches neither the image registry nor the API: {why}",
         "public subnets need assign_public_ip=true, others a route to a NAT gateway",
     )
@@ -205,7 +209,7 @@ def _default_network(ec2: Any) -> dict[str, Any]:
 def way_out(subnet_id: str, route_tables: Sequence[Mapping[str, Any]], *, public_ip: bool) -> str:
     """Return how a worker in a subnet reaches the internet, or ``no …`` and why it does not.
 
-    `route_tables` are those of the VPC, as `DescribeRouteTables` gives them; a subnet without one of its own has the
+    `route_tables` are those of the VPC, as `DescribeRouteTables` gives them; a subnet without its own uses the
     main one.
     """
     own = [table for table in route_tables if _is_of(table, "SubnetId", subnet_id)]
@@ -216,7 +220,7 @@ def way_out(subnet_id: str, route_tables: Sequence[Mapping[str, Any]], *, public
                 continue
             if str(route.get("GatewayId", "")).startswith("igw-"):
                 return "its own public address" if public_ip else "no public address, though the subnet is a public one"
-            return "a NAT gateway, or what else the route names"
+            return "a NAT gateway, or another target of the route"
     return f"no route to {INTERNET}"
 
 
@@ -227,26 +231,31 @@ def _is_of(table: Mapping[str, Any], field: str, value: object) -> bool:
 # --- quotas -----------------------------------------------------------------------------------------------------------
 
 
-def _fargate_quota(account: Account, quota: str, provider: str) -> Check:
+def _fargate_quota(account: Account, quota: str, provider: str) -> CheckResult:
     name = provider.lower()
     with aws_errors("asking for the Fargate quota"):
         answer = account.client("service-quotas").get_service_quota(ServiceCode="fargate", QuotaCode=quota)
     vcpus = float(answer["Quota"]["Value"])
     detail = f"{vcpus:g} vCPUs at once: {int(vcpus / SMALLEST_TASK_VCPUS)} of the smallest containers; more wait"
     if vcpus >= FEW_VCPUS:
-        return Check(name, Status.OK, detail)
-    return Check(name, Status.WARNING, detail, _ask_for_more("fargate", quota, 64))
+        return CheckResult(name, CheckStatus.OK, detail)
+    return CheckResult(name, CheckStatus.WARNING, detail, _ask_for_more("fargate", quota, 64))
 
 
-def _lambda_quota(account: Account) -> Check:
+def lambda_concurrency(account: Account) -> int:
+    """Return how many Lambda calls the account may run at once. Raises ControlPlaneFailure."""
     with aws_errors("asking for the account's Lambda concurrency"):
-        limit = account.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
-    if limit >= FEW_LAMBDAS:
-        return Check("lambda", Status.OK, f"{limit} calls at once")
-    return Check(
+        return int(account.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
+
+
+def _lambda_quota(account: Account) -> CheckResult:
+    limit = lambda_concurrency(account)
+    if limit >= NEEDED_LAMBDA_CONCURRENCY:
+        return CheckResult("lambda", CheckStatus.OK, f"{limit} calls at once")
+    return CheckResult(
         "lambda",
-        Status.WARNING,
-        f"{limit} calls at once: too few to reserve some (reserve_concurrency=false), and the API is soon throttled",
+        CheckStatus.WARNING,
+        f"{limit} calls at once: too few to reserve any (reserve_concurrency=false), and the API is soon throttled",
         _ask_for_more("lambda", LAMBDA_QUOTA, 1000),
     )
 

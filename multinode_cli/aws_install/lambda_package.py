@@ -1,19 +1,18 @@
 """The control plane's package for AWS Lambda: one zip, the same bytes on every machine and on every run.
 
-``python -m multinode_cli.aws_install.lambda_package --output FILE`` (`make lambda`) writes it. What makes it the same:
+``python -m multinode_cli.aws_install.lambda_package --output FILE`` (`make lambda`) writes it. To make it the same:
 
 - it holds the control plane's own files alone, which need the standard library and boto3;
 - names are sorted, times and modes fixed, nothing is compiled (.pyc) and nothing compressed: zlib's output varies with
   its version.
 
-boto3 is not in it. Lambda's own is there already, and compiled, while one of ours would be compiled anew at each cold
-start, since Lambda's code folder cannot be written to; and the adapters use nothing of it that is newer than 2023.
+boto3 is not in it. Lambda brings its own, compiled, while ours would be compiled at each cold start, since Lambda's
+code folder is read-only; and the adapters use nothing of boto3 that is newer than 2023.
 """
 
 import argparse
 import hashlib
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import sys
@@ -24,14 +23,11 @@ from pathlib import Path
 from typing import IO
 
 from multinode_cli.errors import ControlPlaneFailure
+from multinode_cli.project.resources import package_folder
 
-__all__ = ["ARCHITECTURE", "PYTHON_VERSION", "build", "main", "provide"]
-
-PYTHON_VERSION = "3.13"
-ARCHITECTURE = "arm64"
 PACKAGES = ("multinode_control_plane", "multinode_protocol")
 LOCAL_ONLY = ("adapters/local/", "local_server/", "wiring/local.py")
-"""What of the control plane runs on a user's own machine alone."""
+"""The parts of the control plane that run only on a user's own machine."""
 KEPT_SUFFIXES = (".py", ".typed")
 MTIME = (1980, 1, 1, 0, 0, 0)
 """The zip format's first moment."""
@@ -60,8 +56,8 @@ def build(output: Path) -> str:
 def provide(output: Path, shipped: Path) -> bool:
     """Write the package of this very installation to `output`; return whether it had to be built.
 
-    A released wheel brings it as `shipped`: nothing is fetched then. One of other files than those installed, as after
-    changes in a checkout, is not used. Raises ControlPlaneFailure.
+    A released wheel contains it as `shipped`. If its files differ from those installed, as after changes in a checkout,
+    it is not used. Raises ControlPlaneFailure.
     """
     if not _is_of_this_installation(shipped):
         build(output)
@@ -104,10 +100,7 @@ def _own_files() -> dict[str, bytes]:
 
 
 def _sources(package: str) -> Iterator[tuple[Path, str]]:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ControlPlaneFailure(f"The package {package} is not installed: install multinode again.")
-    root = Path(spec.submodule_search_locations[0])
+    root = package_folder(package)
     for path in root.rglob("*"):
         if path.suffix in KEPT_SUFFIXES and path.is_file():
             yield path, path.relative_to(root).as_posix()

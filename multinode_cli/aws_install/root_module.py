@@ -1,7 +1,7 @@
-"""① The folder in which `multinode install` runs Terraform: a root module around the one that comes with Multinode.
+"""The folder in which `multinode install` runs Terraform: a root module around the one that ships with Multinode.
 
 ``<state home>/multinode/aws/<account>-<region>-<name>/`` holds ``main.tf.json``, ``module/`` (a copy), the Lambda
-package, the provider, and ``terraform.log``. All of it can be made again; the state is in the bucket (`aws_state`).
+package, the provider, and ``terraform.log``. All of it can be made again; the state is in the bucket (`state_bucket`).
 """
 
 import json
@@ -17,16 +17,14 @@ from multinode_cli.aws_install import lambda_package
 from multinode_cli.console.suggestions import closest
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
-from multinode_cli.project.resources import shipped_folder
-
-__all__ = ["Location", "RootModule", "parse_settings"]
+from multinode_cli.project.resources import package_folder
 
 MODULE = "multinode_terraform"
 PACKAGE = "multinode-lambda.zip"
 EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 NOT_SETTINGS = {"name", "lambda_package"}
 UNSAVED_STATE = "errored.tfstate"
-"""What Terraform leaves behind when it could not store the state."""
+"""What Terraform leaves behind if it could not store the state."""
 _VARIABLE = re.compile(r'^variable "(\w+)"', re.MULTILINE)
 
 
@@ -44,27 +42,27 @@ class Location:
 class RootModule:
     """The working folder of one deployment."""
 
-    def __init__(self, place: Location) -> None:
-        self._place = place
-        self.folder = _home() / "multinode" / "aws" / f"{place.account_id}-{place.region}-{place.name}"
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self.folder = _home() / "multinode" / "aws" / f"{location.account_id}-{location.region}-{location.name}"
         self.plan = self.folder / "plan.tfplan"
 
     @property
     def unsaved_state(self) -> Path | None:
-        """Return the file of a state that could not be stored; None when there is none, as nearly always."""
+        """Return the file of a state that could not be stored; nearly always None."""
         file = self.folder / UNSAVED_STATE
         return file if file.is_file() else None
 
     def write(self, settings: Mapping[str, Any], *, to_destroy: bool = False) -> bool:
         """Fill the folder; return whether the Lambda package had to be built. Raises ControlPlaneFailure.
 
-        `to_destroy`: nothing of the package will be looked at, so any zip does.
+        `to_destroy`: the package will not be read, so any zip does.
         """
-        module = shipped_folder(MODULE)
+        module = package_folder(MODULE)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._copy(module)
-            text = json.dumps(_root(self._place, settings), indent=2)
+            text = json.dumps(_root(self._location, settings), indent=2)
             (self.folder / "main.tf.json").write_text(f"{text}\n", encoding="utf-8")
             if to_destroy:
                 (self.folder / PACKAGE).write_bytes(EMPTY_ZIP)
@@ -80,7 +78,7 @@ class RootModule:
         copy = self.folder / "module"
         before = (copy / "versions.tf").read_bytes() if (copy / "versions.tf").is_file() else None
         if before != (module / "versions.tf").read_bytes():
-            (self.folder / ".terraform.lock.hcl").unlink(missing_ok=True)  # another provider may be asked for
+            (self.folder / ".terraform.lock.hcl").unlink(missing_ok=True)  # another provider may be required
         shutil.rmtree(copy, ignore_errors=True)
         for file in (*module.glob("*.tf"), *module.glob("modules/*/*.tf")):
             target = copy / file.relative_to(module)
@@ -89,11 +87,11 @@ class RootModule:
 
 
 def parse_settings(given: tuple[str, ...]) -> dict[str, Any]:
-    """Return the variables of ``--set NAME=VALUE``. VALUE is JSON, or else a text; null means the default again.
+    """Return the variables of ``--set NAME=VALUE``. VALUE is JSON, or else text; null restores the default.
 
-    Raises UsageFailure for a name that the module does not know; what values it takes is Terraform's to say.
+    Raises UsageFailure for a name that the module does not know; Terraform checks the values.
     """
-    known = set(_VARIABLE.findall((shipped_folder(MODULE) / "variables.tf").read_text(encoding="utf-8"))) - NOT_SETTINGS
+    known = set(_VARIABLE.findall((package_folder(MODULE) / "variables.tf").read_text(encoding="utf-8"))) - NOT_SETTINGS
     settings: dict[str, Any] = {}
     for each in given:
         name, equals, value = each.partition("=")
@@ -101,7 +99,7 @@ def parse_settings(given: tuple[str, ...]) -> dict[str, Any]:
             raise UsageFailure(f"--set {one_line(each, 80)}: write --set NAME=VALUE")
         if name not in known:
             likely = closest(name, known)
-            meant = f" Did you mean {likely}?" if likely else f" There is: {', '.join(sorted(known))}"
+            meant = f" Did you mean {likely}?" if likely else f" Existing: {', '.join(sorted(known))}"
             raise UsageFailure(f"--set: there is no setting {one_line(name, 80)!r}.{meant}")
         try:
             settings[name] = json.loads(value)
@@ -110,23 +108,23 @@ def parse_settings(given: tuple[str, ...]) -> dict[str, Any]:
     return settings
 
 
-def _root(place: Location, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _root(location: Location, settings: Mapping[str, Any]) -> dict[str, Any]:
     backend: dict[str, Any] = {
-        "bucket": place.bucket,
-        "key": place.state_key,
-        "region": place.region,
+        "bucket": location.bucket,
+        "key": location.state_key,
+        "region": location.region,
         "encrypt": True,
         "use_lockfile": True,
     }
     if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"):
-        backend["use_path_style"] = True  # an address of one's own knows no names of buckets
+        backend["use_path_style"] = True  # a custom endpoint does not resolve names of buckets
     return {
         "terraform": {"required_version": ">= 1.11", "backend": {"s3": backend}},
-        "provider": {"aws": {"region": place.region, "allowed_account_ids": [place.account_id]}},
+        "provider": {"aws": {"region": location.region, "allowed_account_ids": [location.account_id]}},
         "module": {
             "multinode": {
                 "source": "./module",
-                "name": place.name,
+                "name": location.name,
                 "lambda_package": f"${{path.root}}/{PACKAGE}",
                 **{name: _literal(value) for name, value in settings.items()},
             }
@@ -136,7 +134,7 @@ def _root(place: Location, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _literal(value: Any) -> Any:
-    """Return `value` with nothing in it that Terraform would evaluate."""
+    """Return `value` escaped, so that Terraform evaluates nothing in it."""
     if isinstance(value, str):
         return value.replace("${", "$${").replace("%{", "%%{")
     if isinstance(value, list):

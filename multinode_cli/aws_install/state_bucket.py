@@ -1,7 +1,7 @@
-"""① Where `multinode install` keeps what must not be lost, Terraform's state and the settings: a bucket of the account.
+"""Where `multinode install` stores Terraform's state and the settings: a bucket in the account.
 
-One bucket per account and region, ``multinode-<account>-<region>``: private, versioned, encrypted. Below it, per
-deployment, ``<name>/terraform.tfstate`` and ``<name>/settings.json``. So any machine with the credentials can go on.
+One bucket per account and region, ``multinode-<account>-<region>``: private, versioned, encrypted. In it, per
+deployment, ``<name>/terraform.tfstate`` and ``<name>/settings.json``. So any machine with the credentials can continue.
 """
 
 import json
@@ -10,8 +10,6 @@ from typing import Any
 from multinode_cli.backends.aws.account import Account, aws_errors
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["StateBucket"]
-
 STATE_FILE = "terraform.tfstate"
 SETTINGS_FILE = "settings.json"
 FIRST_REGION = "us-east-1"
@@ -19,7 +17,7 @@ FIRST_REGION = "us-east-1"
 
 
 class StateBucket:
-    """The bucket is always asked for together with its owner: nobody else's bucket of this name is ever used."""
+    """Every request names the bucket's owner: nobody else's bucket of this name is ever used."""
 
     def __init__(self, account: Account, account_id: str) -> None:
         self.name = f"multinode-{account_id}-{account.region}"
@@ -40,14 +38,14 @@ class StateBucket:
                     return False
                 if status == 403:
                     raise ControlPlaneFailure(
-                        f"the bucket {self.name}, in which the state of deployments is kept, may not be read: it is "
-                        "another account's, or s3:ListBucket is not granted"
+                        f"the bucket {self.name}, which stores the state of deployments, cannot be read: it "
+                        "belongs to another account, or s3:ListBucket is not granted"
                     ) from error
                 raise
         return True
 
     def ensure(self) -> bool:
-        """Make the bucket where there is none, and see that it is as it should be; return whether it was made."""
+        """Make the bucket if it does not exist, and set it up; return whether it was made."""
         made = not self.exists()
         with aws_errors(f"making the bucket {self.name}"):
             if made:
@@ -73,7 +71,7 @@ class StateBucket:
         return self.exists() and self._read(self.key(deployment_name)) is not None
 
     def settings(self, deployment_name: str) -> dict[str, Any]:
-        """Return the variables that the deployment was installed with; none for a new one."""
+        """Return the inputs with which the deployment was installed; none for a new one."""
         text = self._read(f"{deployment_name}/{SETTINGS_FILE}") if self.exists() else None
         found: dict[str, Any] = json.loads(text) if text is not None else {}
         return found
@@ -89,7 +87,7 @@ class StateBucket:
             )
 
     def forget(self, deployment_name: str) -> None:
-        """Remove all that is kept of a deployment, with every older version of it, and the bucket if that was all."""
+        """Remove everything stored for a deployment, with all older versions, and the bucket if it is then empty."""
         with aws_errors(f"removing the state from the bucket {self.name}"):
             for page in self._s3.get_paginator("list_object_versions").paginate(
                 Bucket=self.name, Prefix=f"{deployment_name}/", **self._owner

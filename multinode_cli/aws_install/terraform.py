@@ -1,19 +1,17 @@
-"""① The ``terraform`` of the user's PATH, run in one folder: its JSON messages as progress, its errors in one message.
+"""The ``terraform`` of the user's PATH, run in one folder: its JSON messages as progress, its errors in one message.
 
-python-terraform puts the command lines together. The process is started here, since it may take minutes: its output is
-read as it comes, and Ctrl-C ends it only where nothing is lost: what an apply is making when it is stopped may come to
-exist without Terraform knowing of it.
+python-terraform builds the command lines. The process is started here, since it may take minutes: its output is read as
+it comes, and Ctrl-C stops it only where nothing is lost: what a stopped apply was creating may come to exist without
+Terraform's knowledge.
 """
 
 import json
 import os
-import queue
 import re
 import shlex
 import shutil
 import signal
 import subprocess
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,29 +20,28 @@ from pathlib import Path
 from typing import Any
 
 from multinode_cli.backends.aws.account import packages_missing
+from multinode_cli.console.programs import lines_of, running
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, one_line
 from multinode_cli.errors import ControlPlaneFailure
-
-__all__ = ["OLDEST", "TerraformPlan", "TerraformProgram", "found_version"]
 
 OLDEST = (1, 11)
 """The first with write-only arguments: the module's secrets never enter the state."""
 GET_IT = "install 1.11 or later (https://developer.hashicorp.com/terraform/install), then run the same command again"
 LAST_LINES = 15
 NOT_INHERITED = ("TF_WORKSPACE", "TF_DATA_DIR", "TF_LOG_PATH")
-"""And TF_CLI_ARGS…: what would make it another command."""
+"""And TF_CLI_ARGS…: they would change the command."""
 ERRORS_SHOWN = 5
 DETAIL_LINES = 6
 DESTRUCTIVE = ("delete", "replace")
 NEVER_FINISHED = "tainted"
-"""Why an apply would replace what an interrupted one left half made: nothing is in it yet."""
+"""Why an apply would replace what an interrupted one left half-made: it is still empty."""
 
-FINISHING = "Finishing first, so that nothing is left half made; Ctrl-C once more stops in the middle"
-STOPPING = "Stopping: Terraform finishes what it has begun and writes it down; wait"
+FINISHING = "Finishing first, so that nothing is left half-made; press Ctrl-C again to stop anyway"
+STOPPING = "Stopping: waiting for Terraform to finish what it has started and record it"
 EXISTS = re.compile(r"already ?exists|Duplicate|ResourceInUse", re.IGNORECASE)
 NAMED = re.compile(r"^creating [^(]*\((?P<name>[^)]+)\)")
-"""The provider's words for what it was making."""
+"""How the provider says what it was creating."""
 IMPORTED_BY_NAME = (
     "aws_cloudwatch_log_group",
     "aws_dynamodb_table",
@@ -60,9 +57,9 @@ Message = dict[str, Any]
 
 @dataclass
 class TerraformPlan:
-    """What an apply would do. `lost`: addresses of what it would delete, or replace by something new and empty.
+    """What an apply would do. `lost`: addresses of what it would delete, or replace with something empty.
 
-    `half_made`: addresses of what an interrupted apply had only begun, and this one would replace.
+    `half_made`: addresses of what an interrupted apply had only started, and this one would replace.
     """
 
     add: int = 0
@@ -76,7 +73,7 @@ class TerraformPlan:
 
 
 def found_version() -> tuple[str, str]:
-    """Return path and version of the `terraform` on the PATH. Raises ControlPlaneFailure: none there, or too old."""
+    """Return path and version of the PATH's `terraform`. Raises ControlPlaneFailure if it is missing or too old."""
     program = shutil.which("terraform")
     if program is None:
         raise ControlPlaneFailure(f"there is no `terraform` on the PATH: {GET_IT}")
@@ -85,9 +82,7 @@ def found_version() -> tuple[str, str]:
         version = str(json.loads(answer.stdout)["terraform_version"])
     except (ValueError, KeyError, TypeError):
         said = one_line((answer.stderr or answer.stdout).decode("utf-8", "replace"), 200)
-        raise ControlPlaneFailure(
-            f"{program} does not tell its version ({said or 'it says nothing'}): {GET_IT}"
-        ) from None
+        raise ControlPlaneFailure(f"{program} does not report its version ({said or 'no output'}): {GET_IT}") from None
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
         raise ControlPlaneFailure(f"Terraform {one_line(version, 40)} is too old, at {program}: {GET_IT}")
@@ -95,7 +90,7 @@ def found_version() -> tuple[str, str]:
 
 
 class TerraformProgram:
-    """Terraform in the root module of `folder`. All that it says is kept in ``<folder>/terraform.log``."""
+    """Terraform in the root module of `folder`. Its output is stored in ``<folder>/terraform.log``."""
 
     def __init__(self, program: str, folder: Path, terminal: Terminal) -> None:
         """Raises ControlPlaneFailure without python-terraform."""
@@ -123,21 +118,21 @@ class TerraformProgram:
             raise self._failure("terraform init failed", "".join(f"\n  {text}" for text in last))
 
     def push_state(self, file: Path) -> None:
-        """Store the state that an apply could not store itself."""
+        """Store the state that an apply could not store."""
         self._plain("state push", str(file))
 
     def addresses(self) -> list[str]:
-        """Return the addresses of all that the state knows."""
+        """Return the addresses of everything in the state."""
         return self._plain("state list")
 
     def keep(self, address: str) -> None:
-        """Have the next plan go on with what an interrupted apply left half made, instead of replacing it."""
+        """Have the next plan continue with what an interrupted apply left half-made, instead of replacing it."""
         self._plain("untaint", address)
 
     def plan(self, file: Path, *, destroy: bool = False, targets: tuple[str, ...] = ()) -> TerraformPlan:
-        """Write to `file` what is to be done, and return it in short."""
+        """Write the plan to `file`, and return a summary."""
         found = TerraformPlan()
-        titles = {"refresh_start": "Looking at what is there", "planned_change": "Planning"}
+        titles = {"refresh_start": "Looking at what exists", "planned_change": "Planning"}
 
         def message(each: Message) -> None:
             if each["type"] == "planned_change":
@@ -154,7 +149,7 @@ class TerraformProgram:
         return found
 
     def apply(self, file: Path, plan: TerraformPlan, title: str) -> None:
-        """Do what `file` says, showing how far it is."""
+        """Carry out the plan in `file`, showing its progress."""
         total, done = plan.add + plan.change + plan.remove, 0
 
         def message(each: Message) -> None:
@@ -188,7 +183,7 @@ class TerraformProgram:
         return command
 
     def _plain(self, name: str, *arguments: str) -> list[str]:
-        """Run a command that has no JSON and return the lines that it said."""
+        """Run a command without JSON output and return its lines."""
         lines: list[str] = []
         if self._run(self._command(name, *arguments), lines.append) != 0:
             last = "".join(f"\n  {text}" for text in lines[-LAST_LINES:])
@@ -232,29 +227,18 @@ class TerraformProgram:
             raise self._failure(f"terraform {command[1]} failed", said, errors)
 
     def _run(self, command: list[str], line: Callable[[str], None], *, to_the_end: bool = False) -> int:
-        """Run `command` to its end, giving each line that it says to `line`; return its exit code.
+        """Run `command` to its end, passing each line of its output to `line`; return its exit code.
 
-        At Ctrl-C it is asked once to stop and waited for: ended at once, it could not write down what it has made. One
-        that should come `to_the_end` is asked at the second.
+        At Ctrl-C it is asked once to stop and waited for: if killed, it could not record what it has created. With
+        `to_the_end` it is only asked at the second Ctrl-C.
         """
         with (
             (self._folder / "terraform.log").open("a", encoding="utf-8", buffering=1) as log,
-            subprocess.Popen(
-                command,
-                cwd=self._folder,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                process_group=0,  # the terminal's Ctrl-C reaches this process alone
-            ) as process,
+            running(command, cwd=self._folder, env=_environment(), own_group=True) as process,
             _interruptions(process, asked_at=2 if to_the_end else 1) as interruptions,
         ):
             told = 0
-            for text in _lines(process):
+            for text in lines_of(process):
                 if told < interruptions.count:
                     told = interruptions.count
                     self._terminal.message(FINISHING if to_the_end and told == 1 else STOPPING)
@@ -267,43 +251,23 @@ class TerraformProgram:
         return process.returncode
 
     def _failure(self, what: str, said: str, errors: list[Message] | None = None) -> ControlPlaneFailure:
-        advice = "What was made is remembered: mend the cause and run the same command again"
+        advice = "What was created is recorded: fix the cause and run the same command again"
         taken = [
             _to_import(error) for error in errors or [] if EXISTS.search(f"{error['summary']} {error.get('detail')}")
         ]
         if taken:
             commands = "".join(f"\n  terraform -chdir={self._folder} import {arguments}" for arguments in taken)
             advice = (
-                "What exists already may have been made by a run that was stopped in the middle. If nobody else made "
-                f"it, have Terraform take it over, then run the same command again:{commands}\n"
-                "What was made now is remembered"
+                "What already exists may have been created by a run that was stopped midway. If nobody else created "
+                f"it, import it into Terraform, then run the same command again:{commands}\n"
+                "What was created now is recorded"
             )
         if any("state lock" in str(error.get("summary")) for error in errors or []) or "state lock" in said:
             advice = (
                 "Another install or uninstall of this deployment is running; wait for it. If none is (it was killed), "
-                f"free the lock with its ID: terraform -chdir={self._folder} force-unlock ID"
+                f"release the lock with its ID: terraform -chdir={self._folder} force-unlock ID"
             )
-        return ControlPlaneFailure(f"{what}:{said}\n{advice}. All that it said: {self._folder / 'terraform.log'}")
-
-
-def _lines(process: "subprocess.Popen[str]") -> Iterator[str]:
-    """Yield each line as it comes, and an empty text every so often, so that nobody who presses Ctrl-C waits for it."""
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        for text in process.stdout or ():
-            lines.put(text)
-        lines.put(None)
-
-    threading.Thread(target=read, name="terraform", daemon=True).start()
-    while True:
-        try:
-            text = lines.get(timeout=0.2)
-        except queue.Empty:
-            text = ""
-        if text is None:
-            return
-        yield text
+        return ControlPlaneFailure(f"{what}:{said}\n{advice}. Its output: {self._folder / 'terraform.log'}")
 
 
 @dataclass
@@ -344,7 +308,7 @@ def _environment() -> dict[str, str]:
 
 
 def _to_import(error: Message) -> str:
-    """Return the arguments with which `terraform import` takes over what could not be made because it exists."""
+    """Return the arguments with which `terraform import` takes over what could not be created because it exists."""
     address = str(error.get("address") or "ADDRESS")
     named = NAMED.search(str(error["summary"]))
     by_name = named is not None and any(f"{kind}." in address for kind in IMPORTED_BY_NAME)
@@ -352,7 +316,7 @@ def _to_import(error: Message) -> str:
 
 
 def _error_text(error: Message) -> str:
-    """Return one of Terraform's errors, indented: the resource, what went wrong, and the beginning of its details."""
+    """Return one of Terraform's errors, indented: the resource, what went wrong, and the first details."""
     address = f"{error['address']}: " if error.get("address") else ""
     details = [line for line in clean(str(error.get("detail") or "")).splitlines() if line.strip()]
     shown = "".join(f"\n    {line}" for line in details[:DETAIL_LINES])

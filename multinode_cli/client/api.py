@@ -1,4 +1,4 @@
-"""① The control plane's routes as the commands use them, typed; its failures as one line and an exit code."""
+"""The control plane's routes, typed for the commands; a failure is one line and an exit code."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -15,12 +15,10 @@ from multinode.transport import Transport, path
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_protocol import messages
 
-__all__ = ["LOGIN", "Api", "ControlPlaneAway", "connect", "failure_of"]
-
 RETRY_FOR_S = 5.0
-"""A passing trouble of the network. Whoever waits at a terminal wants to hear of a longer one."""
+"""Long enough for a brief network failure; whoever waits at a terminal wants to hear of a longer one."""
 LOOPBACK_RETRY_FOR_S = 1.5
-"""There is no network to have a trouble."""
+"""No network is involved that could fail."""
 ENVIRONMENT = "environment"
 LOGIN = "login"
 """The `source` of a connection that is being tried before it is saved."""
@@ -39,7 +37,7 @@ def connect() -> "Api":
 
 
 def failure_of(error: ApiError) -> UsageFailure | ControlPlaneFailure:
-    """Return how a command fails on a refusal that it has no better words for."""
+    """Return how a command fails on a refusal that it does not explain better itself."""
     if error.status >= 500 or error.status == 429:
         request = f" (request {error.request_id})" if error.request_id else ""
         return ControlPlaneAway(f"{error.detail}{request}")
@@ -48,13 +46,13 @@ def failure_of(error: ApiError) -> UsageFailure | ControlPlaneFailure:
 
 class Api:
     """Every method raises ControlPlaneAway and ControlPlaneFailure, and the ApiErrors of its route that a caller can
-    name better than the control plane: of status 400, 404, 409, 413 and 422."""
+    explain better than the control plane: of status 400, 404, 409, 413 and 422."""
 
     def __init__(self, connection: Connection, *, retry_for_s: float | None = None) -> None:
-        """`retry_for_s`: how long a request is tried again; by default what suits whoever waits at a terminal."""
+        """`retry_for_s`: how long a request is retried; by default what suits somebody who waits at a terminal."""
         self.connection = connection
         if retry_for_s is None:
-            retry_for_s = LOOPBACK_RETRY_FOR_S if _is_loopback(connection.api_url) else RETRY_FOR_S
+            retry_for_s = LOOPBACK_RETRY_FOR_S if is_loopback(connection.api_url) else RETRY_FOR_S
         self._transport = Transport(connection, retry_for_s=retry_for_s)
 
     def deployment(self) -> messages.DeploymentInfo:
@@ -88,7 +86,7 @@ class Api:
     def start(
         self, project_name: str, version_id: str, function_name: str, definition: messages.InvocationDefinition
     ) -> messages.InvocationInfo:
-        """Create an invocation; sent twice with the same id it is the same one."""
+        """Create an invocation; idempotent for the same id."""
         route = path("projects", project_name, "versions", version_id, "functions", function_name, "invocations")
         return cast("messages.InvocationInfo", self._send("POST", route, body=definition))
 
@@ -170,7 +168,7 @@ class Api:
         origin = "MULTINODE_API_URL" if source == ENVIRONMENT else source
         whence = "" if source == LOGIN else f" (from {origin})"
         advice = ""
-        if _is_loopback(url):
+        if is_loopback(url):
             advice = ". If it is the local control plane of this machine, start it: multinode local start"
         return f"the control plane at {url}{whence} cannot be reached: {why}{advice}"
 
@@ -187,20 +185,20 @@ class Api:
 
 
 def _reason(error: BaseException | None) -> str | None:
-    """Return in a few words why there was no answer; None when the SDK's own words are the better ones."""
+    """Return in a few words why there was no answer; None where the SDK's own message is better."""
     from urllib3 import exceptions
 
     match error:
         case exceptions.NameResolutionError():
-            return "its name is not known"
+            return "unknown host name"
         case exceptions.NewConnectionError():
             return str(error).rpartition("] ")[2].lower()
         case exceptions.TimeoutError():
-            return "no answer in time"
+            return "it did not answer in time"
         case exceptions.ProtocolError():
-            return "it broke the connection off"
+            return "it closed the connection"
     return None
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     return (urlsplit(url).hostname or "") in {"127.0.0.1", "localhost", "::1"}

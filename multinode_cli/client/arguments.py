@@ -1,27 +1,24 @@
-"""① ``--args``, ``--arg`` and ``--args-file`` -> positional and keyword arguments of an invocation."""
+"""``--args``, ``--arg`` and ``--args-file`` -> positional and keyword arguments of an invocation."""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from multinode_cli.console.text import one_line
+from multinode_cli.console.text import one_line, path_text
 from multinode_cli.errors import UsageFailure
-from multinode_cli.project.bundle import shown
-
-__all__ = ["from_json", "from_options", "read_file"]
 
 MAX_FILE_BYTES = 10_000_000
 
 
 def from_options(text: str | None, pairs: tuple[str, ...], file: str | None) -> tuple[list[Any], dict[str, Any]]:
-    """Return positional and keyword arguments. Raises UsageFailure for what cannot be read or contradicts itself.
+    """Return positional and keyword arguments. Raises UsageFailure if they cannot be read or contradict each other.
 
     `text` is JSON, an array (positional) or an object (keywords); `file` holds the same; each of `pairs` is
     ``name=value``.
     """
     if text is not None and file is not None:
-        raise UsageFailure("--args and --args-file give the same thing; use one of them")
+        raise UsageFailure("use either --args or --args-file, not both")
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     if text is not None:
@@ -37,12 +34,12 @@ def from_options(text: str | None, pairs: tuple[str, ...], file: str | None) -> 
 
 
 def from_json(text: str, option: str) -> tuple[list[Any], dict[str, Any]]:
-    """Return the arguments that a JSON array or object stands for. Raises UsageFailure, which names `option`."""
+    """Return the arguments in a JSON array or object. Raises UsageFailure, which names `option`."""
     try:
         value = _loads(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        hint = "" if text.strip() else "; for no arguments leave it out"
+        hint = "" if text.strip() else "; to pass no arguments, leave it out"
         raise UsageFailure(f"{option} is not JSON: {error.msg} at {where}{hint}") from error
     except RecursionError as error:
         raise UsageFailure(f"{option} is nested too deeply") from error
@@ -60,7 +57,7 @@ def from_json(text: str, option: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _pair(pair: str) -> tuple[str, Any]:
-    """Return the name and the value of ``name=value``: the value as JSON if it is any, else as the text it is."""
+    """Return the name and the value of ``name=value``: the value as JSON if it parses, else as text."""
     name, equals, text = pair.partition("=")
     if not equals or not name:
         raise UsageFailure(f"--arg {one_line(pair, 60)!r} is not of the form name=value")
@@ -75,7 +72,7 @@ def _loads(text: str) -> Any:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -97,9 +94,9 @@ def read_file(name: str) -> str:
                 content = file.read(MAX_FILE_BYTES + 1)
         text = content.decode("utf-8-sig")
     except OSError as error:
-        raise UsageFailure(f"--args-file {shown(name)} cannot be read: {error.strerror}") from error
+        raise UsageFailure(f"--args-file {path_text(name)} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageFailure(f"--args-file {shown(name)} is not UTF-8 text") from error
+        raise UsageFailure(f"--args-file {path_text(name)} is not UTF-8 text") from error
     if len(content) > MAX_FILE_BYTES:
-        raise UsageFailure(f"--args-file {shown(name)} is larger than {MAX_FILE_BYTES:,} bytes")
+        raise UsageFailure(f"--args-file {path_text(name)} is larger than {MAX_FILE_BYTES:,} bytes")
     return text

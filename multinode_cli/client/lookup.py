@@ -1,4 +1,4 @@
-"""① Names and ids as typed -> what the control plane has under them, or "did you mean"."""
+"""Names and ids as typed -> what the control plane stores under them, or "did you mean"."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -24,18 +24,16 @@ from multinode_protocol.messages import (
     VersionInfo,
 )
 
-__all__ = ["LATEST", "Lookup", "Scope"]
-
 LATEST = "latest"
 NOT_A_NAME = (ProjectDoesNotExist, ProjectNameIsTooLong, RequestIsInvalid, ParameterValidationError)
 SEARCH_REQUESTS = 30
-"""How much asking a better error message is worth."""
+"""How many requests a better error message is worth."""
 KINDS = {"inv-": "an invocation", "exe-": "an execution", "ver-": "a version"}
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where an invocation is said to be: what is not None must hold."""
+    """Where an invocation is expected: whatever is not None must match."""
 
     project_name: str | None = None
     version_id: str | None = None
@@ -43,9 +41,9 @@ class Scope:
 
 
 class Lookup:
-    """`arguments` is the command line after the program's name, for the corrected one in a message.
+    """`arguments` is the command line after the program's name: messages show it corrected.
 
-    Every method raises UsageFailure when there is no such thing.
+    Every method raises UsageFailure if nothing is found.
     """
 
     def __init__(self, api: Api, arguments: Sequence[str]) -> None:
@@ -96,23 +94,21 @@ class Lookup:
         self.check_kind(wanted, "exe-")
         ids = [execution["execution_id"] for execution in executions]
         attempts = ", ".join(f"{execution.get('attempt')} ({execution['execution_id']})" for execution in executions)
-        there = f"There is: {attempts}" if attempts else "It has not been attempted yet"
+        there = f"Its attempts: {attempts}" if attempts else "It has no attempts yet"
         message = unknown_id(f"execution of {invocation['invocation_id']}", wanted, ids, self._arguments)
         raise UsageFailure(message or f"{invocation['invocation_id']} has no execution {one_line(wanted)!r}. {there}")
 
     def check_kind(self, wanted: str, prefix: str) -> None:
-        """Refuse the id of another kind of thing, naming its kind."""
+        """Refuse the id of something else, saying what it is."""
         for other, kind in KINDS.items():
             if other != prefix and wanted.startswith(other):
-                raise UsageFailure(
-                    f"{one_line(wanted)} is the id of {kind}; the id of {KINDS[prefix]} is needed: {prefix}…"
-                )
+                raise UsageFailure(f"{one_line(wanted)} is the id of {kind}; give the id of {KINDS[prefix]}: {prefix}…")
 
     def _no_project(self, name: str) -> UsageFailure:
         names = [project["project_name"] for project in self._api.projects()]
         if not names:
             return UsageFailure(
-                f"there is no project named {one_line(name)!r}, nor any other yet. Create one: "
+                f"there is no project named {one_line(name)!r}: there are no projects yet. Create one: "
                 "multinode deploy CODE_PATH --project-name NAME"
             )
         return UsageFailure(unknown_name("project", name, names, self._arguments))
@@ -134,7 +130,7 @@ class Lookup:
         message = unknown_id("invocation", invocation_id, list(self._recent_invocations()), self._arguments)
         return UsageFailure(
             message
-            or f"there is no invocation {one_line(invocation_id)!r}. Those of a function: "
+            or f"there is no invocation {one_line(invocation_id)!r}. To list those of a function: "
             "multinode list --project-name P --function-name F"
         )
 
@@ -156,7 +152,7 @@ class Lookup:
                     )
                     yield from (invocation["invocation_id"] for invocation in page["invocations"])
         except (ControlPlaneAway, ProjectDoesNotExist, VersionDoesNotExist):
-            return  # the message is then without a suggestion
+            return  # then the message has no suggestion
 
     def _check_scope(self, invocation: InvocationInfo, scope: Scope) -> None:
         for field, what in (("project_name", "project"), ("version_id", "version"), ("function_name", "function")):

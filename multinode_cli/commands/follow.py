@@ -1,4 +1,4 @@
-"""① An invocation as it goes on: status, reason, progress and log lines, as they come, until it ends.
+"""An invocation as it proceeds: status, reason, progress and log lines, as they come, until it ends.
 
 All of it goes to stderr, and the result to stdout; with ``--json`` one event per line goes to stdout.
 """
@@ -9,7 +9,8 @@ from collections.abc import Callable
 import click
 
 from multinode_cli.client.api import Api
-from multinode_cli.client.watch import Broke, Changed, InvocationWatcher, LogsEnded, Patience, Wrote
+from multinode_cli.client.waiting import Patience
+from multinode_cli.client.watch import InvocationChanged, InvocationWatcher, LinesWritten, LogsEnded, WatchFailed
 from multinode_cli.console.json_output import invocation_object, is_final, log_object, progress_of
 from multinode_cli.console.payload_text import as_text
 from multinode_cli.console.tables import failure_text, log_text, result_text, status_text
@@ -19,31 +20,29 @@ from multinode_cli.errors import EXIT_INTERRUPTED, FunctionFailure
 from multinode_protocol.messages import InvocationInfo, LogLine
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["come_back", "end_with", "follow", "patience"]
-
 LOGS_PATIENCE_S = 10.0
 """How long the last log lines may take to arrive once the invocation has ended."""
 PROGRESS_COLUMNS = 500
 
 
 def come_back(invocation_id: str) -> str:
-    """Return how to go on watching an invocation, or to cancel it."""
+    """Return how to continue watching an invocation, or cancel it."""
     return (
-        f"{invocation_id} goes on.\n"
+        f"{invocation_id} continues.\n"
         f"  come back:  multinode wait {invocation_id} --follow\n"
         f"  cancel it:  multinode cancel {invocation_id}"
     )
 
 
 def patience(terminal: Terminal, invocation_id: str) -> Patience:
-    """Return what carries the watching of an invocation through an outage."""
+    """Return what keeps the watching of an invocation going through an outage."""
     return Patience(terminal, come_back=come_back(invocation_id))
 
 
 def follow(api: Api, invocation_id: str, terminal: Terminal, *, as_json: bool) -> InvocationInfo:
     """Show an invocation until it ends, and return it.
 
-    Ctrl-C ends the watching alone: it says how to come back, and raises click's Exit with code 130.
+    Ctrl-C stops only the watching: it says how to come back, and raises click's Exit with code 130.
     Raises: ControlPlaneFailure when the control plane stays away.
     """
     watch = InvocationWatcher(api, patience(terminal, invocation_id))
@@ -68,16 +67,16 @@ def _show_until_end(
         timeout_s = None if give_up_at is None else give_up_at - monotonic()
         event = watch.next_event(timeout_s) if timeout_s is None or timeout_s > 0 else None
         match event:
-            case Changed(invocation) if is_final(invocation):
+            case InvocationChanged(invocation) if is_final(invocation):
                 ended = invocation
                 give_up_at = monotonic() + LOGS_PATIENCE_S
-            case Changed(invocation):
+            case InvocationChanged(invocation):
                 view.changed(invocation)
-            case Wrote(lines):
+            case LinesWritten(lines):
                 view.wrote(lines)
             case LogsEnded():
                 logs_ended = True
-            case Broke(error):
+            case WatchFailed(error):
                 raise error
             case None:  # the log is late or incomplete; the end is known
                 break
@@ -152,9 +151,9 @@ class _TextView:
 
 
 def end_with(invocation: InvocationInfo, terminal: Terminal, *, as_json: bool, followed: bool = False) -> None:
-    """Print the result of an invocation that ended well (`as_json`: it has been printed).
+    """Print the result of an invocation that succeeded (`as_json`: it has been printed).
 
-    Raises: FunctionFailure when it did not end well, its traceback having been shown (`followed`: among its log lines).
+    Raises: FunctionFailure if it did not succeed, after showing its traceback (`followed`: among its log lines).
     """
     if invocation["status"] == InvocationStatus.SUCCEEDED:
         if not as_json:

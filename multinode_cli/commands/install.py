@@ -1,11 +1,10 @@
-"""① ``install`` and ``uninstall``: the Terraform module applied to an AWS account, and removed from it.
+"""``install`` and ``uninstall``: the Terraform module applied to an AWS account, and removed from it.
 
-Both can be interrupted at any point and run again: what is there is written down in the state, and the rest is made, or
-removed, by the next run.
+Both can be interrupted at any point and run again: the state records what exists, and the next run creates, or removes,
+the rest.
 """
 
 import re
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,38 +12,35 @@ import click
 
 from multinode.config import load_profile
 from multinode.errors import ApiError, ControlPlaneNotConfiguredError
+from multinode_cli.aws_install.checks import NEEDED_LAMBDA_CONCURRENCY, lambda_concurrency
 from multinode_cli.aws_install.root_module import Location, RootModule, parse_settings
 from multinode_cli.aws_install.state_bucket import StateBucket
 from multinode_cli.aws_install.terraform import TerraformPlan, TerraformProgram, found_version
-from multinode_cli.backends.aws.account import Account, Caller, Deployment, aws_errors, check_deployment_name
+from multinode_cli.backends.aws.account import Account, CallerIdentity, Deployment, check_deployment_name
 from multinode_cli.backends.aws.cleanup import AwsCleanup
 from multinode_cli.client.api import Api
 from multinode_cli.commands.login import forget, remember
+from multinode_cli.console.questions import confirm
 from multinode_cli.console.suggestions import listed
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.console.text import one_line
-from multinode_cli.errors import EXIT_INTERRUPTED, CliFailure, ControlPlaneFailure, UsageFailure
-
-__all__ = ["install", "uninstall"]
+from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
 
 NEW_API_ANSWERS_WITHIN_S = 60.0
-RESERVED_CONCURRENCY = 131
-"""What the module reserves, and the 100 that Lambda keeps unreserved."""
 PROTECTED = ("module.multinode.aws_dynamodb_table.state", "module.multinode.aws_ecr_repository.images")
-LOST_SHOWN = 8
 
 name_option = click.option("--name", metavar="NAME", default="default", help="The deployment (default: default).")
-region_option = click.option("--region", metavar="REGION", help="Where; else as AWS is configured.")
-approve_option = click.option("--auto-approve", is_flag=True, help="Do not ask.")
+region_option = click.option("--region", metavar="REGION", help="Its region (default: as AWS is configured).")
+approve_option = click.option("--auto-approve", is_flag=True, help="Do not ask for confirmation.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Installation:
-    """All that both commands work with."""
+    """Everything that both commands work with."""
 
     terminal: Terminal
     account: Account
-    caller: Caller
+    caller: CallerIdentity
     bucket: StateBucket
     root: RootModule
     terraform: TerraformProgram
@@ -76,81 +72,88 @@ class _Installation:
             self.terminal.step("Stored the state that the last run could not store")
 
     def plan(self, *targets: str) -> TerraformPlan:
-        """Return what an apply would do; what may hold data, and is protected for that, it never makes anew."""
+        """Return what an apply would do; it never replaces what may hold data and is protected for that."""
         plan = self.terraform.plan(self.root.plan, targets=targets)
         half_made = [address for address in PROTECTED if address in plan.half_made]
         if not half_made:
             return plan
         for address in half_made:
             self.terraform.keep(address)
-            self.terminal.step(f"Going on with {address}, which an interrupted run had begun")
+            self.terminal.step(f"Continuing with {address}, which an interrupted run had started")
         return self.terraform.plan(self.root.plan, targets=targets)
 
     def ask(self, question: str, *, approved: bool) -> None:
         """Raise unless the user agrees."""
-        if approved:
-            return
-        if not _can_ask():
-            raise UsageFailure("nobody can be asked here; add --auto-approve")
-        if not click.confirm(question, err=True):
-            self.terminal.message("Nothing was changed")
-            raise click.exceptions.Exit(EXIT_INTERRUPTED)
-
-
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
+        if not approved:
+            unasked = "cannot ask for confirmation here; add --auto-approve"
+            confirm(question, self.terminal, unasked=unasked, declined="Nothing was changed")
 
 
 @click.command()
 @name_option
 @region_option
 @click.option(
-    "--set", "given", metavar="NAME=VALUE", multiple=True, help="A setting of the module (terraform/README.md); kept."
+    "--set",
+    "given",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="An input of the module (terraform/README.md); remembered.",
 )
 @approve_option
 def install(name: str, region: str | None, given: tuple[str, ...], auto_approve: bool) -> None:
-    """Install a deployment in your AWS account, or bring one to this version; then log in to it.
+    """Install a deployment in your AWS account, or update it to this version; then log in to it.
 
-    Shows what Terraform would do and asks first. Terraform's state and the settings are kept in a bucket of the
-    account, so any machine may go on. Where Terraform is at home already, apply the module itself (docs/aws.md).
+    Shows what Terraform would do and asks first. Terraform's state and the settings are stored in a bucket in the
+    account, so any machine can continue. If you already use Terraform, apply the module itself (docs/aws.md).
     """
     wanted = parse_settings(given)
-    site = _Installation.of(name, region)
-    existing = site.account.find_deployment(name)
-    if existing is not None and not site.bucket.has_state(name):
+    installation = _Installation.of(name, region)
+    existing = installation.account.find_deployment(name)
+    if existing is not None and not installation.bucket.has_state(name):
         raise UsageFailure(
-            f"the deployment {name} exists, and `multinode install` did not make it (no state of it is in the bucket "
-            f"{site.bucket.name}): apply its Terraform where it was applied before, or choose another --name"
+            f"the deployment {name} exists, but `multinode install` did not make it (the bucket "
+            f"{installation.bucket.name} has no state of it): apply its Terraform where it was applied before, or "
+            "choose another --name"
         )
-    _say_versions(existing, site.terminal)
-    if made := site.bucket.ensure():
-        site.terminal.step(f"Made the bucket {site.bucket.name}, which keeps Terraform's state")
-    settings = {key: value for key, value in {**site.bucket.settings(name), **wanted}.items() if value is not None}
+    _say_versions(existing, installation.terminal)
+    if made := installation.bucket.ensure():
+        installation.terminal.step(f"Created the bucket {installation.bucket.name}, which stores Terraform's state")
+    settings = {
+        key: value for key, value in {**installation.bucket.settings(name), **wanted}.items() if value is not None
+    }
     try:
-        site.prepare({**_fitting(site), **settings})
-        plan = site.plan()
+        installation.prepare({**_fitting(installation), **settings})
+        plan = installation.plan()
         if plan:
-            _show(plan, site.terminal)
-            site.ask(f"Apply this to the AWS account {site.caller.account_id}?", approved=auto_approve)
+            _show(plan, installation.terminal)
+            installation.ask(f"Apply this to the AWS account {installation.caller.account_id}?", approved=auto_approve)
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         if made:
-            site.bucket.remove_if_empty()
+            installation.bucket.remove_if_empty()
         raise
-    site.bucket.save_settings(name, settings)
+    installation.bucket.save_settings(name, settings)
     if plan:
-        site.terraform.apply(site.root.plan, plan, "Applying")
-    site.terminal.step(f"The deployment {name} is installed" if plan else f"The deployment {name} is as it should be")
-    site.terminal.message(f"  Terraform's state is in s3://{site.bucket.name}/{site.bucket.key(name)}")
-    _log_in(site)
+        installation.terraform.apply(installation.root.plan, plan, "Applying")
+    installation.terminal.step(
+        f"The deployment {name} is installed" if plan else f"The deployment {name} is up to date"
+    )
+    installation.terminal.message(
+        f"  Terraform's state is in s3://{installation.bucket.name}/{installation.bucket.key(name)}"
+    )
+    _log_in(installation)
 
 
-def _log_in(site: _Installation) -> None:
+def _log_in(installation: _Installation) -> None:
     try:
-        remember(site.account.connection(site.name), site.terminal, retry_for_s=NEW_API_ANSWERS_WITHIN_S)
+        remember(
+            installation.account.connection(installation.name),
+            installation.terminal,
+            retry_for_s=NEW_API_ANSWERS_WITHIN_S,
+        )
     except CliFailure as failure:
         raise ControlPlaneFailure(
-            f"{failure.message}.\nIt is installed all the same; when it answers, log in to it:\n"
-            f"  multinode login --from-aws --name {site.name} --region {site.account.region}"
+            f"{failure.message}.\nIt is installed all the same; once it answers, log in:\n"
+            f"  multinode login --from-aws --name {installation.name} --region {installation.account.region}"
         ) from failure
 
 
@@ -162,34 +165,33 @@ def _say_versions(existing: Deployment | None, terminal: Terminal) -> None:
         return
     theirs = str(existing.values.get("version", "unknown"))
     if theirs != ours:
-        terminal.message(f"  Installed is {one_line(theirs, 40)}; {ours} takes its place")
-        if _order(theirs) > _order(ours):
-            terminal.warning("that is an older version: records that the newer one wrote may not be readable")
+        terminal.message(f"  {one_line(theirs, 40)} is installed; {ours} will replace it")
+        if _version_numbers(theirs) > _version_numbers(ours):
+            terminal.warning("that is an older version: it may not be able to read records that the newer one wrote")
 
 
-def _order(version: str) -> list[int]:
+def _version_numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version.partition(".dev")[0])]
 
 
-def _fitting(site: _Installation) -> dict[str, Any]:
-    """Return the settings that this account needs: a new one has too little concurrency to reserve any of it."""
+def _fitting(installation: _Installation) -> dict[str, Any]:
+    """Return the settings that this account needs: a new one has too little concurrency to reserve any."""
     try:
-        with aws_errors("asking for the account's Lambda concurrency"):
-            limit = site.account.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+        limit = lambda_concurrency(installation.account)
     except ControlPlaneFailure:
-        return {}  # not allowed to ask: Lambda itself will say so
-    if limit >= RESERVED_CONCURRENCY:
+        return {}  # not allowed to ask: Lambda itself will report it
+    if limit >= NEEDED_LAMBDA_CONCURRENCY:
         return {}
-    site.terminal.warning(
-        f"the account may run {limit} Lambda calls at once, which is too few to reserve some: reserve_concurrency=false"
+    installation.terminal.warning(
+        f"the account may run only {limit} Lambda calls at once, too few to reserve any: reserve_concurrency=false"
     )
     return {"reserve_concurrency": False}
 
 
 def _show(plan: TerraformPlan, terminal: Terminal) -> None:
-    terminal.message(f"  This will make {plan.add}, change {plan.change} and remove {plan.remove} resources")
+    terminal.message(f"  This will create {plan.add}, change {plan.change} and remove {plan.remove} resources")
     if plan.lost:
-        terminal.warning(f"what is in these is lost: {listed(plan.lost)}")
+        terminal.warning(f"the data in these will be lost: {listed(plan.lost)}")
 
 
 @click.command()
@@ -197,62 +199,64 @@ def _show(plan: TerraformPlan, terminal: Terminal) -> None:
 @region_option
 @approve_option
 def uninstall(name: str, region: str | None, auto_approve: bool) -> None:
-    """Remove a deployment that install made from your AWS account, with all that it holds.
+    """Remove a deployment that install made from your AWS account, with everything in it.
 
-    Its projects must have been undeployed. Run it again if it was interrupted.
+    Undeploy its projects first. If it was interrupted, run it again.
     """
-    site = _Installation.of(name, region)
-    existing = site.account.find_deployment(name)
-    if not site.bucket.has_state(name):
-        _refuse(site, existing)
-    projects = [] if existing is None else _projects(site, name)
+    installation = _Installation.of(name, region)
+    existing = installation.account.find_deployment(name)
+    if not installation.bucket.has_state(name):
+        _refuse(installation, existing)
+    projects = [] if existing is None else _projects(installation, name)
     if projects:
         commands = "".join(f"\n  multinode undeploy {project}" for project in projects)
         raise UsageFailure(f"the deployment {name} still has projects; undeploy them first:{commands}")
-    site.prepare({**site.bucket.settings(name), "deletion_protection": False}, to_destroy=True)
-    plan = site.terraform.plan(site.root.plan, destroy=True)
-    site.terminal.message(f"  This will remove the deployment {name} with all that it holds: {plan.remove} resources")
-    site.ask(f"Remove it from the AWS account {site.caller.account_id}?", approved=auto_approve)
+    installation.prepare({**installation.bucket.settings(name), "deletion_protection": False}, to_destroy=True)
+    plan = installation.terraform.plan(installation.root.plan, destroy=True)
+    installation.terminal.message(
+        f"  This will remove the deployment {name} with everything in it: {plan.remove} resources"
+    )
+    installation.ask(f"Remove it from the AWS account {installation.caller.account_id}?", approved=auto_approve)
     if existing is not None:
-        cleanup = AwsCleanup(site.account, existing)
-        cleanup.remove(cleanup.leftovers(None))
-    _unprotect(site)
-    plan = site.terraform.plan(site.root.plan, destroy=True)
-    site.terraform.apply(site.root.plan, plan, "Removing")
-    site.bucket.forget(name)
-    site.root.remove()
-    site.terminal.step(f"The deployment {name} is gone")
+        AwsCleanup(installation.account, existing).leftovers(None).remove()
+    _unprotect(installation)
+    plan = installation.terraform.plan(installation.root.plan, destroy=True)
+    installation.terraform.apply(installation.root.plan, plan, "Removing")
+    installation.bucket.forget(name)
+    installation.root.remove()
+    installation.terminal.step(f"The deployment {name} is gone")
     if existing is not None:
-        _log_out(existing, site.terminal)
+        _log_out(existing, installation.terminal)
 
 
-def _refuse(site: _Installation, existing: Deployment | None) -> None:
-    """Raise: there is nothing that `uninstall` could remove."""
+def _refuse(installation: _Installation, existing: Deployment | None) -> None:
+    """Raise UsageFailure: there is nothing that `uninstall` could remove."""
     if existing is None:
-        site.account.deployment(site.name)  # says what there is instead
+        installation.account.deployment(installation.name)  # says which deployments exist
     raise UsageFailure(
-        f"the deployment {site.name} was not made by `multinode install`: run `terraform destroy` where it was applied"
+        f"the deployment {installation.name} was not made by `multinode install`: run `terraform destroy` where it was "
+        "applied"
     )
 
 
-def _projects(site: _Installation, name: str) -> list[str]:
-    """Return the names of the deployment's projects; none when its API does not answer, as when it is half removed."""
+def _projects(installation: _Installation, name: str) -> list[str]:
+    """Return the names of the deployment's projects; none if its API does not answer, as when it is half removed."""
     try:
-        return [project["project_name"] for project in Api(site.account.connection(name)).projects()]
+        return [project["project_name"] for project in Api(installation.account.connection(name)).projects()]
     except (ApiError, ControlPlaneFailure) as error:
-        site.terminal.warning(f"whether it still has projects is not known: {one_line(str(error), 200)}")
+        installation.terminal.warning(f"cannot check whether it still has projects: {one_line(str(error), 200)}")
         return []
 
 
-def _unprotect(site: _Installation) -> None:
-    """Take the protection against deletion off what is there."""
-    there = set(site.terraform.addresses())
+def _unprotect(installation: _Installation) -> None:
+    """Remove the deletion protection from what exists."""
+    there = set(installation.terraform.addresses())
     targets = tuple(address for address in PROTECTED if address in there)
     if not targets:
         return
-    plan = site.plan(*targets)
+    plan = installation.plan(*targets)
     if plan:
-        site.terraform.apply(site.root.plan, plan, "Taking off the deletion protection")
+        installation.terraform.apply(installation.root.plan, plan, "Removing the deletion protection")
 
 
 def _log_out(deployment: Deployment, terminal: Terminal) -> None:

@@ -1,4 +1,4 @@
-"""① ``get``, ``wait`` and ``cancel``: for each of them the id of an invocation is enough."""
+"""``get``, ``wait`` and ``cancel``: the id of an invocation is enough for each."""
 
 import time
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ import click
 from multinode.errors import InvocationIsAlreadyTerminated
 from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup, Scope
-from multinode_cli.client.watch import Broke, Changed, InvocationWatcher, Patience
+from multinode_cli.client.waiting import Patience
+from multinode_cli.client.watch import InvocationChanged, InvocationWatcher, WatchFailed
 from multinode_cli.commands.follow import come_back, end_with, follow, patience
 from multinode_cli.commands.options import arguments_typed, filled, ids_given, json_option, scope_options
 from multinode_cli.console.json_output import execution_object, invocation_object, is_final
@@ -19,10 +20,8 @@ from multinode_cli.errors import EXIT_INTERRUPTED, FunctionFailure, UsageFailure
 from multinode_protocol.messages import InvocationInfo
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["cancel", "get", "wait", "wait_for"]
-
 WAITED_AT_ONCE = 64
-"""Invocations that are asked about at the same time; the others have their turn as these end."""
+"""Invocations watched at the same time; the others follow as these end."""
 
 one_id = click.argument("ids", nargs=-1, metavar="INVOCATION_ID")
 many_ids = click.argument("ids", nargs=-1, metavar="INVOCATION_ID…")
@@ -33,7 +32,7 @@ id_options = click.option("--invocation-id", "named_ids", metavar="ID", multiple
 @click.command()
 @one_id
 @id_option
-@click.option("--execution-id", metavar="ID", help="Show this attempt only; its number will do.")
+@click.option("--execution-id", metavar="ID", help="Show only this attempt: its id or its number.")
 @scope_options
 @json_option
 def get(
@@ -49,7 +48,7 @@ def get(
 def show_invocation(
     lookup: Lookup, invocation: InvocationInfo, execution: str | None, terminal: Terminal, *, as_json: bool
 ) -> None:
-    """Print an invocation, or the one of its attempts that `execution` names."""
+    """Print an invocation, or the attempt that `execution` names."""
     now = time.time()
     if execution is not None:
         found = lookup.execution(invocation, execution)
@@ -72,8 +71,8 @@ def show_invocation(
 def wait(ids: tuple[str, ...], named_ids: tuple[str, ...], follows: bool, as_json: bool, **scope: str | None) -> None:
     """Wait for invocations to end and print their results.
 
-    Of one invocation the result alone is printed, of several one line for each as it ends. The exit code is 1 when one
-    of them failed, was cancelled or timed out. Ctrl-C ends the waiting, not the functions.
+    For one invocation only the result is printed; for several, one line for each as it ends. The exit code is 1 if any
+    of them failed, was cancelled or timed out. Ctrl-C stops the waiting, not the functions.
     """
     terminal = current()
     wanted = ids_given(ids, named_ids)
@@ -110,9 +109,9 @@ def wait_for(api: Api, invocation_id: str, terminal: Terminal) -> InvocationInfo
         with terminal.live(live_line):
             while latest is None or not is_final(latest):
                 match watch.next_event():
-                    case Changed(invocation):
+                    case InvocationChanged(invocation):
                         latest = invocation
-                    case Broke(error):
+                    case WatchFailed(error):
                         raise error
     except KeyboardInterrupt:
         terminal.message(f"\nDetached: {come_back(invocation_id)}")
@@ -123,7 +122,7 @@ def wait_for(api: Api, invocation_id: str, terminal: Terminal) -> InvocationInfo
 def _wait_for_all(api: Api, found: Sequence[InvocationInfo], terminal: Terminal, *, as_json: bool) -> None:
     """Print a line for each invocation as it ends. Raises FunctionFailure when not all succeeded."""
     again = "multinode wait " + " ".join(invocation["invocation_id"] for invocation in found)
-    watch = InvocationWatcher(api, Patience(terminal, come_back=f"They go on; come back with:\n  {again}"))
+    watch = InvocationWatcher(api, Patience(terminal, come_back=f"They continue; come back with:\n  {again}"))
     failed: list[str] = []
     ended = 0
 
@@ -144,14 +143,14 @@ def _wait_for_all(api: Api, found: Sequence[InvocationInfo], terminal: Terminal,
         with terminal.live(lambda: f"{ended} of {len(found)} have ended"):
             while ended < len(found):
                 match watch.next_event():
-                    case Changed(invocation) if is_final(invocation):
+                    case InvocationChanged(invocation) if is_final(invocation):
                         end(invocation)
                         if waiting:
                             watch.invocation(waiting.pop(0), until_finished=True)
-                    case Broke(error):
+                    case WatchFailed(error):
                         raise error
     except KeyboardInterrupt:
-        terminal.message(f"\nDetached: they go on.\n  come back:  {again}")
+        terminal.message(f"\nDetached: they continue.\n  come back:  {again}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
     if failed:
         raise FunctionFailure(f"{len(failed)} of {len(found)} did not succeed: {', '.join(failed)}")
@@ -174,10 +173,10 @@ def _print_end(invocation: InvocationInfo, terminal: Terminal, *, as_json: bool)
 @scope_options
 @json_option
 def cancel(ids: tuple[str, ...], named_ids: tuple[str, ...], as_json: bool, **scope: str | None) -> None:
-    """Cancel invocations, and all that they started.
+    """Cancel invocations, and everything that they started.
 
-    One that has not begun is CANCELLED at once. In one that runs, InvocationCancelledError is raised, so that it can
-    clean up; until it has ended it is CANCELLING.
+    An invocation that has not started is CANCELLED at once. In a running one, InvocationCancelledError is raised, so
+    that it can clean up; until it has ended it is CANCELLING.
     """
     terminal = current()
     wanted = ids_given(ids, named_ids)
@@ -192,7 +191,7 @@ def cancel(ids: tuple[str, ...], named_ids: tuple[str, ...], as_json: bool, **sc
         except InvocationIsAlreadyTerminated:
             invocation = api.invocation(invocation_id)
             if invocation["status"] != InvocationStatus.CANCELLED:
-                refused.append(f"{invocation_id} has ended already: {invocation['status']}")
+                refused.append(f"{invocation_id} has already ended: {invocation['status']}")
                 continue
         if as_json:
             terminal.json(invocation_object(invocation))

@@ -1,4 +1,4 @@
-"""① ``invoke``: arguments are checked against the deployed function, then one request starts it."""
+"""``invoke``: arguments are checked against the deployed function, then one request starts it."""
 
 import click
 
@@ -22,21 +22,24 @@ from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
 from multinode_protocol.ids import new_invocation_id
 from multinode_protocol.messages import FunctionInfo, InvocationInfo, VersionInfo
 
-__all__ = ["invoke"]
-
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="PROJECT FUNCTION")
 @project_option
 @function_option
 @version_option
-@click.option("--args", "args_json", metavar="JSON", help="A JSON array: positional; an object: keyword arguments.")
 @click.option(
-    "--arg", "pairs", metavar="NAME=VALUE", multiple=True, help="One keyword argument: JSON if it is any, else a text."
+    "--args",
+    "args_json",
+    metavar="JSON",
+    help="A JSON array of positional arguments, or an object of keyword arguments.",
+)
+@click.option(
+    "--arg", "pairs", metavar="NAME=VALUE", multiple=True, help="One keyword argument; VALUE is JSON, or else text."
 )
 @click.option("--args-file", metavar="FILE", help="The same as --args, from a file; - is stdin.")
-@click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
-@click.option("--follow", "follows", is_flag=True, help="The same, and show status, progress and logs on stderr.")
+@click.option("--wait", is_flag=True, help="Wait until it ends and print the result.")
+@click.option("--follow", "follows", is_flag=True, help="Like --wait, and show status, progress and logs on stderr.")
 @json_option
 def invoke(
     *,
@@ -53,8 +56,8 @@ def invoke(
 ) -> None:
     """Start a function and print the id of the invocation.
 
-    With --wait or --follow it is the result that is printed, as JSON; the exit code is 1 when the function failed.
-    Ctrl-C ends the waiting, not the function.
+    With --wait or --follow the result is printed instead, as JSON; the exit code is 1 if the function failed. Ctrl-C
+    stops the waiting, not the function.
     """
     terminal = current()
     project, function_of_project = filled(names, project_name=project_name, function_name=function_name)
@@ -97,9 +100,9 @@ def _encoded(function: FunctionInfo, args: list[object], kwargs: dict[str, objec
 
 
 def _start(api: Api, version: VersionInfo, function: FunctionInfo, text: str, terminal: Terminal) -> InvocationInfo:
-    """Return the invocation that was started; when that is not known, say under which id it would be."""
+    """Return the invocation that was started; if that is not known, report the id it would have."""
     invocation_id = new_invocation_id()
-    unknown = f"Whether {invocation_id} was started is not known; look with `multinode get {invocation_id}`"
+    unknown = f"It is not known whether {invocation_id} was started; check with `multinode get {invocation_id}`"
     try:
         return api.start(
             version["project_name"],

@@ -1,4 +1,4 @@
-"""① ``login``, ``logout`` and ``whoami``: which control plane the commands talk to."""
+"""``login``, ``logout`` and ``whoami``: which control plane the commands talk to."""
 
 import os
 import sys
@@ -9,13 +9,12 @@ from multinode.config import Connection, checked_api_key, checked_api_url, delet
 from multinode.errors import ControlPlaneNotConfiguredError, ParameterValidationError
 from multinode_cli.client.api import LOGIN, Api, connect
 from multinode_cli.commands.options import json_option
+from multinode_cli.console.questions import can_ask
 from multinode_cli.console.tables import pairs
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_protocol.env_vars import API_KEY, API_URL
 from multinode_protocol.messages import DeploymentInfo
-
-__all__ = ["forget", "login", "logout", "remember", "whoami"]
 
 MAX_KEY_CHARS = 1000
 
@@ -25,16 +24,16 @@ MAX_KEY_CHARS = 1000
 @click.option("--api-key", metavar="KEY", help="Its key; '-' reads it from stdin; asked for without echo if not given.")
 @click.option("--from-aws", is_flag=True, help="Read URL and key from the AWS account, with your AWS credentials.")
 @click.option("--name", metavar="NAME", help="With --from-aws: the deployment (default: default).")
-@click.option("--region", metavar="REGION", help="With --from-aws: where it is; else as AWS is configured.")
+@click.option("--region", metavar="REGION", help="With --from-aws: its region (default: as AWS is configured).")
 def login(api_url: str | None, api_key: str | None, from_aws: bool, name: str | None, region: str | None) -> None:
     """Connect to a control plane and remember it.
 
     The key is checked before anything is saved. On a terminal it is asked for; elsewhere it comes from stdin
-    (--api-key -) or from the variable MULTINODE_API_KEY, so that it need not stand on a command line. With --from-aws,
+    (--api-key -) or from the variable MULTINODE_API_KEY, so that it need not appear on a command line. With --from-aws,
     nothing is asked for.
     """
     if from_aws and (api_url or api_key):
-        raise UsageFailure("--from-aws finds out URL and key by itself: leave --api-url and --api-key out")
+        raise UsageFailure("--from-aws finds URL and key itself: leave out --api-url and --api-key")
     if not from_aws and (name or region):
         raise UsageFailure("--name and --region are for --from-aws: add it, or give --api-url")
     terminal = current()
@@ -48,7 +47,7 @@ def login(api_url: str | None, api_key: str | None, from_aws: bool, name: str | 
 
 
 def remember(connection: Connection, terminal: Terminal, *, retry_for_s: float | None = None) -> None:
-    """Check that a control plane answers and takes the key, then save both. `retry_for_s`: how long it may take to.
+    """Check that a control plane answers and accepts the key, then save both. `retry_for_s`: how long it may take.
 
     Raises UsageFailure, ControlPlaneFailure.
     """
@@ -60,16 +59,18 @@ def remember(connection: Connection, terminal: Terminal, *, retry_for_s: float |
         raise UsageFailure(str(error)) from error
     except ControlPlaneNotConfiguredError as error:
         raise ControlPlaneFailure(str(error)) from error
-    terminal.step(f"Logged in to {url} ({_backend(deployment)}); remembered in {path}")
+    terminal.step(f"Logged in to {url} ({_backend(deployment)}); saved in {path}")
     if os.environ.get(API_URL) and os.environ[API_URL].rstrip("/") != url:
-        terminal.warning(f"{API_URL} is set to {os.environ[API_URL]} and goes before what was remembered; unset it")
+        terminal.warning(
+            f"{API_URL} is set to {os.environ[API_URL]} and takes precedence over the saved login; unset it"
+        )
 
 
 def _url(given: str | None) -> str:
     if given is None:
         given = os.environ.get(API_URL)
     if given is None:
-        if not _can_ask():
+        if not can_ask():
             raise UsageFailure("which control plane? Give --api-url URL")
         given = click.prompt("Control plane URL", err=True)
     try:
@@ -81,7 +82,7 @@ def _url(given: str | None) -> str:
 def _key(given: str | None, terminal: Terminal) -> str:
     if given == "-":
         given = sys.stdin.readline(MAX_KEY_CHARS) if sys.stdin else ""
-    elif given is None and not _can_ask():
+    elif given is None and not can_ask():
         given = os.environ.get(API_KEY)
         if given is None:
             raise UsageFailure(f"which key? Pipe it in with --api-key -, or set {API_KEY}")
@@ -94,10 +95,6 @@ def _key(given: str | None, terminal: Terminal) -> str:
         raise UsageFailure(str(error)) from error
 
 
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
 @click.command()
 def logout() -> None:
     """Forget the control plane that login remembered."""
@@ -105,11 +102,11 @@ def logout() -> None:
 
 
 def forget(terminal: Terminal) -> None:
-    """Remove the profile, and say of what it was. Raises ControlPlaneFailure when it cannot be removed."""
+    """Remove the profile, and say what it was for. Raises ControlPlaneFailure when it cannot be removed."""
     try:
         connection = load_profile()
     except ControlPlaneNotConfiguredError:
-        connection = None  # damaged or not to be trusted: all the more reason to remove it
+        connection = None  # damaged or not trustworthy: all the more reason to remove it
     try:
         removed = delete_profile()
     except ControlPlaneNotConfiguredError as error:
@@ -144,7 +141,7 @@ def whoami(as_json: bool) -> None:
     shown = [
         ("Control plane", connection.api_url),
         ("Backend", _backend(deployment)),
-        ("Key", f"{facts['key_id'] or 'of an unknown form'} (from {connection.source})"),
+        ("Key", f"{facts['key_id'] or 'in an unknown format'} (from {connection.source})"),
     ]
     terminal.print(pairs(shown, terminal.out_style))
 

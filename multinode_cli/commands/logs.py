@@ -1,4 +1,4 @@
-"""① ``logs``: the lines that an invocation wrote, all of its attempts merged by time."""
+"""``logs``: the lines that an invocation wrote, all of its attempts merged by time."""
 
 import time
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ import click
 
 from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup, Scope
-from multinode_cli.client.watch import Broke, InvocationWatcher, LogsEnded, Wrote
+from multinode_cli.client.watch import InvocationWatcher, LinesWritten, LogsEnded, WatchFailed
 from multinode_cli.commands.follow import patience
 from multinode_cli.commands.options import arguments_typed, filled, json_option, scope_options
 from multinode_cli.console.json_output import log_object
@@ -17,17 +17,15 @@ from multinode_cli.console.text import parse_duration
 from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
 from multinode_protocol.messages import LogLine
 
-__all__ = ["logs"]
-
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="INVOCATION_ID")
 @click.option("--invocation-id", metavar="ID", help="The invocation, instead of the argument.")
-@click.option("-f", "--follow", "follows", is_flag=True, help="Go on until the invocation ends.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Begin with the last N lines.")
+@click.option("-f", "--follow", "follows", is_flag=True, help="Keep printing until the invocation ends.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Start with the last N lines.")
 @click.option("--since", metavar="TIME", help="Only what was written in the last 90s, 10m, 2h, 1d …")
 @click.option("--execution", metavar="N", help="Only one attempt: its number (from 1) or its id.")
-@click.option("--execution-id", metavar="ID", help="The same.")
+@click.option("--execution-id", metavar="ID", help="The same as --execution.")
 @click.option("-t", "--timestamps", is_flag=True, help="Put the time (UTC) before each line.")
 @scope_options
 @json_option
@@ -46,12 +44,12 @@ def logs(
 ) -> None:
     """Print what an invocation wrote to stdout and stderr.
 
-    The lines of all attempts are printed by time; where another attempt begins, a message on stderr says so.
+    Lines of all attempts are printed in order of time; a message on stderr marks where another attempt begins.
     """
     terminal = current()
     (wanted,) = filled(ids, invocation_id=invocation_id)
     if execution is not None and execution_id is not None:
-        raise UsageFailure("--execution and --execution-id give the same thing; use one of them")
+        raise UsageFailure("use either --execution or --execution-id, not both")
     since_ms = _since_ms(since, time.time())
     api = connect()
     lookup = Lookup(api, arguments_typed())
@@ -81,7 +79,7 @@ def _since_ms(since: str | None, now: float) -> int | None:
 def _print_present(
     api: Api, invocation_id: str, printer: "_Printer", *, tail: int | None, since_ms: int | None, only: str | None
 ) -> str | None:
-    """Print the lines that there are and return the offset to go on from; None when there will be no more."""
+    """Print the lines that exist and return the offset to continue from; None when there will be no more."""
     offset: str | None = None
     page = api.logs(invocation_id, tail=tail, since_ms=since_ms, execution_id=only)
     while True:
@@ -97,11 +95,11 @@ def _print_present(
 def _print_further(watch: InvocationWatcher, printer: "_Printer") -> None:
     while True:
         match watch.next_event():
-            case Wrote(lines):
+            case LinesWritten(lines):
                 printer.print(lines)
             case LogsEnded():
                 return
-            case Broke(error):
+            case WatchFailed(error):
                 raise error
 
 

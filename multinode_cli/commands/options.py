@@ -1,4 +1,4 @@
-"""① Options that several commands share, and the ids that may stand without an option's name."""
+"""Options that several commands share, and ids that may be given without an option."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -7,32 +7,21 @@ import click
 
 from multinode_cli.errors import UsageFailure
 
-__all__ = [
-    "arguments_typed",
-    "filled",
-    "function_option",
-    "ids_given",
-    "json_option",
-    "project_option",
-    "scope_options",
-    "version_option",
-]
-
 Command = TypeVar("Command", bound=Callable[..., Any])
 ARGUMENTS = "multinode.arguments"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (fields: docs/cli.md).")
 project_option = click.option("--project-name", metavar="NAME", help="The project.")
-version_option = click.option("--version-id", metavar="ID", help="The version; the newest one if not given.")
+version_option = click.option("--version-id", metavar="ID", help="The version (default: the newest).")
 function_option = click.option("--function-name", metavar="NAME", help="The function.")
 
 
 def scope_options(command: Command) -> Command:
     """Add the options that say where an invocation is. One id is enough; they are checked if given."""
     for option in (
-        click.option("--function-name", metavar="NAME", help="Check that it is of this function."),
-        click.option("--version-id", metavar="ID", help="Check that it is of this version."),
-        click.option("--project-name", metavar="NAME", help="Check that it is of this project."),
+        click.option("--function-name", metavar="NAME", help="Check that it belongs to this function."),
+        click.option("--version-id", metavar="ID", help="Check that it belongs to this version."),
+        click.option("--project-name", metavar="NAME", help="Check that it belongs to this project."),
     ):
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""① ``list`` and ``describe``: what there is, from the projects down to one attempt of one invocation."""
+"""``list`` and ``describe``: everything from the projects down to one attempt of one invocation."""
 
 import time
 
@@ -40,8 +40,6 @@ from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.messages import InvocationListing, ProjectInfo, VersionInfo
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["describe", "list_command"]
-
 SHOWN_INVOCATIONS = 10
 
 
@@ -53,9 +51,11 @@ SHOWN_INVOCATIONS = 10
 @click.option(
     "--status",
     type=click.Choice([status.value for status in InvocationStatus], case_sensitive=False),
-    help="Only invocations that are so.",
+    help="Only invocations with this status.",
 )
-@click.option("--limit", type=click.IntRange(min=1), default=MAX_PAGE, show_default=True, help="How many invocations.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=MAX_PAGE, show_default=True, help="The most invocations to list."
+)
 @json_option
 def list_command(
     *,
@@ -69,8 +69,8 @@ def list_command(
 ) -> None:
     """List projects, a project's versions, or a function's invocations.
 
-    Without a name, the projects. With a project, its versions. With a function, its invocations, newest first: those of
-    the newest version, or of the one that --version-id names.
+    Without a name: the projects. With a project: its versions. With a function: its invocations, newest first, of the
+    newest version or of the one given by --version-id.
     """
     terminal = current()
     project, function = _two_names(names, project_name, function_name)
@@ -78,11 +78,11 @@ def list_command(
     lookup = Lookup(api, arguments_typed())
     if project is None:
         if version_id is not None or status is not None:
-            raise UsageFailure("of which project? Give --project-name")
+            raise UsageFailure("which project? Give --project-name")
         _list_projects(api, terminal, as_json=as_json)
     elif function is None:
         if version_id is not None or status is not None:
-            raise UsageFailure("the invocations of which function? Give --function-name")
+            raise UsageFailure("which function? Give --function-name")
         lookup.project(project)
         _list_versions(api, project, terminal, as_json=as_json)
     else:
@@ -101,7 +101,7 @@ def _two_names(
     if left:
         raise UsageFailure(f"{left[0]!r} is one argument too many: a project and a function can be given")
     if function is not None and project is None:
-        raise UsageFailure("of which project? Give --project-name")
+        raise UsageFailure("which project? Give --project-name")
     return project, function
 
 
@@ -193,11 +193,11 @@ def describe(
     execution_id: str | None,
     as_json: bool,
 ) -> None:
-    """Describe a project, a version, a function or an invocation: the most particular one that is given."""
+    """Describe a project, a version, a function or an invocation: the most specific one given."""
     terminal = current()
     project, function = _two_names(names, project_name, function_name)
     if invocation_id is None and execution_id is not None:
-        raise UsageFailure("an execution of which invocation? Give --invocation-id")
+        raise UsageFailure("which invocation? Give --invocation-id")
     api = connect()
     lookup = Lookup(api, arguments_typed())
     if invocation_id is not None:

@@ -1,30 +1,20 @@
-"""① ``undeploy``: says what will be stopped, asks, and waits until nothing of the project is left."""
+"""``undeploy``: says what will be stopped, asks, and waits until nothing is left of the project."""
 
 import contextlib
-import shutil
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from multinode.errors import FunctionDoesNotExist, ProjectDoesNotExist, ProjectIsBeingDeleted, VersionDoesNotExist
-from multinode_cli.backends.local.cleanup import remove_unused_environments
+from multinode_cli.backends.base import Leftovers
+from multinode_cli.backends.factory import backend_of
 from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup
-from multinode_cli.client.watch import Patience
+from multinode_cli.client.waiting import Patience, Seen, poll
 from multinode_cli.commands.options import arguments_typed, filled, project_option
+from multinode_cli.console.questions import confirm
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
 from multinode_protocol.limits import MAX_PAGE
-from multinode_protocol.messages import DeploymentInfo
-
-if TYPE_CHECKING:
-    from multinode_cli.backends.aws.cleanup import AwsCleanup
-
-__all__ = ["undeploy"]
 
 COUNTED_VERSIONS = 20
 COUNTED_PAGES = 4
@@ -37,69 +27,49 @@ UNFINISHED = "PENDING,RUNNING,CANCELLING"
 @click.command()
 @click.argument("names", nargs=-1, metavar="PROJECT")
 @project_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def undeploy(names: tuple[str, ...], project_name: str | None, yes: bool) -> None:
-    """Stop everything of a project and delete it: versions, invocations, results, logs and secrets.
+    """Stop everything in a project and delete it: versions, invocations, results, logs and secrets.
 
-    What runs is cancelled first and may clean up. The command waits until all is gone; Ctrl-C ends the waiting only.
+    Running invocations are cancelled first and may clean up. The command waits until everything is gone; Ctrl-C stops
+    only the waiting.
     """
     terminal = current()
     (name,) = filled(names, project_name=project_name)
     api = connect()
-    deployment = api.deployment()
-    cleanup = _aws_cleanup(deployment)
+    cleanup = backend_of(api, terminal).cleanup  # without credentials for it, nothing is half deleted
     try:
         project = Lookup(api, arguments_typed()).project(name)
     except UsageFailure:
-        if cleanup is None or not _remove_leftovers(cleanup, name, terminal, yes=yes):
+        left = cleanup.leftovers(name)
+        if not left:
             raise
+        _remove_leftovers(left, name, terminal, yes=yes)
         return
     if project["deletion_request_time"] is None:
         terminal.message(_summary(api, name))
         if not yes:
             _confirm(name, terminal)
-    if cleanup is not None:
-        cleanup.stop_schedules(name)
+    cleanup.stop_schedules(name)
     try:
         with contextlib.suppress(ProjectIsBeingDeleted, ProjectDoesNotExist):
-            api.delete_project(name)  # if somebody else was faster, what is left is to wait
+            api.delete_project(name)  # if somebody else was faster, only the waiting is left
         _wait_until_gone(Api(api.connection, retry_for_s=0), name, terminal)
     except KeyboardInterrupt:
-        terminal.message(f"\n{name} goes on being deleted. See whether it is gone:\n  multinode list")
-        if cleanup is not None:
-            terminal.message(f"Then remove its images and secrets:\n  multinode undeploy {name}")
+        terminal.message(f"\n{name} is still being deleted. Check whether it is gone:\n  multinode list")
+        terminal.message(f"Then remove what its deploys left behind:\n  multinode undeploy {name}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
-    _remove_files(api, deployment, name)
-    if cleanup is not None:
-        cleanup.remove(cleanup.leftovers(name))
+    cleanup.leftovers(name).remove()
     terminal.step(f"Project {name} is gone")
 
 
-def _aws_cleanup(deployment: DeploymentInfo) -> "AwsCleanup | None":
-    """Return what removes a project's parts from the AWS account; None where there are none.
-
-    Raises ControlPlaneFailure without the credentials for it, so that nothing is half deleted.
-    """
-    if deployment["backend"] != "ecs":
-        return None
-    from multinode_cli.backends.aws.account import Account
-    from multinode_cli.backends.aws.cleanup import AwsCleanup
-
-    account = Account(deployment.get("region"))
-    return AwsCleanup(account, account.deployment_of(deployment))
-
-
-def _remove_leftovers(cleanup: "AwsCleanup", name: str, terminal: Terminal, *, yes: bool) -> bool:
-    """Remove what deploys of a project that does not exist have left in the account; return whether there was any."""
-    left = cleanup.leftovers(name)
-    if not left:
-        return False
+def _remove_leftovers(left: Leftovers, name: str, terminal: Terminal, *, yes: bool) -> None:
+    """Remove what deploys left behind of a project that does not exist."""
     terminal.message(f"There is no project {name}, but an interrupted deploy or undeploy of it left {left}.")
     if not yes:
         _confirm(name, terminal)
-    cleanup.remove(left)
+    left.remove()
     terminal.step(f"What was left of project {name} is gone")
-    return True
 
 
 def _summary(api: Api, name: str) -> str:
@@ -141,42 +111,34 @@ def _count_of(api: Api, project_name: str, version_id: str, function_name: str) 
     return count, True
 
 
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
 def _confirm(name: str, terminal: Terminal) -> None:
-    if not _can_ask():
-        raise UsageFailure(f"nobody can be asked here; to delete project {name}, add --yes")
-    if not click.confirm(f"Delete project {name}?", err=True):
-        terminal.message("Nothing was deleted")
-        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    confirm(
+        f"Delete project {name}?",
+        terminal,
+        unasked=f"cannot ask for confirmation here; to delete project {name}, add --yes",
+        declined="Nothing was deleted",
+    )
 
 
-def _wait_until_gone(api: Api, name: str, terminal: Terminal, sleep: Callable[[float], object] = time.sleep) -> None:
-    patience = Patience(terminal, come_back=f"Project {name} goes on being deleted; see with: multinode list")
+def _wait_until_gone(api: Api, name: str, terminal: Terminal) -> None:
+    patience = Patience(terminal, come_back=f"Project {name} is still being deleted; check with: multinode list")
     text = f"Deleting project {name}"
     asked, shown = 0, ""
+
+    def ask() -> Seen:
+        nonlocal asked, shown, text
+        try:
+            patience.call(api.project, name)
+            if asked % COUNT_EVERY == 0:
+                left, more = patience.call(count_unfinished, api, name)
+                text = f"Deleting project {name}: {left}{' or more' if more else ''} left to stop"
+                if left and text != shown and not terminal.animated:
+                    terminal.message(text)
+                    shown = text
+        except ProjectDoesNotExist:
+            return Seen.END
+        asked += 1
+        return Seen.NOTHING
+
     with terminal.live(lambda: text):
-        while True:
-            try:
-                patience.call(api.project, name)
-                if asked % COUNT_EVERY == 0:
-                    left, more = patience.call(count_unfinished, api, name)
-                    text = f"Deleting project {name}: {left}{' or more' if more else ''} left to stop"
-                    if left and text != shown and not terminal.animated:
-                        terminal.message(text)
-                        shown = text
-            except ProjectDoesNotExist:
-                return
-            asked += 1
-            sleep(ASK_EVERY_S)
-
-
-def _remove_files(api: Api, deployment: DeploymentInfo, name: str) -> None:
-    """Remove what deploys wrote for the project on this machine. Nothing to do elsewhere."""
-    data_dir = deployment.get("data_dir")
-    if deployment["backend"] != "local" or not data_dir or not Path(data_dir).is_dir():
-        return
-    shutil.rmtree(Path(data_dir) / "secrets" / name, ignore_errors=True)
-    remove_unused_environments(api, Path(data_dir) / "environments")
+        poll(ask, every_s=ASK_EVERY_S)

@@ -1,6 +1,6 @@
-"""① The objects that ``--json`` prints, as docs/cli.md documents them. Pure.
+"""The objects that ``--json`` prints, as docs/cli.md documents them. Pure.
 
-Names and units are those of the REST API. Arguments, progress and results are decoded, where the API has them as text.
+Names and units are those of the REST API. Arguments, progress and results are decoded, where the API has text.
 """
 
 from collections.abc import Sequence
@@ -20,22 +20,6 @@ from multinode_protocol.messages import (
     VersionListing,
 )
 from multinode_protocol.status import InvocationStatus
-
-__all__ = [
-    "described_function",
-    "described_version",
-    "execution_object",
-    "function_object",
-    "is_final",
-    "invocation_object",
-    "listing_object",
-    "log_object",
-    "milliseconds",
-    "progress_of",
-    "project_object",
-    "version_object",
-    "versions_objects",
-]
 
 
 def project_object(project: ProjectInfo) -> dict[str, Any]:
@@ -146,7 +130,7 @@ def execution_object(execution: ExecutionSummary) -> dict[str, Any]:
 
 
 def milliseconds(record: Any, field: str) -> int | None:
-    """Return a time of a REST body in milliseconds, from whole seconds where it has nothing finer."""
+    """Return a time of a REST body in milliseconds, from whole seconds if there is nothing finer."""
     fine, coarse = record.get(f"{field}_ms"), record.get(field)
     if fine is not None:
         return int(fine)

@@ -1,4 +1,4 @@
-"""① When functions run by themselves, as a person reads it. Pure.
+"""When functions run on their schedules, in words. Pure.
 
 `active_at` is the present time, in seconds since the epoch, for a version whose schedules run; None for any other.
 """
@@ -9,8 +9,6 @@ from multinode_cli.console.text import duration, one_line
 from multinode_protocol.messages import FunctionInfo, FunctionSpec
 from multinode_protocol.schedules import Schedule, ScheduleError, next_run, schedule_text
 
-__all__ = ["next_run_s", "next_run_words", "schedule_words"]
-
 
 def schedule_words(function: FunctionInfo | FunctionSpec) -> str | None:
     """Return ``0 9 * * * Europe/London`` or ``every 1 h``; None without a schedule."""
@@ -19,7 +17,7 @@ def schedule_words(function: FunctionInfo | FunctionSpec) -> str | None:
 
 
 def next_run_s(function: FunctionInfo | FunctionSpec, active_at: float | None) -> int | None:
-    """Return when it runs next, in seconds since the epoch. None: not at all, or a time zone is not known here."""
+    """Return when it runs next, in seconds since the epoch. None: never, or its time zone is unknown here."""
     schedule = _schedule(function)
     if schedule is None or active_at is None:
         return None
@@ -30,7 +28,7 @@ def next_run_s(function: FunctionInfo | FunctionSpec, active_at: float | None) -
 
 
 def next_run_words(function: FunctionInfo, active_at: float | None) -> str:
-    """Return the next run as this machine's local time and how far away it is."""
+    """Return the next run in this machine's local time, and how long until then."""
     if active_at is None:
         return "none: a newer version has taken over, or the project is being deleted"
     at_s = next_run_s(function, active_at)

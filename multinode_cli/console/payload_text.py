@@ -1,15 +1,13 @@
-"""① Arguments, progress and results as they travel, made readable without ever unpickling. Pure.
+"""Encoded arguments, progress and results, made readable without ever unpickling. Pure.
 
 A text is plain JSON, or the envelope ``{"__multinode__": "cloudpickle", "data", "repr", "python", "packages"}`` around
-a value that JSON cannot carry exactly, or jsonpickle of a program with multinode 1.0 (`payload.first_generation`), or
-(from a program of another make) anything else.
+a value that JSON cannot carry exactly, or jsonpickle from a program with multinode 1.0 (`payload.first_generation`), or
+(from another kind of program) anything else.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
-
-__all__ = ["as_json", "as_text", "call_text"]
 
 MARK = "__multinode__"
 
@@ -40,7 +38,7 @@ def as_text(text: str | None) -> str:
 
 
 def call_text(function_name: str, text: str) -> str:
-    """Return an input as the call it stands for: ``solve(8, rounds=5)``."""
+    """Return an input as a call: ``solve(8, rounds=5)``."""
     try:
         value = _decoded(text)
     except ValueError:
@@ -74,7 +72,7 @@ def _restored(value: object) -> object:
 
 
 def _decoded(text: str) -> object:
-    """Return the JSON value of `text`. Raises ValueError when it is none."""
+    """Return the JSON value of `text`. Raises ValueError if it is not JSON."""
     try:
         return json.loads(text)
     except RecursionError as error:

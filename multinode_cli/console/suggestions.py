@@ -1,4 +1,4 @@
-"""① "Did you mean …?": the closest name there is, and the whole command line with it put right. Pure."""
+"""The closest existing name for "did you mean", and the whole command line corrected. Pure."""
 
 import difflib
 import shlex
@@ -6,19 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from multinode_cli.console.text import clean, one_line
 
-__all__ = ["closest", "corrected_command", "listed", "unknown_id", "unknown_name"]
-
 PROGRAM = "multinode"
 NAME_SIMILARITY = 0.6
 ID_SIMILARITY = 0.85
-"""Ids made at about the same time begin alike: only a slip of the pen counts."""
+"""Ids made at about the same time begin alike, so only a typo counts as near."""
 SHOWN = 8
 
 
 def closest(wrong: str, names: Iterable[str], similarity: float = NAME_SIMILARITY) -> str | None:
-    """Return the one of `names` that `wrong` most likely means, or None when none is near.
+    """Return the one of `names` that `wrong` most likely means; None if none is near.
 
-    A beginning or an end that fits one name only (an id pasted incompletely) counts as near; case does not matter.
+    A beginning or end that only one name has (an id pasted incompletely) counts as near; case does not matter.
     """
     names = list(dict.fromkeys(names))
     folded = wrong.casefold()
@@ -54,7 +52,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def unknown_name(what: str, wrong: str, names: Sequence[str], arguments: Sequence[str]) -> str:
-    """Return the message for a name that does not exist: what there is instead, or the command that was likely meant.
+    """Return the message for a name that does not exist: the existing names, or the command that was probably meant.
 
     `what` names the kind and its place, ``function`` or ``function in project tsp``.
     """
@@ -63,12 +61,12 @@ def unknown_name(what: str, wrong: str, names: Sequence[str], arguments: Sequenc
     if right is not None:
         return f"{message} Did you mean {right!r}?\n  {corrected_command(arguments, wrong, right)}"
     if names:
-        return f"{message} There is: {listed(names)}"
+        return f"{message} Existing: {listed(names)}"
     return message
 
 
 def unknown_id(what: str, wrong: str, ids: Sequence[str], arguments: Sequence[str]) -> str | None:
-    """Return the message for an id that does not exist but is nearly one of `ids`; None when it is near none."""
+    """Return the message for an id that does not exist but is nearly one of `ids`; None if it is near none."""
     right = closest(wrong, ids, ID_SIMILARITY)
     if right is None:
         return None

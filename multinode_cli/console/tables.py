@@ -1,6 +1,6 @@
-"""① Records -> tables and lines for people. Pure.
+"""Records -> tables and lines for people. Pure.
 
-Whatever comes from elsewhere (names, reasons, errors, output) is cleaned of control characters where it is put in.
+Whatever comes from elsewhere (names, reasons, errors, output) is cleaned of control characters here.
 """
 
 import datetime
@@ -24,24 +24,6 @@ from multinode_protocol.messages import (
     VersionListing,
 )
 from multinode_protocol.status import InvocationStatus
-
-__all__ = [
-    "execution_card",
-    "failure_text",
-    "function_card",
-    "functions_table",
-    "invocation_card",
-    "invocations_table",
-    "log_text",
-    "parameters_text",
-    "pairs",
-    "projects_table",
-    "result_text",
-    "signature",
-    "status_text",
-    "table",
-    "versions_table",
-]
 
 GAP = 2
 NARROWEST = 12
@@ -145,7 +127,7 @@ def signature(function: FunctionInfo | FunctionSpec) -> str:
 
 
 def parameters_text(parameters: Sequence[str]) -> str:
-    """Return parameters, as `multinode.function.signature` writes them one by one, as they stand in a definition."""
+    """Return parameters, written one by one by `multinode.function.signature`, as they appear in a definition."""
     parts: list[str] = []
     by_position = sum(parameter.endswith(", /") for parameter in parameters)
     starred = False
@@ -170,7 +152,7 @@ def memory(gibibytes: float) -> str:
 
 
 def function_card(function: FunctionInfo, where: str, style: Style, *, active_at: float | None = None) -> str:
-    """Return all that there is to know of a function; `active_at`: see `multinode_cli.console.next_runs`."""
+    """Return everything about a function; `active_at`: see `multinode_cli.console.next_runs`."""
     resources, execution = function["resource_spec"], function["execution_spec"]
     facts = [
         ("Function", signature(function)),
@@ -223,7 +205,7 @@ def invocations_table(invocations: Sequence[InvocationListing], now: float, styl
 
 
 def invocation_card(invocation: InvocationInfo, now: float, style: Style) -> str:
-    """Return all that there is to know of an invocation, its attempts included."""
+    """Return everything about an invocation, including its attempts."""
     created_s = invocation["creation_time_ms"] / 1000
     finish_ms = invocation["finish_time_ms"]
     reason = one_line(invocation["status_reason"])

@@ -1,7 +1,7 @@
-"""① Where output goes: data on stdout, messages and one live line on stderr; colour and animation on a terminal only.
+"""Where output goes: data on stdout, messages and one live line on stderr; colour and animation only on a terminal.
 
 ``NO_COLOR`` (https://no-color.org) and ``TERM=dumb`` are respected. Text from elsewhere is cleaned of control
-characters before it comes here, by `render`.
+characters before it comes here.
 """
 
 import json
@@ -17,8 +17,6 @@ from typing import TextIO
 import click
 
 from multinode_cli.console.text import clip
-
-__all__ = ["PLAIN", "Style", "Terminal", "current"]
 
 FRAME_S = 0.1
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -40,9 +38,6 @@ class Style:
         if not self.colour:
             return text
         return click.style(text, fg=colour, bold=bold or None, dim=dim or None)
-
-
-PLAIN = Style()
 
 
 def style_of(stream: TextIO | None, environ: Mapping[str, str]) -> Style:
@@ -92,17 +87,17 @@ class Terminal:
             _write(self.err, text + "\n")
 
     def step(self, text: str) -> None:
-        """Say on stderr that a step of a longer piece of work is done."""
+        """Report on stderr that a step is done."""
         mark = self.err_style.paint("✓" if self.err_style.unicode else "*", "green")
         self.message(f"{mark} {text}")
 
     def warning(self, text: str) -> None:
-        """Say on stderr what the user should know although the command goes on."""
+        """Report on stderr what the user should know although the command continues."""
         self.message(f"{self.err_style.paint('warning:', 'yellow', bold=True)} {text}")
 
     @contextmanager
     def live(self, text: Callable[[], str]) -> Iterator[None]:
-        """Show `text()` on one line that is redrawn until the block ends, and leave no trace of it.
+        """Show `text()` on one line, redrawn until the block ends; then erase it.
 
         Nothing is shown where there is no animation. `text` gives one line without control characters.
         """
@@ -134,7 +129,7 @@ class Terminal:
                 text = clip(self._live(), (self.err_style.columns or 80) - 3)  # a line that wraps cannot be erased
                 try:
                     _write(self.err, f"{ERASE_LINE}{mark} {text}")
-                except OSError:  # the terminal was closed; whoever writes the next message learns it
+                except OSError:  # the terminal was closed; the next message will fail
                     return
 
     def _erase(self) -> None:

@@ -1,9 +1,8 @@
-"""① Words and numbers for people: cleaned of control characters, cut to a width, durations and sizes. Pure."""
+"""Text for people: cleaned of control characters, cut to a width; durations and sizes. Pure."""
 
+import os
 import re
 import unicodedata
-
-__all__ = ["ago", "clean", "clip", "duration", "one_line", "parse_duration", "size", "width"]
 
 _ESCAPE_SEQUENCE = re.compile(
     r"""
@@ -37,6 +36,11 @@ def one_line(text: str, columns: int | None = None) -> str:
     """Return `text` cleaned, on one line, cut to `columns` (None: whole)."""
     line = " ".join(clean(text).split())
     return line if columns is None else clip(line, columns)
+
+
+def path_text(path: str | os.PathLike[str]) -> str:
+    """Return a path as it may be printed: no control characters."""
+    return clean(os.fspath(path)).replace("\n", "?").replace("\t", "?")
 
 
 def width(text: str) -> int:

@@ -1,4 +1,4 @@
-"""① A project's folder -> the files that are deployed, and their copy under the digest of their content.
+"""A project's folder -> the files that are deployed, and their copy under the digest of their content.
 
 Two folders with the same files give the same digest, whatever their time stamps, order and owners.
 """
@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
-from multinode_cli.console.text import clean, size
+from multinode_cli.console.text import path_text, size
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.files import NotAFile, open_file
 from multinode_cli.project.ignore import Rules, is_always_left_out
-
-__all__ = ["MAX_BYTES", "MAX_FILES", "Bundle", "Collection", "Entry", "collect", "store"]
 
 MAX_BYTES = 500_000_000
 MAX_FILES = 50_000
@@ -40,8 +38,8 @@ class Entry:
 
 
 @dataclass
-class Collection:
-    """What is deployed of `root`: entries by path, and notes on what was left out although no rule says so."""
+class CollectedFiles:
+    """What is deployed of `root`: entries by path, and notes on what was left out although no rule excludes it."""
 
     root: Path
     entries: list[Entry] = field(default_factory=list)
@@ -60,37 +58,32 @@ class Bundle:
     code_dir: Path
 
 
-def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> Collection:
+def collect(root: Path, *, max_bytes: int = MAX_BYTES, max_files: int = MAX_FILES) -> CollectedFiles:
     """Return the files below `root` that are deployed.
 
-    Links are kept as links where they lead to another file or folder of the bundle; one that leads out of the folder
-    is refused. Devices, pipes and sockets stay behind.
+    Links are kept as links if they lead to another file or folder of the bundle; one that leads out of the folder is
+    refused. Devices, pipes and sockets are left out.
 
     Raises: UsageFailure, also when there are too many or too large files.
     """
     root = Path(os.path.realpath(root))
     if not root.is_dir():
-        raise UsageFailure(f"{shown(root)} is not a folder; give the folder that holds {MAIN}")
-    collection = Collection(root)
+        raise UsageFailure(f"{path_text(root)} is not a folder; give the folder that contains {MAIN}")
+    collection = CollectedFiles(root)
     links: list[Entry] = []
     for entry in _walk(root, Rules.at(root), collection.notes):
         (links if entry.link_to is not None else collection.entries).append(entry)
         if len(collection.entries) > max_files * 4:
             break
-    collection.entries += _links_with_an_end(links, collection)
+    collection.entries += _links_with_a_target(links, collection)
     collection.entries.sort(key=lambda entry: os.fsencode(entry.path))
     _check_size(collection, max_bytes, max_files)
     _check_main(collection)
     return collection
 
 
-def shown(path: str | os.PathLike[str]) -> str:
-    """Return a path as it may be printed: no control characters."""
-    return clean(os.fspath(path)).replace("\n", "?").replace("\t", "?")
-
-
 def _walk(top: Path, rules_at_top: Rules, notes: list[str]) -> Iterator[Entry]:
-    """Yield the entries below `top` that are not left out, in no order that matters."""
+    """Yield the entries below `top` that are not left out, in any order."""
     pending = [(top, rules_at_top)]  # not recursive: folders may be nested deeper than Python's stack
     while pending:
         folder, rules = pending.pop()
@@ -109,7 +102,7 @@ def _walk(top: Path, rules_at_top: Rules, notes: list[str]) -> Iterator[Entry]:
                 status = item.stat(follow_symlinks=False)
                 yield Entry(relative, status.st_size, bool(status.st_mode & stat.S_IXUSR))
             else:
-                notes.append(f"{shown(relative)} is a pipe, socket or device and was left out")
+                notes.append(f"{path_text(relative)} is a pipe, socket or device and was left out")
 
 
 def _children(folder: Path, top: Path) -> list[os.DirEntry[str]]:
@@ -117,26 +110,26 @@ def _children(folder: Path, top: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as items:
             return list(items)
     except PermissionError as error:
-        name = shown(folder.relative_to(top).as_posix())
+        name = path_text(folder.relative_to(top).as_posix())
         raise UsageFailure(
-            f"the folder {name} cannot be read; allow it, or list it in .multinodeignore: /{name}/"
+            f"the folder {name} cannot be read; change its permissions, or list it in .multinodeignore: /{name}/"
         ) from error
     except OSError as error:
-        raise UsageFailure(f"the folder {shown(folder)} cannot be read: {error.strerror}") from error
+        raise UsageFailure(f"the folder {path_text(folder)} cannot be read: {error.strerror}") from error
 
 
 def _link(path: Path, relative: str, top: Path) -> Entry:
-    """Return the entry of a symbolic link, its end relative to `top`. Raises UsageFailure when it leads out of it."""
+    """Return the entry of a symbolic link, its target relative to `top`. Raises UsageFailure if it leads out of it."""
     end = Path(os.path.realpath(path))
     if not end.is_relative_to(top):
         raise UsageFailure(
-            f"{shown(relative)} links out of the folder, to {shown(end)}; put a copy in its place, "
-            f"or leave it out with this line in .multinodeignore: /{shown(relative)}"
+            f"{path_text(relative)} links to {path_text(end)}, outside the folder; replace the link with a copy, "
+            f"or exclude it with this line in .multinodeignore: /{path_text(relative)}"
         )
     return Entry(relative, 0, executable=False, link_to=end.relative_to(top).as_posix())
 
 
-def _links_with_an_end(links: list[Entry], collection: Collection) -> list[Entry]:
+def _links_with_a_target(links: list[Entry], collection: CollectedFiles) -> list[Entry]:
     """Return the links that lead to something in the bundle; the others are noted."""
     present = {entry.path for entry in collection.entries}
     folders = {parent.as_posix() for path in present for parent in Path(path).parents}
@@ -146,46 +139,46 @@ def _links_with_an_end(links: list[Entry], collection: Collection) -> list[Entry
             kept.append(link)
         else:
             collection.notes.append(
-                f"{shown(link.path)} links to {shown(link.link_to or '')}, which is not deployed, and was left out"
+                f"{path_text(link.path)} links to {path_text(link.link_to or '')}, "
+                "which is not deployed, and was left out"
             )
     return kept
 
 
-def _check_size(collection: Collection, max_bytes: int, max_files: int) -> None:
-    advice = "Leave out with .multinodeignore what the functions do not need"
+def _check_size(collection: CollectedFiles, max_bytes: int, max_files: int) -> None:
+    advice = "Exclude what the functions do not need with .multinodeignore"
     if len(collection.entries) > max_files:
         folders = Counter(entry.path.partition("/")[0] for entry in collection.entries)
-        largest = ", ".join(f"{shown(name)} ({count} files)" for name, count in folders.most_common(LARGEST_NAMED))
+        largest = ", ".join(f"{path_text(name)} ({count} files)" for name, count in folders.most_common(LARGEST_NAMED))
         raise UsageFailure(f"the folder has more than {max_files:,} files: {largest}. {advice}")
     total = collection.total_bytes
     if total > max_bytes:
         by_size = sorted(collection.entries, key=lambda entry: entry.size, reverse=True)[:LARGEST_NAMED]
-        largest = ", ".join(f"{shown(entry.path)} ({size(entry.size)})" for entry in by_size)
+        largest = ", ".join(f"{path_text(entry.path)} ({size(entry.size)})" for entry in by_size)
         raise UsageFailure(f"the folder has {size(total)}, the limit is {size(max_bytes)}: {largest}. {advice}")
 
 
-def _check_main(collection: Collection) -> None:
+def _check_main(collection: CollectedFiles) -> None:
     if any(entry.path == MAIN for entry in collection.entries):
         return
     path = collection.root / MAIN
     if not os.path.lexists(path):
-        problem = f"{shown(collection.root)} has no {MAIN}; the functions are defined there"
+        problem = f"{path_text(collection.root)} has no {MAIN}; the functions are defined there"
         elsewhere = sorted(entry.path for entry in collection.entries if Path(entry.path).name == MAIN)
         if elsewhere:
-            problem += (
-                f". There is {shown(elsewhere[0])}: is {shown(collection.root / Path(elsewhere[0]).parent)} meant?"
-            )
+            folder = collection.root / Path(elsewhere[0]).parent
+            problem += f". There is {path_text(elsewhere[0])}: did you mean {path_text(folder)}?"
     elif path.is_symlink() or path.is_file():
-        problem = f"{shown(path)} is left out by an ignore rule or is a broken link; it must be deployed"
+        problem = f"{path_text(path)} is excluded by an ignore rule or is a broken link; it must be deployed"
     else:
-        problem = f"{shown(path)} is not a file"
+        problem = f"{path_text(path)} is not a file"
     raise UsageFailure(problem)
 
 
-def store(collection: Collection, bundles_dir: Path) -> Bundle:
+def store(collection: CollectedFiles, bundles_dir: Path) -> Bundle:
     """Copy the collected files to ``<bundles_dir>/<sha256>/code`` and return where they are.
 
-    The folder appears whole, by a rename. A bundle that is there already is used again. Raises UsageFailure for a file
+    The folder appears whole, by a rename. An existing bundle is used again. Raises UsageFailure for a file
     that cannot be read, ControlPlaneFailure when the copy cannot be written.
     """
     try:
@@ -202,7 +195,7 @@ def store(collection: Collection, bundles_dir: Path) -> Bundle:
         except OSError:
             if not (final / "code").is_dir():
                 raise
-        os.utime(final)  # in use again: not to be swept away as old
+        os.utime(final)  # in use again: the clean-up must not take it for old
     except OSError as error:
         raise ControlPlaneFailure(f"cannot write the bundle to {bundles_dir}: {error.strerror}") from error
     finally:
@@ -210,7 +203,7 @@ def store(collection: Collection, bundles_dir: Path) -> Bundle:
     return Bundle(sha256, final / "code")
 
 
-def _copy(collection: Collection, code_dir: Path) -> str:
+def _copy(collection: CollectedFiles, code_dir: Path) -> str:
     """Copy every entry into the empty folder `code_dir` and return the digest of what was written."""
     digest = hashlib.sha256()
     for entry in collection.entries:
@@ -236,11 +229,11 @@ def _copy_file(source: Path, destination: Path, entry: Entry) -> bytes:
                 content.update(chunk)
                 writer.write(chunk)
     except (FileNotFoundError, NotAFile) as error:
-        raise UsageFailure(f"{shown(entry.path)} changed while it was read; deploy again") from error
+        raise UsageFailure(f"{path_text(entry.path)} changed while it was read; deploy again") from error
     except PermissionError as error:
         raise UsageFailure(
-            f"{shown(entry.path)} cannot be read; allow it, or leave it out with this line in .multinodeignore: "
-            f"/{shown(entry.path)}"
+            f"{path_text(entry.path)} cannot be read; change its permissions, or exclude it with this line in "
+            f".multinodeignore: /{path_text(entry.path)}"
         ) from error
     destination.chmod(0o755 if entry.executable else 0o644)
     return content.digest()
@@ -250,4 +243,4 @@ def _read(reader: BufferedReader, entry: Entry) -> bytes:
     try:
         return reader.read(CHUNK_BYTES)
     except OSError as error:
-        raise UsageFailure(f"{shown(entry.path)} cannot be read: {error.strerror}") from error
+        raise UsageFailure(f"{path_text(entry.path)} cannot be read: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""① ``main.py`` imported in the project's own environment -> the functions that it defines.
+"""``main.py`` imported in the project's own environment -> the functions that it defines.
 
 The CLI itself never imports the project's code: `multinode.worker.discover` does, in a process of its own, with the
 project's packages and variables.
@@ -16,18 +16,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from multinode_cli.console.terminal import Terminal
-from multinode_cli.console.text import clean
+from multinode_cli.console.text import clean, path_text
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
-from multinode_cli.project.bundle import shown
 from multinode_protocol.messages import FunctionSpec
 
-__all__ = ["Discovery", "discover", "problem_text"]
-
 TIMEOUT_S = 180.0
-"""More than `multinode.worker.discover` itself gives an import: it can say better why it was stopped."""
+"""More than `multinode.worker.discover` itself allows an import: its message is the better one."""
 ASKED_S = 3.0
 INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER")
-"""What the local backend lets its workers take over."""
+"""What the local backend's workers inherit."""
 OUTPUT_SHOWN_BYTES = 4000
 MAX_REPORT_BYTES = 10_000_000
 
@@ -55,7 +52,7 @@ def discover(
     """
     with tempfile.TemporaryDirectory(prefix="multinode-discover-") as scratch:
         report_path, output_path = Path(scratch, "report.json"), Path(scratch, "output.txt")
-        # -P: the folder itself is not on sys.path before its time, so a file of the project cannot shadow the runtime.
+        # -P: the folder is not on sys.path too early, so a file of the project cannot shadow the runtime.
         module = ["-P", "-m", "multinode.worker.discover"]
         command = [str(python), *module, "--code-dir", str(code_dir), "--output", str(report_path)]
         with output_path.open("wb") as output, terminal.live(lambda: "Importing main.py"):
@@ -72,7 +69,7 @@ def discover(
 
 
 def _environment(python: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what a worker will have, so that code which needs more fails now and not when it is invoked."""
+    """Return what a worker will have, so that code which needs more fails now and not when invoked."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     path = os.pathsep.join([str(python.parent), inherited.get("PATH", os.defpath)])
     return {**inherited, "PATH": path, **variables}
@@ -99,7 +96,7 @@ def _run(command: list[str], folder: Path, environ: dict[str, str], output: int,
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process with its group: asked first, since it has a process of another group to end, too."""
+    """End a process and its group: asked first, since it has a process of another group to end."""
     for number in (signal.SIGINT, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, number)
@@ -136,7 +133,7 @@ def problem_text(error: Mapping[str, Any], code_dir: Path, origin: Path) -> str:
 
 def _relocated(text: str, code_dir: Path, origin: Path) -> str:
     """Return `text` with the user's own folder in place of the copy that was imported."""
-    return clean(text.replace(str(code_dir), shown(origin)))
+    return clean(text.replace(str(code_dir), path_text(origin)))
 
 
 def _printed(path: Path, code_dir: Path, origin: Path) -> str:

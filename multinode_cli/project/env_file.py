@@ -1,4 +1,4 @@
-"""① ``.env`` -> the project's own environment variables, in a file that only the user can read, never in the bundle."""
+"""``.env`` -> the project's own environment variables, in a file that only the user can read, never in the bundle."""
 
 import hashlib
 import hmac
@@ -14,8 +14,6 @@ from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.files import NotAFile, open_file
 
-__all__ = ["RESERVED_NAMES", "RESERVED_PREFIXES", "read_env_file", "store_secrets"]
-
 NAME = ".env"
 RESERVED_PREFIXES = ("AWS_", "MULTINODE_")
 RESERVED_NAMES = frozenset({"PATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME"})
@@ -28,7 +26,7 @@ SALT = "salt"
 
 
 def read_env_file(folder: Path) -> dict[str, str]:
-    """Return the variables that ``.env`` in `folder` sets; none when there is no such file.
+    """Return the variables that ``.env`` in `folder` sets; none without such a file.
 
     Quotes, ``export`` and comments are as python-dotenv reads them; ``${NAME}`` in a value stays as it is.
     Raises UsageFailure naming the line, never the value.
@@ -51,7 +49,7 @@ def read_env_file(folder: Path) -> dict[str, str]:
         _check_name(binding.key, number)
         if binding.key in variables:
             first = first_lines[binding.key]
-            raise UsageFailure(f"{NAME}, line {number} sets {binding.key} again; it is set on line {first} already")
+            raise UsageFailure(f"{NAME}, line {number} sets {binding.key} again; it is already set on line {first}")
         _check_value(binding.value, binding.key, number)
         variables[binding.key] = binding.value
         first_lines[binding.key] = number
@@ -85,7 +83,7 @@ def _text(path: Path) -> str | None:
 
 
 def _blank_lines_before(binding: str) -> int:
-    """Return how many blank lines the parser counted to a binding before its own first line."""
+    """Return how many blank lines before a binding's first line the parser counted as part of it."""
     blank = binding[: len(binding) - len(binding.lstrip())]
     return blank.replace("\r\n", "\n").replace("\r", "\n").count("\n")
 
@@ -93,7 +91,7 @@ def _blank_lines_before(binding: str) -> int:
 def _check_name(name: str, number: int) -> None:
     if not _VARIABLE.fullmatch(name):
         raise UsageFailure(
-            f"{NAME}, line {number}: {one_line(name)!r} is no name for a variable (letters, digits and _)"
+            f"{NAME}, line {number}: {one_line(name)!r} is not a valid variable name (letters, digits and _)"
         )
     if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES):
         raise UsageFailure(
@@ -115,7 +113,7 @@ def store_secrets(variables: dict[str, str], project_dir: Path) -> Path | None:
     """Write `variables` to a file in `project_dir` and return its path; None when there are none.
 
     Folder 0700, file 0600, written aside and renamed. The same variables give the same file. Its name is a keyed
-    digest: whoever may read the version sees it, and could try out guesses of short values against a bare digest.
+    digest: whoever may read the version sees it, and could test guesses of short values against a plain digest.
 
     Raises: ControlPlaneFailure.
     """

@@ -1,11 +1,9 @@
-"""① Opening what may be anything: a pipe that would hang, a link to elsewhere, a folder."""
+"""Opening paths that may be anything: a pipe that would hang, a link to elsewhere, a folder."""
 
 import os
 import stat
 from io import BufferedReader
 from pathlib import Path
-
-__all__ = ["NotAFile", "open_file"]
 
 
 class NotAFile(OSError):
@@ -16,9 +14,9 @@ class NotAFile(OSError):
 
 
 def open_file(path: Path, *, follow_link: bool) -> BufferedReader:
-    """Open a regular file for reading, never waiting for anyone. Raises OSError; NotAFile when it is something else.
+    """Open a regular file for reading, without ever blocking. Raises OSError; NotAFile for anything else.
 
-    Without `follow_link` a symbolic link is an error. What is looked at is what was opened: a name may change hands.
+    Without `follow_link` a symbolic link is an error. The opened file itself is checked, since the name may change.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow_link else os.O_NOFOLLOW))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

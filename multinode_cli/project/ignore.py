@@ -1,7 +1,7 @@
-"""① Which files of a project's folder stay behind: ``.gitignore`` as git reads it, then ``.multinodeignore``.
+"""Which files of a project's folder are left out: ``.gitignore`` as git reads it, then ``.multinodeignore``.
 
-Rules of a deeper folder win over those above it; within a folder ``.multinodeignore`` wins over ``.gitignore``. The
-``.gitignore`` files between the folder and the top of its git repository count as well. Some names always stay behind.
+Rules of a deeper folder take precedence; within a folder ``.multinodeignore`` overrides ``.gitignore``. The
+``.gitignore`` files between the folder and the top of its git repository count as well. Some names are always left out.
 https://git-scm.com/docs/gitignore
 """
 
@@ -11,8 +11,6 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from multinode_cli.project.files import open_file
-
-__all__ = ["ALWAYS_LEFT_OUT", "Rules", "is_always_left_out"]
 
 RULE_FILES = (".gitignore", ".multinodeignore")
 MAX_RULE_FILE_BYTES = 1_000_000
@@ -60,7 +58,7 @@ class Rules:
     def at(cls, root: Path) -> "Rules":
         """Return the rules that hold inside `root` (an absolute path), those of its git repository included.
 
-        Where the repository ignores `root` itself, its rules say nothing about what is to be deployed of it.
+        If the repository ignores `root` itself, its rules do not apply to what is deployed.
         """
         rules = cls(())
         for folder in reversed(_ancestors_in_repository(root)):
@@ -72,14 +70,14 @@ class Rules:
         return rules.inside(root)
 
     def inside(self, folder: Path, *, multinode_rules: bool = True) -> "Rules":
-        """Return these rules and, before them, the ones that `folder` itself holds."""
+        """Return these rules, preceded by those of `folder` itself."""
         lines: list[str] = []
         for name in RULE_FILES if multinode_rules else RULE_FILES[:1]:
             lines += _lines(folder / name)
         return Rules((*self._layers, _Layer(folder, _spec(lines)))) if lines else self
 
     def leave_out(self, path: Path, *, is_folder: bool) -> bool:
-        """Return True when the file or folder at `path` stays behind. The folders above it are not asked about."""
+        """Return True if the file or folder at `path` is left out. The folders above it are not checked."""
         for layer in reversed(self._layers):
             relative = path.relative_to(layer.folder).as_posix() + ("/" if is_folder else "")
             verdict = layer.spec.check_file(relative).include
@@ -101,7 +99,7 @@ def _ancestors_in_repository(root: Path) -> list[Path]:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a rule file; none where there is none. As git does, a link is not followed."""
+    """Return the lines of a rule file; none without such a file. Like git, do not follow a link."""
     try:
         with open_file(path, follow_link=False) as file:
             content = file.read(MAX_RULE_FILE_BYTES)
@@ -112,7 +110,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _spec(lines: list[str]) -> GitIgnoreSpec:
-    """Return the patterns of `lines`; one that is no pattern is passed over, as git does."""
+    """Return the patterns of `lines`; like git, skip a line that is not a pattern."""
     try:
         return GitIgnoreSpec.from_lines(lines)
     except ValueError:

@@ -1,4 +1,4 @@
-"""① ``requirements.txt``, with every file that it includes -> one normalised text."""
+"""``requirements.txt``, with every file that it includes -> one normalised text."""
 
 import codecs
 import re
@@ -7,8 +7,6 @@ from pathlib import Path
 
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import UsageFailure
-
-__all__ = ["Requirements", "read_requirements"]
 
 NAME = "requirements.txt"
 MAX_BYTES = 1_000_000
@@ -23,7 +21,7 @@ _LOCAL_FILE = re.compile(r"(?:^|\s)(?:-e|--editable)\b|file:|\.(?:whl|zip|tar\.g
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What to install. `text` holds all requirements, `constraints` all constraints; included files are in their place.
+    """What to install. `text` holds all requirements, `constraints` all constraints; included files are inlined.
 
     `names_files`: something of the project's own folder is installed, so its content matters too.
     """
@@ -34,7 +32,7 @@ class Requirements:
 
 
 def read_requirements(code_dir: Path) -> Requirements | None:
-    """Return what the project in `code_dir` asks for; None when it asks for nothing.
+    """Return what the project in `code_dir` requires; None if it requires nothing.
 
     Windows line endings, a byte order mark and UTF-16 are understood. Raises UsageFailure.
     """
@@ -69,7 +67,7 @@ class _Reader:
             place = f"{path.relative_to(self._top).as_posix()}, line {number}"
             if not included.is_relative_to(self._top) or not included.is_file():
                 raise UsageFailure(
-                    f"{place} includes {one_line(match['file'])}, which is not among the deployed files of the folder"
+                    f"{place} includes {one_line(match['file'])}, which is not among the folder's deployed files"
                 )
             if included == path or included in above:
                 raise UsageFailure(f"{place} includes {one_line(match['file'])}, which includes it in turn")

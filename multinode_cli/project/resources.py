@@ -1,21 +1,20 @@
-"""① Files that come with the command and are no Python: templates, the Terraform module."""
+"""Folders that are installed with the command: packages, the templates, the Terraform module."""
 
 import importlib.util
 from pathlib import Path
 
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["shipped_folder"]
 
+def package_folder(name: str) -> Path:
+    """Return the folder of a package such as ``multinode`` or ``multinode_templates``, without importing it.
 
-def shipped_folder(package: str) -> Path:
-    """Return the folder of ``multinode_templates`` or ``multinode_terraform``. Raises ControlPlaneFailure.
-
-    Not `importlib.resources`: with an editable installation it stumbles over the finder's own entry in the path.
+    Not `importlib.resources`: with an editable installation it fails on the finder's own entry in the path.
+    Raises ControlPlaneFailure.
     """
-    spec = importlib.util.find_spec(package)
-    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec is not None else []
-    for place in places:
-        if place.is_dir():
-            return place
-    raise ControlPlaneFailure(f"{package} is not installed beside this command; install multinode again")
+    spec = importlib.util.find_spec(name)
+    locations = [Path(location) for location in (spec.submodule_search_locations or ())] if spec is not None else []
+    for location in locations:
+        if location.is_dir():
+            return location
+    raise ControlPlaneFailure(f"the package {name} is not installed beside this command; install multinode again")

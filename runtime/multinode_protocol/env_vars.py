@@ -7,6 +7,7 @@ __all__ = [
     "API_KEY",
     "API_URL",
     "CODE_DIR",
+    "DATA_DIR",
     "EXECUTION_ID",
     "FUNCTION_NAME",
     "GRACE_S",
@@ -28,6 +29,8 @@ INVOCATION_ID = "MULTINODE_INVOCATION_ID"
 EXECUTION_ID = "MULTINODE_EXECUTION_ID"
 CODE_DIR = "MULTINODE_CODE_DIR"
 """The folder that holds the project's ``main.py``; default: the working directory."""
+DATA_DIR = "MULTINODE_DATA_DIR"
+"""For a user: the folder of the local deployment."""
 GRACE_S = "MULTINODE_GRACE_S"
 """Seconds between the interruption of the user's code and the killing of its process group."""
 NOT_BEFORE_MS = "MULTINODE_NOT_BEFORE_MS"

@@ -88,12 +88,12 @@ def test_a_failed_and_an_interrupted_installation_are_finished_by_the_next_and_r
     until(lambda: "complete after" in account.said.read_text(), "something to be made", timeout_s=600)
     os.kill(second.pid, signal.SIGINT)
     assert second.wait(timeout=600) == 130, account.said.read_text()
-    assert "Finishing first, so that nothing is left half made" in account.said.read_text()
+    assert "Finishing first, so that nothing is left half-made" in account.said.read_text()
 
     # The API's name is the emulator's own, which only it knows, so the login at the end finds nobody.
     code, said = account.multinode("install", "--auto-approve")
     # Nothing is made any more. (What the emulator tells of alarms always looks as if it were to be changed.)
-    assert "This will make 0, " in said, said
+    assert "This will create 0, " in said, said
     assert "✓ The deployment default is installed" in said, said
     assert (code, "multinode login --from-aws --name default" in said) == (3, True), said
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.aws_install import checks, lambda_package
+from multinode_cli.aws_install import checks
 from multinode_cli.backends.aws import account
-from multinode_cli.commands import install
 from multinode_control_plane.adapters.aws import eventbridge
 from multinode_control_plane.adapters.aws.dynamodb_items import KEY_ATTRIBUTES, item_of
 from multinode_control_plane.adapters.aws.ecs import LAUNCH_PATIENCE_S
@@ -62,7 +61,7 @@ def test_the_handler_that_terraform_names_can_be_imported(made: Planned, name: s
 
 def test_every_lambda_runs_on_what_the_package_is_built_for(made: Planned) -> None:
     kinds = {(each["runtime"], *each["architectures"]) for each in made.of_type("aws_lambda_function").values()}
-    assert kinds == {(f"python{lambda_package.PYTHON_VERSION}", lambda_package.ARCHITECTURE)}
+    assert kinds == {("python3.13", "arm64")}
 
 
 def test_every_lambda_logs_json_to_its_own_group_and_nothing_of_the_platform_but_warnings(made: Planned) -> None:
@@ -116,7 +115,7 @@ def test_two_sweeps_never_run_at_once(made: Planned) -> None:
 def test_doctor_and_install_know_how_much_concurrency_is_reserved(made: Planned) -> None:
     reserved = sum(function(made, name)["reserved_concurrent_executions"] or 0 for name in HANDLERS)
     # Lambda keeps 100 for what has reserved none.
-    assert checks.FEW_LAMBDAS == install.RESERVED_CONCURRENCY == reserved + 100
+    assert reserved + 100 == checks.NEEDED_LAMBDA_CONCURRENCY
 
 
 def test_what_a_rule_calls_is_tried_again_and_given_up_as_a_dead_letter(made: Planned) -> None:

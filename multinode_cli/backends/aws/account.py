@@ -1,4 +1,4 @@
-"""① The user's AWS account, as the deploy steps see it: clients, a deployment's parameter, errors in plain words."""
+"""The user's AWS account for the deploy steps: clients, a deployment's parameter, errors in plain words."""
 
 import json
 import os
@@ -17,12 +17,10 @@ from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_protocol.messages import DeploymentInfo
 
-__all__ = ["NAME_RULE", "Account", "Caller", "Deployment", "aws_errors", "check_deployment_name", "packages_missing"]
-
 PARAMETER_ROOT = "/multinode/"
 NAME_PATTERN = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 MAX_NAME_CHARS = 24
-NAME_RULE = f"1 to {MAX_NAME_CHARS} lower-case letters, digits and single hyphens, the first a letter"
+NAME_RULE = f"1 to {MAX_NAME_CHARS} lower-case letters, digits and single hyphens, beginning with a letter"
 """The Terraform module's own rule for the name of a deployment."""
 FIELDS = (
     "name",
@@ -52,22 +50,27 @@ class Deployment:
         return str(self.values[name])
 
     @property
+    def repository(self) -> str:
+        """The name of the image repository, without its registry."""
+        return self["repository_url"].split("/", 1)[1]
+
+    @property
     def account_id(self) -> str:
         return self["cluster"].split(":")[4]  # arn:aws:ecs:<region>:<account>:cluster/<name>
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Whose credentials they are. `arn` names the user or the role."""
+class CallerIdentity:
+    """Who the credentials belong to. `arn` names the user or the role."""
 
     account_id: str
     arn: str
 
 
 def check_deployment_name(name: str) -> None:
-    """Raise UsageFailure unless `name` can be a deployment's."""
+    """Raise UsageFailure unless `name` is a valid deployment name."""
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > MAX_NAME_CHARS:
-        raise UsageFailure(f"--name: {one_line(name, 80)!r} cannot be the name of a deployment: {NAME_RULE}")
+        raise UsageFailure(f"--name: {one_line(name, 80)!r} is not a valid deployment name: {NAME_RULE}")
 
 
 def packages_missing() -> ControlPlaneFailure:
@@ -103,7 +106,7 @@ class Account:
         region: str | None = self._session.region_name
         if not region:
             raise ControlPlaneFailure(
-                "no AWS region is set: set AWS_REGION to that of the deployment, or give --region"
+                "no AWS region is set: set AWS_REGION to the deployment's region, or give --region"
             )
         return region
 
@@ -121,15 +124,15 @@ class Account:
                 )
         return self._clients[service]
 
-    def caller(self) -> Caller:
-        """Return whose the credentials are. Raises ControlPlaneFailure when there are none, or they do not work."""
+    def caller(self) -> CallerIdentity:
+        """Return who the credentials belong to. Raises ControlPlaneFailure if there are none, or they do not work."""
         sts = self.client("sts")
         with aws_errors("signing in to AWS"):
             answer = sts.get_caller_identity()
-        return Caller(answer["Account"], answer["Arn"])
+        return CallerIdentity(answer["Account"], answer["Arn"])
 
     def deployment_of(self, info: DeploymentInfo) -> Deployment:
-        """Return where everything of the deployment is whose control plane says `info` of itself.
+        """Return where everything is in the deployment that `info` describes.
 
         Raises ControlPlaneFailure when these credentials are for another account.
         """
@@ -152,14 +155,14 @@ class Account:
         return Connection(deployment["api_url"], answer["Parameter"]["Value"], LOGIN)
 
     def find_deployment(self, name: str) -> Deployment | None:
-        """Return the deployment called `name`, None when there is none. Raises ControlPlaneFailure."""
+        """Return the deployment called `name`, None if it does not exist. Raises ControlPlaneFailure."""
         try:
             return self.deployment(name)
         except UsageFailure:
             return None
 
     def deployment(self, name: str) -> Deployment:
-        """Return the deployment called `name`. Raises UsageFailure, with a suggestion, when there is none."""
+        """Return the deployment called `name`. Raises UsageFailure, with a suggestion, if it does not exist."""
         check_deployment_name(name)
         ssm = self.client("ssm")
         with aws_errors(f"looking for the deployment {name}"):
@@ -171,7 +174,7 @@ class Account:
         missing = [field for field in FIELDS if field not in values]
         if missing:
             raise ControlPlaneFailure(
-                f"the deployment {name} was installed by another version of Multinode (it says nothing of "
+                f"the deployment {name} was installed by another version of Multinode (its parameter lacks "
                 f"{', '.join(missing)}): run `multinode install` or `terraform apply` again"
             )
         return Deployment(values)
@@ -195,19 +198,21 @@ class Account:
         if likely is not None:
             return f"{message} Did you mean {likely!r}?"
         if names:
-            return f"{message} There is: {', '.join(names)}"
-        return f"{message} `multinode install --name {one_line(name, 80)}` makes one; --region looks elsewhere"
+            return f"{message} Existing: {', '.join(names)}"
+        return (
+            f"{message} `multinode install --name {one_line(name, 80)}` creates one; --region looks in another region"
+        )
 
 
 @contextmanager
 def aws_errors(doing: str) -> Iterator[None]:
-    """Turn whatever AWS says no to into one line that says what to do. `doing`: ``pushing the image``, for example."""
+    """Turn every AWS error into one line that says what to do. `doing`: ``pushing the image``, for example."""
     from botocore import exceptions
 
     try:
         yield
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
-        raise ControlPlaneFailure(f"{doing} needs AWS credentials, and there are none. {_CREDENTIALS_HELP}") from error
+        raise ControlPlaneFailure(f"{doing} needs AWS credentials, but there are none. {_CREDENTIALS_HELP}") from error
     except (
         exceptions.TokenRetrievalError,
         exceptions.SSOTokenLoadError,
@@ -215,7 +220,7 @@ def aws_errors(doing: str) -> Iterator[None]:
     ) as error:
         raise ControlPlaneFailure(f"{doing}: the AWS sign-in has expired. {_CREDENTIALS_HELP}") from error
     except exceptions.ProfileNotFound as error:
-        raise ControlPlaneFailure(f"{doing}: {error}. `aws configure list-profiles` shows which there are") from error
+        raise ControlPlaneFailure(f"{doing}: {error}. `aws configure list-profiles` lists them") from error
     except exceptions.NoRegionError as error:
         raise ControlPlaneFailure(f"{doing}: no AWS region is set; set AWS_REGION, or give --region") from error
     except exceptions.ClientError as error:
@@ -255,7 +260,7 @@ def _refusal(doing: str, error: Mapping[str, object]) -> str:
         return f"{doing}: AWS does not accept the credentials ({code}). {_CREDENTIALS_HELP}"
     if code in _DENIED:
         # AWS's own words name the role, the action and the resource.
-        return f"{doing} is not allowed: {message or code}. Let somebody who may do so grant that action"
+        return f"{doing} is not allowed: {message or code}. Ask an administrator of the account to grant that action"
     if code in _NOT_THERE:
         return f"{doing}: {message or code}. Part of the deployment is missing: apply its Terraform again"
     return f"{doing}: {code}: {message}"

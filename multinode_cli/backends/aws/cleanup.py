@@ -1,4 +1,4 @@
-"""① Removing what deploys to AWS made: schedules, images, task definitions, secrets. The control plane has the rest."""
+"""Removing what deploys to AWS made: schedules, images, task definitions, secrets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,6 @@ from multinode_cli.backends.aws.account import Account, Deployment, aws_errors
 from multinode_cli.backends.aws.scheduler import Scheduler, delete_schedules, schedule_names
 from multinode_cli.errors import ControlPlaneFailure
 
-__all__ = ["AwsCleanup", "Leftovers"]
-
 IMAGES_AT_ONCE = 100
 TASK_DEFINITIONS_AT_ONCE = 10
 PARAMETERS_AT_ONCE = 10
@@ -17,9 +15,11 @@ ALREADY_GONE = {"ImageNotFound"}
 
 
 @dataclass(frozen=True, slots=True)
-class Leftovers:
+class AwsLeftovers:
     """What there is of a project, or of all projects: tags of images, ARNs of task definitions, names of the others."""
 
+    account: Account
+    deployment: Deployment
     images: list[str]
     active: list[str]
     inactive: list[str]
@@ -38,56 +38,54 @@ class Leftovers:
         )
         return ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counts if count)
 
+    def remove(self) -> None:
+        ecr, ecs, ssm = (self.account.client(service) for service in ("ecr", "ecs", "ssm"))
+        _delete_schedules(self.account, self.deployment, self.schedules)
+        with aws_errors("removing images"):
+            for tags in _batches(self.images, IMAGES_AT_ONCE):
+                ids = [{"imageTag": tag} for tag in tags]
+                _check(ecr.batch_delete_image(repositoryName=self.deployment.repository, imageIds=ids), "failureCode")
+        with aws_errors("removing task definitions"):
+            for arn in self.active:
+                ecs.deregister_task_definition(taskDefinition=arn)
+            for arns in _batches([*self.active, *self.inactive], TASK_DEFINITIONS_AT_ONCE):
+                _check(ecs.delete_task_definitions(taskDefinitions=arns), "reason")
+        with aws_errors("removing secrets"):
+            for names in _batches(self.parameters, PARAMETERS_AT_ONCE):
+                ssm.delete_parameters(Names=names)
+
 
 class AwsCleanup:
-    """What `undeploy` needs of the account, found out before it deletes anything."""
+    """See `base.Cleanup`."""
 
     def __init__(self, account: Account, deployment: Deployment) -> None:
         self._account = account
         self._deployment = deployment
-        self._repository = deployment["repository_url"].split("/", 1)[1]
-        self._scheduler = Scheduler.where_there_is_one(deployment.values)
 
     def stop_schedules(self, project_name: str) -> None:
-        """Delete the project's schedules: none starts anything while the rest goes. Raises ControlPlaneFailure."""
-        self._delete_schedules(self._schedules(project_name))
+        """Delete the project's schedules."""
+        _delete_schedules(self._account, self._deployment, self._schedules(project_name))
 
-    def leftovers(self, project_name: str | None) -> Leftovers:
+    def leftovers(self, project_name: str | None) -> AwsLeftovers:
         """Return what deploys of the project made; with None, of every project. Raises ControlPlaneFailure."""
-        active, inactive = (list(self._task_definitions(project_name, status)) for status in ("ACTIVE", "INACTIVE"))
-        images, parameters = list(self._images(project_name)), list(self._parameters(project_name))
-        return Leftovers(images, active, inactive, parameters, self._schedules(project_name))
-
-    def remove(self, leftovers: Leftovers) -> None:
-        """Remove them. Running it again does no harm. Raises ControlPlaneFailure."""
-        ecr, ecs, ssm = (self._account.client(service) for service in ("ecr", "ecs", "ssm"))
-        self._delete_schedules(leftovers.schedules)
-        with aws_errors("removing images"):
-            for tags in _batches(leftovers.images, IMAGES_AT_ONCE):
-                ids = [{"imageTag": tag} for tag in tags]
-                _check(ecr.batch_delete_image(repositoryName=self._repository, imageIds=ids), "failureCode")
-        with aws_errors("removing task definitions"):
-            for arn in leftovers.active:
-                ecs.deregister_task_definition(taskDefinition=arn)
-            for arns in _batches([*leftovers.active, *leftovers.inactive], TASK_DEFINITIONS_AT_ONCE):
-                _check(ecs.delete_task_definitions(taskDefinitions=arns), "reason")
-        with aws_errors("removing secrets"):
-            for names in _batches(leftovers.parameters, PARAMETERS_AT_ONCE):
-                ssm.delete_parameters(Names=names)
+        return AwsLeftovers(
+            self._account,
+            self._deployment,
+            images=list(self._images(project_name)),
+            active=list(self._task_definitions(project_name, "ACTIVE")),
+            inactive=list(self._task_definitions(project_name, "INACTIVE")),
+            parameters=list(self._parameters(project_name)),
+            schedules=self._schedules(project_name),
+        )
 
     def _schedules(self, project_name: str | None) -> list[str]:
-        if self._scheduler is None:
-            return []
-        return schedule_names(self._account.client("scheduler"), self._scheduler, project_name)
-
-    def _delete_schedules(self, names: Sequence[str]) -> None:
-        if self._scheduler is not None:
-            delete_schedules(self._account.client("scheduler"), self._scheduler, names)
+        scheduler = Scheduler.if_installed(self._deployment.values)
+        return [] if scheduler is None else schedule_names(self._account.client("scheduler"), scheduler, project_name)
 
     def _images(self, project_name: str | None) -> Iterator[str]:
         with aws_errors("looking for images"):
-            pages = self._account.client("ecr").get_paginator("list_images").paginate(repositoryName=self._repository)
-            for page in pages:
+            pages = self._account.client("ecr").get_paginator("list_images")
+            for page in pages.paginate(repositoryName=self._deployment.repository):
                 for image in page["imageIds"]:
                     tag = image.get("imageTag", "")
                     if tag and project_name in (None, tag.rpartition(".")[0]):
@@ -112,6 +110,12 @@ class AwsCleanup:
             pages = self._account.client("ssm").get_paginator("get_parameters_by_path")
             for page in pages.paginate(Path=path, Recursive=True, WithDecryption=False):
                 yield from (parameter["Name"] for parameter in page["Parameters"])
+
+
+def _delete_schedules(account: Account, deployment: Deployment, names: Sequence[str]) -> None:
+    scheduler = Scheduler.if_installed(deployment.values)
+    if scheduler is not None:
+        delete_schedules(account.client("scheduler"), scheduler, names)
 
 
 def _family(arn: str) -> str:

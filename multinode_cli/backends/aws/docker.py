@@ -1,7 +1,7 @@
-"""① Building, looking into and pushing an image, with the ``docker`` program: the user's own engine and context.
+"""Building, inspecting and pushing an image, with the ``docker`` program: the user's own engine and context.
 
-Progress goes by on the terminal's live line; in a pipe each line is passed on. The registry's password is given to a
-configuration folder that lives as long as the push, never to the user's own.
+Progress is shown on the terminal's live line; in a pipe each line is passed on. The registry's password is stored in a
+configuration folder that exists only during the push, never in the user's own.
 """
 
 import io
@@ -12,18 +12,16 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from multinode_cli.console.programs import run_shown
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, one_line
 from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
-
-__all__ = ["Docker", "Findings", "Image", "Registry"]
 
 LAST_LINES = 25
 REPORT = "/tmp/multinode-functions.json"  # noqa: S108 - inside the container
@@ -37,7 +35,7 @@ _NOT_SHOWN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Hint:
-    """What to do about an output that `pattern` is found in. `kind`: whose fault it is."""
+    """What to do about an output that `pattern` is found in. `kind`: who has to fix it."""
 
     pattern: str
     advice: str
@@ -52,14 +50,14 @@ _ENGINE_HINTS = (
     ),
     _Hint(
         r"cannot connect to the docker daemon|error during connect|is the docker daemon running",
-        "The Docker engine went away: start it, then run the same command again",
+        "The Docker engine stopped: start it, then run the same command again",
         ControlPlaneFailure,
     ),
 )
 _NETWORK_HINT = _Hint(
     r"no such host|i/o timeout|TLS handshake timeout|connection refused|network is unreachable"
     r"|temporary failure in name|server misbehaving",
-    "The network was not reached: check it (and the engine's proxy), then run the same command again",
+    "The network could not be reached: check it (and the engine's proxy), then run the same command again",
     ControlPlaneFailure,
 )
 _BUILD_HINTS = (
@@ -74,12 +72,12 @@ _BUILD_HINTS = (
     _Hint(r"invalid reference format", "That is not the name of an image: check --base-image", UsageFailure),
     _Hint(
         r"python3\S*: (executable file )?not found|stat python3",
-        "The base image has no python3: choose one that has, such as python:3.11-slim (--base-image)",
+        "The base image has no python3: choose one that has it, such as python:3.11-slim (--base-image)",
         UsageFailure,
     ),
     _Hint(
         r"ensurepip is not|No module named '?(ensurepip|venv)",
-        "The base image's Python lacks the module venv: name python3-venv in packages.txt",
+        "The base image's Python lacks the module venv: add python3-venv to packages.txt",
         UsageFailure,
     ),
 )
@@ -93,7 +91,7 @@ _PUSH_HINTS = (
     ),
     _NETWORK_HINT,
 )
-"""The first that fits is shown."""
+"""The first that matches is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +103,8 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What importing ``main.py`` in the image came to. `report` is None when the import ended the whole process."""
+class DiscoveryRun:
+    """The result of importing ``main.py`` in the image. `report` is None if the import ended the whole process."""
 
     report: dict[str, Any] | None
     exit_code: int
@@ -131,11 +129,11 @@ class Docker:
 
     @classmethod
     def found(cls, terminal: Terminal) -> "Docker":
-        """Return the engine, asked once whether it answers. Raises ControlPlaneFailure."""
+        """Return the engine, after checking that it answers. Raises ControlPlaneFailure."""
         program = shutil.which("docker")
         if program is None:
             raise ControlPlaneFailure(
-                "deploying to AWS needs Docker, and there is no `docker` on the PATH. Install Docker Engine or Docker "
+                "deploying to AWS needs Docker, but there is no `docker` on the PATH. Install Docker Engine or Docker "
                 "Desktop (https://docs.docker.com/engine/install/), then run the same command again"
             )
         docker = cls(program, terminal)
@@ -160,7 +158,7 @@ class Docker:
         Raises: UsageFailure, or ControlPlaneFailure when it is not the project's fault.
         """
         id_file = context.parent / f"{context.name}.image-id"
-        # One manifest per image: what BuildKit would add about the build has no tag to be deleted by.
+        # One manifest per image: attestations that BuildKit would add have no tag by which to delete them.
         environ = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
         code, lines = self._run(["build", "--iidfile", str(id_file), str(context)], "Building the image", environ)
         if code != 0 or not id_file.is_file():
@@ -175,9 +173,9 @@ class Docker:
         found: dict[str, Any] = json.loads(answer.stdout)[0]
         return found
 
-    # --- looking into it ---
+    # --- inspecting ---
 
-    def discover(self, image: Image, variables: Mapping[str, str]) -> Findings:
+    def discover(self, image: Image, variables: Mapping[str, str]) -> DiscoveryRun:
         """Return what ``multinode.worker.discover`` finds in the image's code.
 
         `variables` are given to the container alone, which is removed afterwards. Raises UsageFailure when it takes too
@@ -195,7 +193,7 @@ class Docker:
         try:
             with self._terminal.live(lambda: "Importing main.py inside the image"):
                 ran = self._capture(["start", "--attach", container], timeout_s=DISCOVERY_TIMEOUT_S)
-            return Findings(
+            return DiscoveryRun(
                 self._report(container), ran.returncode, clean((ran.stdout + ran.stderr).decode("utf-8", "replace"))
             )
         except subprocess.TimeoutExpired as error:
@@ -217,8 +215,7 @@ class Docker:
     def push(self, image: Image, reference: str, registry: Registry) -> str:
         """Push the image under `reference` (``repository:tag``) and return its digest, as the registry gave it.
 
-        Raises ControlPlaneFailure when the push said anything of an error or ended without a digest, whatever its exit
-        code.
+        Raises ControlPlaneFailure if the push reported an error or ended without a digest, whatever its exit code.
         """
         tagged = self._capture(["tag", image.image_id, reference])
         if tagged.returncode != 0:
@@ -272,40 +269,13 @@ class Docker:
         )
 
     def _run(self, arguments: Sequence[str], title: str, environ: Mapping[str, str]) -> tuple[int, list[str]]:
-        """Run `docker`, showing its output as it comes; return its exit code and last lines."""
-        last: deque[str] = deque(maxlen=LAST_LINES)
-        now = title
-        with (
-            subprocess.Popen(
-                [self._program, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=environ,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            ) as process,
-            self._terminal.live(lambda: now),
-        ):
-            try:
-                for line in process.stdout or ():
-                    text = clean(line).rstrip()
-                    if not text.strip() or _NOT_SHOWN.search(text):
-                        continue
-                    last.append(text)
-                    now = f"{title}  {one_line(text)}"
-                    if not self._terminal.animated:
-                        self._terminal.message(f"  {text}")
-            except BaseException:
-                process.terminate()
-                raise
-        return process.returncode, list(last)
+        command = [self._program, *arguments]
+        return run_shown(command, title, self._terminal, keep=LAST_LINES, env=environ, hidden=_NOT_SHOWN)
 
     def _failure(
         self, what: str, lines: Sequence[str], hints: Sequence[_Hint], otherwise: type[CliFailure]
     ) -> CliFailure:
-        """Return the failure of a `docker` that said `lines`: they are in the message unless they were passed on."""
+        """Return the failure of a `docker` that wrote `lines`: the message includes them unless they were passed on."""
         text = "\n".join(lines)
         hint = next((hint for hint in hints if re.search(hint.pattern, text, re.IGNORECASE)), None)
         said = "".join(f"\n  {line}" for line in lines) if self._terminal.animated else ""
@@ -315,4 +285,4 @@ class Docker:
 
 def _last_line(output: bytes) -> str:
     lines = [line for line in clean(output.decode("utf-8", "replace")).splitlines() if line.strip()]
-    return one_line(lines[-1]) if lines else "it says nothing"
+    return one_line(lines[-1]) if lines else "no output"

@@ -1,7 +1,7 @@
-"""① The Dockerfile of a version, and the folder that it is built from.
+"""The Dockerfile of a version, and the folder from which it is built.
 
-What may stand in the project's folder beside ``main.py`` and ``requirements.txt``: ``packages.txt`` (Debian packages,
-one a line) and ``Dockerfile.fragment`` (instructions that come after the base image). ``.env`` is never among them.
+Beside ``main.py`` and ``requirements.txt``, the project's folder may contain ``packages.txt`` (Debian packages, one a
+line) and ``Dockerfile.fragment`` (instructions after the base image). ``.env`` is never in the image.
 """
 
 import importlib.metadata
@@ -12,13 +12,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from multinode_cli.backends.local.venv import FALLBACK_DISTRIBUTIONS, copy_distribution, copy_runtime
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.requirements import Requirements
-from multinode_cli.project.resources import shipped_folder
-
-__all__ = ["Recipe", "default_base_image", "read_recipe", "render", "write_context"]
+from multinode_cli.project.resources import package_folder
+from multinode_cli.project.runtime_copy import copy_runtime
 
 PACKAGES_FILE = "packages.txt"
 FRAGMENT_FILE = "Dockerfile.fragment"
@@ -29,8 +27,8 @@ _FORBIDDEN_INSTRUCTIONS = ("FROM", "ENTRYPOINT", "CMD")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What distinguishes one project's image from another's, beside its code."""
+class ImageSpec:
+    """What distinguishes one project's image from another's, apart from the code."""
 
     base_image: str
     apt_packages: tuple[str, ...] = ()
@@ -43,14 +41,14 @@ def default_base_image() -> str:
     return f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
 
 
-def read_recipe(code_dir: Path, *, base_image: str | None, has_requirements: bool) -> Recipe:
-    """Return the recipe of the project in `code_dir`. Raises UsageFailure for a name or line that cannot be used."""
+def read_image_spec(code_dir: Path, *, base_image: str | None, has_requirements: bool) -> ImageSpec:
+    """Return the spec of the project in `code_dir`. Raises UsageFailure for a name or line that cannot be used."""
     image = default_base_image() if base_image is None else base_image
     if not _IMAGE.fullmatch(image):
         raise UsageFailure(
             f"--base-image: {one_line(image, 80)!r} is not the name of an image, such as python:3.11-slim"
         )
-    return Recipe(image, _packages(code_dir / PACKAGES_FILE), _fragment(code_dir / FRAGMENT_FILE), has_requirements)
+    return ImageSpec(image, _packages(code_dir / PACKAGES_FILE), _fragment(code_dir / FRAGMENT_FILE), has_requirements)
 
 
 def _packages(path: Path) -> tuple[str, ...]:
@@ -74,7 +72,7 @@ def _fragment(path: Path) -> str:
         words = line.split(maxsplit=1)
         if words and words[0].upper() in _FORBIDDEN_INSTRUCTIONS:
             raise UsageFailure(
-                f"{FRAGMENT_FILE}, line {number}: {words[0]} is Multinode's own; choose a base with --base-image"
+                f"{FRAGMENT_FILE}, line {number}: {words[0]} is set by Multinode; choose a base with --base-image"
             )
     text = "\n".join(lines).strip()
     if len(text) > MAX_FRAGMENT_CHARS:
@@ -86,7 +84,7 @@ def _fragment(path: Path) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    """Return the lines of a text file of the project, whatever its line endings; none when there is no such file."""
+    """Return the lines of a text file of the project, whatever its line endings; none without such a file."""
     if not path.is_file():
         return []
     try:
@@ -95,7 +93,7 @@ def _lines(path: Path) -> list[str]:
         raise UsageFailure(f"{path.name} is not UTF-8 text: save it as UTF-8 and deploy again") from error
 
 
-def render(recipe: Recipe) -> str:
+def render(spec: ImageSpec) -> str:
     """Return the Dockerfile's text."""
     import jinja2
 
@@ -104,29 +102,27 @@ def render(recipe: Recipe) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - a Dockerfile is no HTML; values are validated above
+        autoescape=False,  # noqa: S701 - a Dockerfile is not HTML; values are validated above
     )
     return environment.from_string(_template("Dockerfile.j2")).render(
         multinode_version=importlib.metadata.version("multinode"),
-        base_image=recipe.base_image,
-        apt_packages=recipe.apt_packages,
-        fragment=recipe.fragment,
-        has_requirements=recipe.has_requirements,
+        base_image=spec.base_image,
+        apt_packages=spec.apt_packages,
+        fragment=spec.fragment,
+        has_requirements=spec.has_requirements,
     )
 
 
 def _template(name: str) -> str:
-    return (shipped_folder("multinode_templates") / name).read_text(encoding="utf-8")
+    return (package_folder("multinode_templates") / name).read_text(encoding="utf-8")
 
 
-def write_context(folder: Path, recipe: Recipe, code_dir: Path, requirements: Requirements | None) -> None:
-    """Fill the empty `folder` with the Dockerfile and all that it copies. Raises ControlPlaneFailure."""
+def write_context(folder: Path, spec: ImageSpec, code_dir: Path, requirements: Requirements | None) -> None:
+    """Fill the empty `folder` with the Dockerfile and everything that it copies. Raises ControlPlaneFailure."""
     try:
-        (folder / "Dockerfile").write_text(render(recipe), encoding="utf-8")
-        copy_runtime(folder / "runtime")
+        (folder / "Dockerfile").write_text(render(spec), encoding="utf-8")
+        copy_runtime(folder / "runtime", folder / "fallback")
         (folder / "runtime" / "link_runtime.py").write_text(_template("link_runtime.py"), encoding="utf-8")
-        for name in FALLBACK_DISTRIBUTIONS:
-            copy_distribution(name, folder / "fallback")
         if requirements is not None:
             _write_requirements(folder / "requirements", code_dir, requirements)
         shutil.copytree(code_dir, folder / "code", symlinks=True)

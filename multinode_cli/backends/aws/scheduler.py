@@ -1,9 +1,9 @@
-"""① Functions' schedules on AWS: one schedule of EventBridge Scheduler per function, in the deployment's own group.
+"""Functions' schedules on AWS: one schedule of EventBridge Scheduler per function, in the deployment's own group.
 
 They are made after the version is registered and call the deployment's trigger, which starts the newest version's
-function: a schedule that a deploy leaves as it is needs no change. What they send is the event of the control plane's
-trigger (`adapters/aws/trigger_events.py` there); Scheduler puts its own ARN and the time in, so that whatever it sends
-twice starts one invocation.
+function, so an unchanged schedule needs no update. They send the event of the control plane's trigger
+(`adapters/aws/trigger_events.py` there); Scheduler fills in its own ARN and the time, so that an event sent twice
+starts one invocation.
 """
 
 import hashlib
@@ -19,24 +19,11 @@ from multinode_protocol.cron import parse
 from multinode_protocol.messages import FunctionInfo, FunctionSpec
 from multinode_protocol.schedules import Schedule, next_run, schedule_of, schedule_text
 
-__all__ = [
-    "SchedulePlan",
-    "ScheduleChanges",
-    "Scheduler",
-    "apply_schedules",
-    "aws_expression",
-    "delete_schedules",
-    "remove_schedules",
-    "schedule_arguments",
-    "schedule_name",
-    "schedule_names",
-]
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEDULE_ARN, SCHEDULED_TIME = "<aws.scheduler.schedule-arn>", "<aws.scheduler.scheduled-time>"
-"""Scheduler writes what they stand for in their place (User Guide, "Adding context attributes")."""
+"""Scheduler replaces them with their values (User Guide, "Adding context attributes")."""
 RETRIES, RETRIED_FOR_S = 185, 6 * 3600
-"""How long a call that the trigger's Lambda does not take is tried again; then it is a dead letter."""
+"""How long a call that the trigger's Lambda does not accept is retried; then it becomes a dead letter."""
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 MAX_PROJECT_PART, MAX_FUNCTION_PART, HASH_CHARS = 32, 30, 12
@@ -59,12 +46,12 @@ class Scheduler:
             return cls(schedules["group"], schedules["role_arn"], trigger["function_arn"], trigger["dead_letter_arn"])
         except (KeyError, TypeError) as error:
             raise ControlPlaneFailure(
-                f"the deployment {deployment.get('name')} was installed by a Multinode that knew no schedules (its "
+                f"the deployment {deployment.get('name')} was installed by a Multinode without schedules (its "
                 f"parameter lacks {error}): run `multinode install` or `terraform apply` again"
             ) from error
 
     @classmethod
-    def where_there_is_one(cls, deployment: Mapping[str, Any]) -> "Scheduler | None":
+    def if_installed(cls, deployment: Mapping[str, Any]) -> "Scheduler | None":
         """Return it; None for a deployment that cannot have schedules."""
         return cls.of(deployment) if "schedules" in deployment else None
 
@@ -92,7 +79,7 @@ class SchedulePlan:
         return str(self.arguments["Name"])
 
     def is_kept_by(self, found: Mapping[str, Any]) -> bool:
-        """True when a schedule as GetSchedule gives it needs no change; an interval may begin at any of its steps."""
+        """True if a schedule returned by GetSchedule needs no change; an interval may begin at any of its steps."""
         if any(found.get(key) != value for key, value in self.arguments.items() if key != "StartDate"):
             return False
         if self.schedule.every_s is None:
@@ -102,7 +89,7 @@ class SchedulePlan:
         return start is not None and (start - EPOCH) % interval == timedelta(0)
 
 
-# --- what there shall be: pure ----------------------------------------------------------------------------------------
+# --- what should exist: pure ----------------------------------------------------------------------------------------
 
 
 def schedule_arguments(
@@ -178,7 +165,7 @@ def aws_expression(schedule: Schedule) -> str:
     """Return Scheduler's expression for a valid schedule: ``cron(0 9 ? * MON-FRI *)``, ``rate(90 minutes)``.
 
     Its cron has a year as sixth field, counts weekdays from SUN, 1, and wants ``?`` for one of the two day fields (User
-    Guide, "Schedule types"). So fields are written anew from the numbers they stand for, weekdays and months by name.
+    Guide, "Schedule types"). So fields are rewritten from the numbers they stand for, weekdays and months by name.
     """
     if schedule.every_s is not None:
         for unit, unit_s in (("days", 86_400), ("hours", 3600)):
@@ -214,7 +201,7 @@ def _field(numbers: Sequence[int], every: range, names: Sequence[str] = ()) -> s
     return ",".join(parts)
 
 
-# --- making it so -----------------------------------------------------------------------------------------------------
+# --- applying it -----------------------------------------------------------------------------------------------------
 
 
 def apply_schedules(
@@ -227,8 +214,8 @@ def apply_schedules(
 ) -> ScheduleChanges:
     """Make the project's schedules those of `functions` and no others; `client` is that of ``scheduler``.
 
-    `functions` are those of the newest version, read after one was registered: of two deploys at once, both apply the
-    same ones then. Running it again changes nothing; cut short, it is finished by being run again.
+    `functions` are those of the newest version, read after one was registered: two deploys at once then apply the same
+    ones. Idempotent; if interrupted, run it again.
 
     Raises ControlPlaneFailure.
     """
@@ -246,13 +233,6 @@ def apply_schedules(
     )
 
 
-def remove_schedules(client: Any, scheduler: Scheduler, project_name: str) -> list[str]:
-    """Delete every schedule of the project and return their names. Raises ControlPlaneFailure."""
-    names = schedule_names(client, scheduler, project_name)
-    delete_schedules(client, scheduler, names)
-    return names
-
-
 def schedule_names(client: Any, scheduler: Scheduler, project_name: str | None) -> list[str]:
     """Return the names of a project's schedules, sorted; with None, of all projects'. Raises ControlPlaneFailure."""
     part = None if project_name is None else _project_part(project_name)
@@ -265,7 +245,7 @@ def schedule_names(client: Any, scheduler: Scheduler, project_name: str | None) 
 
 
 def _make(client: Any, plan: SchedulePlan, *, exists: bool) -> str:
-    """Create or update one schedule, whoever else is at it; return which."""
+    """Create or update one schedule, even if others do so at the same time; return which."""
     if not exists:
         try:
             client.create_schedule(**plan.arguments)
@@ -285,7 +265,7 @@ def _make(client: Any, plan: SchedulePlan, *, exists: bool) -> str:
 
 
 def delete_schedules(client: Any, scheduler: Scheduler, names: Sequence[str]) -> None:
-    """Delete schedules; those that are gone are no error. Raises ControlPlaneFailure."""
+    """Delete schedules; a missing one is not an error. Raises ControlPlaneFailure."""
     for name in names:
         with aws_errors(f"deleting the schedule {name}"):
             try:

@@ -1,8 +1,8 @@
-"""① ``.env`` of a project on AWS: each value an SSM SecureString, which ECS gives to the containers and nobody else.
+"""``.env`` of a project on AWS: each value is an SSM SecureString, which ECS gives only to the containers.
 
-They lie below ``<prefix>/projects/<project>/env/<digest>/``. The digest is keyed (the key lies beside them, encrypted):
-the same variables are found again and stored once, older versions keep theirs, and whoever sees the names in a task
-definition cannot try out guesses of short values.
+They are stored below ``<prefix>/projects/<project>/env/<digest>/``. The digest is keyed (the key is stored beside them,
+encrypted): the same variables are found again and stored once, older versions keep theirs, and whoever sees the names
+in a task definition cannot test guesses of short values.
 """
 
 import hashlib
@@ -15,8 +15,6 @@ from typing import Any
 from multinode_cli.backends.aws.account import Account, Deployment, aws_errors
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 
-__all__ = ["check_variables", "parameter_name", "store_variables"]
-
 MAX_PARAMETER_BYTES = 4096
 """Of a standard SSM parameter, which costs nothing."""
 DIGEST_CHARS = 32
@@ -28,8 +26,8 @@ def check_variables(variables: Mapping[str, str]) -> None:
         length = len(value.encode())
         if length > MAX_PARAMETER_BYTES:
             raise UsageFailure(
-                f"{name} in .env has {length:,} bytes; on AWS a value may have {MAX_PARAMETER_BYTES:,}. Put it into S3 "
-                "or Secrets Manager, and its name into .env"
+                f"{name} in .env has {length:,} bytes; on AWS a value may have at most {MAX_PARAMETER_BYTES:,}. Put it "
+                "into S3 or Secrets Manager, and its name into .env"
             )
 
 
@@ -38,7 +36,9 @@ def store_variables(
 ) -> dict[str, str]:
     """Store `variables` and return variable -> name of its parameter, without the empty ones: no parameter is empty.
 
-    What is stored already is left as it is, so a broken deploy goes on where it was. Raises ControlPlaneFailure.
+    What is already stored is left as it is, so an interrupted deploy continues where it was.
+
+    Raises ControlPlaneFailure.
     """
     wanted = {name: value for name, value in variables.items() if value}
     if not wanted:
@@ -52,7 +52,7 @@ def store_variables(
     text = json.dumps(wanted, sort_keys=True).encode()
     digest = hmac.new(key, text, hashlib.sha256).hexdigest()[:DIGEST_CHARS]
     names = {name: parameter_name(deployment, project_name, digest, name) for name in wanted}
-    with aws_errors("looking for the variables of .env that are stored already"):
+    with aws_errors("looking for stored variables of .env"):
         pages = ssm.get_paginator("get_parameters_by_path").paginate(
             Path=f"{_folder(deployment, project_name)}/env/{digest}"
         )
@@ -80,11 +80,11 @@ def _key(ssm: Any, name: str, tags: list[dict[str, str]]) -> bytes:
             except ssm.exceptions.ParameterNotFound:
                 pass
         _put(ssm, name, secrets.token_hex(32), tags, f"storing {name}")
-    raise ControlPlaneFailure(f"{name} was stored and is not there: somebody undeploys the project; deploy again")
+    raise ControlPlaneFailure(f"{name} was stored but is gone: somebody is undeploying the project; deploy again")
 
 
 def _put(ssm: Any, name: str, value: str, tags: list[dict[str, str]], doing: str) -> None:
-    """Store a SecureString that is not there yet; another deploy may be faster, with the same value."""
+    """Store a SecureString that does not exist; another deploy may be faster, with the same value."""
     with aws_errors(doing):
         try:
             ssm.put_parameter(Name=name, Value=value, Type="SecureString", Tags=tags)

@@ -1,10 +1,9 @@
-"""① Deploying to AWS: Dockerfile -> image -> functions found inside it -> registry -> secrets -> task definition.
+"""Deploying to AWS: Dockerfile -> image -> functions found inside it -> registry -> secrets -> task definition.
 
-Nothing that runs is touched until the version is registered, which is the control plane's one atomic step and comes
-last: a failure at any step, or Ctrl-C, leaves the old version serving. Only the schedules follow it; a deploy that was
-cut short before they were made is finished by the next one. What a broken deploy left behind (an image,
-parameters, a task definition) costs next to nothing, is used again by the next deploy where it is the same, and goes
-with `undeploy`.
+Nothing that runs is touched until the version is registered, the control plane's one atomic step: a failure before it,
+or Ctrl-C, leaves the old version serving. Only the schedules follow; if a deploy is interrupted before they are made,
+the next one finishes it. What an interrupted deploy left behind (an image, parameters, a task definition) costs next to
+nothing, is used again by the next deploy if it is the same, and is removed by `undeploy`.
 """
 
 import base64
@@ -12,18 +11,19 @@ import json
 import platform
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from multinode_cli.backends.aws.account import Account, Deployment, aws_errors
-from multinode_cli.backends.aws.docker import Docker, Findings, Image, Registry
-from multinode_cli.backends.aws.dockerfile import Recipe, read_recipe, render, write_context
+from multinode_cli.backends.aws.cleanup import AwsCleanup
+from multinode_cli.backends.aws.docker import DiscoveryRun, Docker, Image, Registry
+from multinode_cli.backends.aws.dockerfile import ImageSpec, read_image_spec, render, write_context
 from multinode_cli.backends.aws.scheduler import ScheduleChanges, Scheduler, apply_schedules
 from multinode_cli.backends.aws.secrets import check_variables, parameter_name, store_variables
 from multinode_cli.backends.aws.task_definition import ARCHITECTURES, task_definition
-from multinode_cli.commands.deploy import BuiltVersion, DeployOptions, Source
+from multinode_cli.backends.base import BuiltVersion, DeployOptions, Source
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
@@ -33,88 +33,77 @@ from multinode_cli.project.requirements import Requirements, read_requirements
 from multinode_protocol.fargate_sizes import NoTaskSize, covering
 from multinode_protocol.messages import DeploymentInfo, FunctionSpec, VersionDefinition, VersionInfo
 
-__all__ = ["AwsBackend"]
-
 IN_THE_IMAGE = Path("/multinode/code")
 PRINTED_LINES = 15
 SHOWN_DIGEST_CHARS = 19
 NOT_YET = "DIGEST"
-"""Stands in a dry run for what only a deploy works out: the keyed digest of the variables."""
-
-
-@dataclass(frozen=True, slots=True)
-class _BuiltVersion(BuiltVersion):
-    docker: Docker
-    image: Image
-    variables: dict[str, str]
-
-    def text(self) -> str:
-        definition = json.dumps(self.details["task_definition"], indent=2)
-        return f"{self.details['dockerfile']}\n{definition}"
+"""Placeholder in a dry run for what only a deploy computes: the keyed digest of the variables."""
 
 
 class AwsBackend:
     """One deployment in the account that the user's AWS credentials are for."""
 
-    def __init__(self, account: Account, deployment: Deployment, terminal: Terminal, order: DeployOptions) -> None:
+    def __init__(self, account: Account, deployment: Deployment, terminal: Terminal) -> None:
         self._account = account
         self._deployment = deployment
         self._terminal = terminal
-        self._order = order
+        self.cleanup = AwsCleanup(account, deployment)
 
     @classmethod
-    def of(cls, info: DeploymentInfo, terminal: Terminal, order: DeployOptions) -> "AwsBackend":
+    def of(cls, info: DeploymentInfo, terminal: Terminal) -> "AwsBackend":
         account = Account(info.get("region"))
-        return cls(account, account.deployment_of(info), terminal, order)
+        return cls(account, account.deployment_of(info), terminal)
 
-    # --- prepare ---
+    # --- building ---
 
-    def prepare(self, source: Source) -> BuiltVersion:
+    def build(self, source: Source, options: DeployOptions) -> BuiltVersion:
         """Build the image and find its functions."""
         check_variables(source.variables)
         docker = Docker.found(self._terminal)
         with tempfile.TemporaryDirectory(prefix="multinode-deploy-") as scratch:
             bundle = store(source.collection, Path(scratch, "bundles"))
             requirements = read_requirements(bundle.code_dir)
-            recipe = read_recipe(
-                bundle.code_dir, base_image=self._order.base_image, has_requirements=requirements is not None
+            spec = read_image_spec(
+                bundle.code_dir, base_image=options.base_image, has_requirements=requirements is not None
             )
-            image = self._build(docker, Path(scratch), bundle.code_dir, recipe, requirements)
+            image = self._build(docker, Path(scratch), bundle.code_dir, spec, requirements)
         functions = self._functions(docker.discover(image, source.variables), source)
-        project_name, variables = self._order.project_name, source.variables
+        project_name, variables = options.project_name, source.variables
         names = {
             name: parameter_name(self._deployment, project_name, NOT_YET, name)
             for name, value in variables.items()
             if value
         }
         reference = f"{self._deployment['repository_url']}:{_tag(project_name, image)}"
-        details = {
-            "dockerfile": render(recipe),
-            "task_definition": self._task_definition(project_name, reference, image, variables, names),
-        }
-        return _BuiltVersion(functions, details, docker, image, variables)
+        definition = self._task_definition(project_name, reference, image, variables, names)
+        return BuiltVersion(
+            functions,
+            {"dockerfile": render(spec), "task_definition": definition},
+            partial(self._publish, project_name, functions, docker, image, variables),
+            description=f"{render(spec)}\n{json.dumps(definition, indent=2)}",
+        )
 
     def _build(
-        self, docker: Docker, scratch: Path, code_dir: Path, recipe: Recipe, requirements: Requirements | None
+        self, docker: Docker, scratch: Path, code_dir: Path, spec: ImageSpec, requirements: Requirements | None
     ) -> Image:
         context = scratch / "context"
         context.mkdir()
-        write_context(context, recipe, code_dir, requirements)
+        write_context(context, spec, code_dir, requirements)
         image = docker.build(context)
         if image.architecture not in ARCHITECTURES:
             raise UsageFailure(
                 f"the image is for {one_line(image.architecture, 40)}, which Fargate does not run. Build it for "
-                "one that it does: DOCKER_DEFAULT_PLATFORM=linux/amd64, or linux/arm64"
+                "one that it runs: DOCKER_DEFAULT_PLATFORM=linux/amd64, or linux/arm64"
             )
-        self._terminal.step(f"Built the image from {recipe.base_image} ({image.architecture})")
+        self._terminal.step(f"Built the image from {spec.base_image} ({image.architecture})")
         return image
 
-    def _functions(self, findings: Findings, source: Source) -> list[FunctionSpec]:
-        report = findings.report
+    def _functions(self, run: DiscoveryRun, source: Source) -> list[FunctionSpec]:
+        report = run.report
         if report is None:
-            printed = "".join(f"\n  {line}" for line in findings.printed.strip().splitlines()[-PRINTED_LINES:])
+            printed = "".join(f"\n  {line}" for line in run.printed.strip().splitlines()[-PRINTED_LINES:])
             raise UsageFailure(
-                f"importing main.py inside the image ended the whole process (exit code {findings.exit_code})"
+                f"importing main.py inside the image ended the whole process (exit code {run.exit_code})"
                 f"{'. It printed:' if printed else ''}{printed}"
             )
         if "error" in report:
@@ -123,7 +112,7 @@ class AwsBackend:
         for function in functions:
             _check_size(function)
         if any(function.get("schedule") for function in functions):
-            Scheduler.of(self._deployment.values)  # says at once when the deployment is too old for schedules
+            Scheduler.of(self._deployment.values)  # reports at once if the deployment is too old for schedules
         python, count = str(report["python"]), len(functions)
         self._terminal.step(
             f"Found {count} {'function' if count == 1 else 'functions'} in main.py (Python {one_line(python, 20)})"
@@ -131,34 +120,39 @@ class AwsBackend:
         if _minor(python) != _minor(platform.python_version()):
             self._terminal.warning(
                 f"the image has Python {one_line(python, 20)}, this machine {platform.python_version()}: arguments and "
-                "results that are no plain JSON may not be readable on the other side"
+                "results that are not plain JSON may not be readable on the other side"
             )
         return functions
 
-    # --- publish ---
+    # --- publishing ---
 
-    def publish(self, prepared: BuiltVersion, project_name: str) -> VersionDefinition:
-        """Push the image, store the secrets, register the task definition; nothing of it runs yet."""
-        if not isinstance(prepared, _BuiltVersion):
-            raise TypeError("publish takes what prepare returned")
-        digest = self._push(prepared, project_name)
+    def _publish(
+        self,
+        project_name: str,
+        functions: list[FunctionSpec],
+        docker: Docker,
+        image: Image,
+        variables: dict[str, str],
+    ) -> VersionDefinition:
+        """Push the image, store the secrets, register the task definition."""
+        digest = self._push(docker, image, project_name)
         reference = f"{self._deployment['repository_url']}@{digest}"
-        names = store_variables(self._account, self._deployment, project_name, prepared.variables)
+        names = store_variables(self._account, self._deployment, project_name, variables)
         if names:
             count = len(names)
             self._terminal.step(f"Stored {count} {'variable' if count == 1 else 'variables'} as SSM SecureStrings")
-        definition = self._task_definition(project_name, reference, prepared.image, prepared.variables, names)
+        definition = self._task_definition(project_name, reference, image, variables, names)
         with aws_errors("registering the task definition"):
             answer = self._account.client("ecs").register_task_definition(**definition)
         arn = answer["taskDefinition"]["taskDefinitionArn"]
         self._terminal.step(f"Registered task definition {arn.rsplit('/', 1)[1]}")
-        return {"default_docker_image": reference, "functions": prepared.functions, "task_definition": arn}
+        return {"default_docker_image": reference, "functions": functions, "task_definition": arn}
 
     # --- afterwards ---
 
     def registered(self, newest: Callable[[], VersionInfo]) -> None:
         """Make the project's schedules of EventBridge Scheduler those of its newest version."""
-        scheduler = Scheduler.where_there_is_one(self._deployment.values)
+        scheduler = Scheduler.if_installed(self._deployment.values)
         if scheduler is None:
             return
         version = newest()
@@ -173,19 +167,19 @@ class AwsBackend:
         except ControlPlaneFailure as failure:
             raise ControlPlaneFailure(
                 f"{failure.message}. Version {version['version_id']} is registered and serves, but not all of its "
-                "schedules are there yet: when that is mended, deploy again"
+                "schedules exist yet: fix this, then deploy again"
             ) from failure
-        if told := _told(changes):
-            self._terminal.step(told)
+        if text := _schedules_text(changes):
+            self._terminal.step(text)
 
-    def _push(self, prepared: _BuiltVersion, project_name: str) -> str:
-        """Return the digest under which the registry has the image; one that it has already is not pushed again."""
-        repository_url, tag = self._deployment["repository_url"], _tag(project_name, prepared.image)
+    def _push(self, docker: Docker, image: Image, project_name: str) -> str:
+        """Return the image's digest in the registry; an image that it already has is not pushed again."""
+        repository_url, tag = self._deployment["repository_url"], _tag(project_name, image)
         known = self._digest_of(tag)
         if known is not None:
-            self._terminal.step(f"The registry has this image already ({known[:SHOWN_DIGEST_CHARS]})")
+            self._terminal.step(f"The registry already has this image ({known[:SHOWN_DIGEST_CHARS]})")
             return known
-        pushed = prepared.docker.push(prepared.image, f"{repository_url}:{tag}", self._registry(repository_url))
+        pushed = docker.push(image, f"{repository_url}:{tag}", self._registry(repository_url))
         stored = self._digest_of(tag)
         if stored != pushed:
             raise ControlPlaneFailure(
@@ -195,10 +189,10 @@ class AwsBackend:
         return pushed
 
     def _digest_of(self, tag: str) -> str | None:
-        ecr, name = self._account.client("ecr"), self._deployment["repository_url"].split("/", 1)[1]
+        ecr = self._account.client("ecr")
         with aws_errors("looking into the image repository"):
             try:
-                answer = ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])
+                answer = ecr.describe_images(repositoryName=self._deployment.repository, imageIds=[{"imageTag": tag}])
             except ecr.exceptions.ImageNotFoundException:
                 return None
         return str(answer["imageDetails"][0]["imageDigest"])
@@ -223,16 +217,16 @@ class AwsBackend:
         )
 
 
-def _told(changes: ScheduleChanges) -> str:
-    """Return what was done with schedules, in words; empty when there are none and were none."""
+def _schedules_text(changes: ScheduleChanges) -> str:
+    """Return what was done with schedules, in words; empty if there are and were none."""
     counts = (
         (len(changes.created), "made"),
         (len(changes.updated), "changed"),
         (len(changes.kept), "kept"),
         (len(changes.deleted), "deleted"),
     )
-    told = ", ".join(f"{count} {what}" for count, what in counts if count)
-    return f"Schedules: {told}" if told else ""
+    text = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"Schedules: {text}" if text else ""
 
 
 def _tag(project_name: str, image: Image) -> str:

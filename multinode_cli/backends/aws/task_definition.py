@@ -1,19 +1,17 @@
-"""① The ECS task definition of a version: pure, from image and deployment to `RegisterTaskDefinition`."""
+"""The ECS task definition of a version: pure, from image and deployment to `RegisterTaskDefinition`."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["ARCHITECTURES", "CONTAINER_NAME", "STOP_TIMEOUT_S", "task_definition"]
-
 CONTAINER_NAME = "worker"
 STOP_TIMEOUT_S = 120
-"""The most that Fargate allows: the worker's grace must fit in."""
+"""The most that Fargate allows; the worker's grace period must fit in."""
 ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
 """Docker's names -> those of ECS: all that Fargate runs."""
 SMALLEST = {"cpu": "256", "memory": "512"}
 """Each launch sets its function's own size."""
 LOG_BUFFER = "25m"
-"""Lines are dropped, not the worker stalled, should CloudWatch be away for longer than this holds."""
+"""If CloudWatch is away for longer than this lasts, lines are dropped; the worker never stalls."""
 
 
 def task_definition(
@@ -27,9 +25,9 @@ def task_definition(
 ) -> dict[str, Any]:
     """Return the arguments of `RegisterTaskDefinition`.
 
-    `deployment` is the JSON of the deployment's parameter; `image` goes by digest; `architecture` is Docker's name;
+    `deployment` is the JSON of the deployment's parameter; `image` names a digest; `architecture` is Docker's name;
     `secrets` gives an environment variable -> the name of the SSM parameter that holds its value; `empty` names the
-    variables whose value is the empty text, which no parameter can hold.
+    variables whose value is empty, which no parameter can hold.
     """
     return {
         "family": f"{deployment['task_family_prefix']}{project_name}",

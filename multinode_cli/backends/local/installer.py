@@ -1,30 +1,26 @@
-"""① uv where there is one, else venv and pip: makes a virtual environment and installs requirements into it.
+"""Makes a virtual environment and installs requirements into it: with uv if there is one, else with venv and pip.
 
-What the installer says goes by on the terminal's live line; in a pipe each line is passed on. Should it fail, its last
-lines are the error message.
+The installer's output is shown on the terminal's live line; in a pipe each line is passed on. If it fails, its last
+lines become the error message.
 """
 
 import os
 import shutil
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from multinode_cli.console.programs import run_shown
 from multinode_cli.console.terminal import Terminal
-from multinode_cli.console.text import clean, one_line
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.requirements import Requirements
-
-__all__ = ["Installer"]
 
 LAST_LINES = 15
 NOT_INHERITED = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PIP_TARGET", "PIP_PREFIX", "PIP_USER")
 
 
 def child_environment() -> dict[str, str]:
-    """Return the variables for an installer: this process's own without what bends Python's imports."""
+    """Return the variables for an installer: this process's own, without those that change Python's imports."""
     return {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
 
 
@@ -47,11 +43,11 @@ class Installer:
             command = [self._uv, "venv", "--no-project", "--python", sys.executable, str(venv)]
         else:
             command = [sys.executable, "-m", "venv", *([] if with_installer else ["--without-pip"]), str(venv)]
-        code, last = self._run(command, venv.parent, "Making a virtual environment", passed_on=False)
+        code, last = self._run(command, venv.parent, "Making a virtual environment", in_pipe=False)
         if code != 0:
             program = "uv venv" if self._uv else "python -m venv"
             raise ControlPlaneFailure(
-                f"a virtual environment could not be made: {program} failed (exit code {code}){last}"
+                f"a virtual environment could not be created: {program} failed (exit code {code}){last}"
             )
 
     def install(self, python: Path, requirements: Requirements, folder: Path, code_dir: Path) -> None:
@@ -66,42 +62,14 @@ class Installer:
         else:
             quiet = ["--disable-pip-version-check", "--no-input", "--progress-bar", "off"]
             command = [str(python), "-m", "pip", "install", *quiet, *files]
-        code, last = self._run(command, code_dir, "Installing requirements.txt", passed_on=True)
+        code, last = self._run(command, code_dir, "Installing requirements.txt", in_pipe=True)
         if code != 0:
             raise UsageFailure(f"requirements.txt could not be installed: {self.name} failed (exit code {code}){last}")
 
-    def _run(self, command: Sequence[str], folder: Path, title: str, *, passed_on: bool) -> tuple[int, str]:
-        """Run `command` in `folder`, showing its output as it comes, and return its exit code.
-
-        And its last lines, each indented under the message that they are to end; none if they have been `passed_on`.
-        """
-        passed_on = passed_on and not self._terminal.animated
-        last: deque[str] = deque(maxlen=LAST_LINES)
-        now = title
-        with (
-            subprocess.Popen(
-                command,
-                cwd=folder,
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            ) as process,
-            self._terminal.live(lambda: now),
-        ):
-            try:
-                for line in process.stdout or ():
-                    text = clean(line).rstrip()
-                    if not text.strip():
-                        continue
-                    last.append(text)
-                    now = f"{title}  {one_line(text)}"
-                    if passed_on:
-                        self._terminal.message(f"  {text}")
-            except BaseException:
-                process.terminate()
-                raise
-        return process.returncode, "" if passed_on else "".join(f"\n  {line}" for line in last)
+    def _run(self, command: Sequence[str], folder: Path, title: str, *, in_pipe: bool) -> tuple[int, str]:
+        """Return the exit code of `command`, and its last lines, indented, unless the user has seen them already."""
+        code, last = run_shown(
+            command, title, self._terminal, keep=LAST_LINES, cwd=folder, env=child_environment(), in_pipe=in_pipe
+        )
+        seen = in_pipe and not self._terminal.animated
+        return code, "" if seen else "".join(f"\n  {line}" for line in last)

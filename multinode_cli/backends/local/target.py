@@ -1,51 +1,47 @@
-"""① Deploying to the control plane of this machine: files, environment and secrets go into its data folder."""
+"""Deploying to the control plane on this machine: files, environment and secrets go into its data folder."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from multinode_cli.backends.base import BuiltVersion, DeployOptions, Source
+from multinode_cli.backends.local.cleanup import LocalCleanup
 from multinode_cli.backends.local.installer import Installer
 from multinode_cli.backends.local.venv import Environment, prepare
-from multinode_cli.commands.deploy import BuiltVersion, Source
+from multinode_cli.client.api import Api
 from multinode_cli.console.terminal import Terminal
-from multinode_cli.errors import ControlPlaneFailure
+from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.bundle import Bundle, store
 from multinode_cli.project.discovery import discover
 from multinode_cli.project.env_file import store_secrets
 from multinode_cli.project.requirements import read_requirements
-from multinode_protocol.messages import DeploymentInfo, VersionDefinition, VersionInfo
-
-__all__ = ["LocalBackend"]
+from multinode_protocol.messages import FunctionSpec, VersionDefinition, VersionInfo
 
 IMAGE = "local"
 """The REST API wants the name of an image; the local backend runs none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _BuiltVersion(BuiltVersion):
-    bundle: Bundle
-    environment: Environment
-    variables: dict[str, str]
-
-
 class LocalBackend:
-    """The local backend: whatever it makes before `publish` is found by its content and used again."""
+    """The local backend. What it makes before a version is published is stored by its content and used again."""
 
-    def __init__(self, data_dir: Path, terminal: Terminal) -> None:
-        self._data_dir = data_dir
+    def __init__(self, api: Api, data_dir: str | None, terminal: Terminal) -> None:
+        """`data_dir`: as the control plane names it; it may be on another machine."""
+        self._data_dir = Path(data_dir) if data_dir and Path(data_dir).is_dir() else None
+        self._named = data_dir or "a folder it does not name"
         self._terminal = terminal
+        self.cleanup = LocalCleanup(api, self._data_dir)
 
-    @classmethod
-    def of(cls, deployment: DeploymentInfo, terminal: Terminal) -> "LocalBackend":
-        data_dir = deployment.get("data_dir")
-        if not data_dir or not Path(data_dir).is_dir():
-            raise ControlPlaneFailure(
-                f"the local control plane keeps its data in {data_dir or 'a folder it does not name'}, which is not on "
-                "this machine; run `multinode deploy` on the machine of the control plane"
+    def build(self, source: Source, options: DeployOptions) -> BuiltVersion:
+        if options.base_image is not None:
+            raise UsageFailure(
+                "--base-image is for deployments on AWS: the local control plane runs functions with the Python of "
+                "this command, without an image"
             )
-        return cls(Path(data_dir), terminal)
-
-    def prepare(self, source: Source) -> BuiltVersion:
+        if self._data_dir is None:
+            raise ControlPlaneFailure(
+                f"the local control plane keeps its data in {self._named}, which is not on this machine; run "
+                "`multinode deploy` on the machine of the control plane"
+            )
         bundle = store(source.collection, self._data_dir / "bundles")
         requirements = read_requirements(bundle.code_dir)
         installer = Installer.found(self._terminal)
@@ -72,21 +68,28 @@ class LocalBackend:
             f"Found {count} {'function' if count == 1 else 'functions'} in main.py (Python {discovery.python})"
         )
         details = {"python": discovery.python, "sha256": bundle.sha256, "environment": str(environment.python)}
-        return _BuiltVersion(discovery.functions, details, bundle, environment, source.variables)
-
-    def publish(self, prepared: BuiltVersion, project_name: str) -> VersionDefinition:
-        if not isinstance(prepared, _BuiltVersion):
-            raise TypeError("publish takes what prepare returned")
-        env_file = store_secrets(prepared.variables, self._data_dir / "secrets" / project_name)
-        return {
-            "default_docker_image": IMAGE,
-            "functions": prepared.functions,
-            "local_bundle": {
-                "code_dir": str(prepared.bundle.code_dir),
-                "python": str(prepared.environment.python),
-                "env_file": None if env_file is None else str(env_file),
-            },
-        }
+        secrets_dir = self._data_dir / "secrets" / options.project_name
+        publish = partial(_publish, discovery.functions, bundle, environment, source.variables, secrets_dir)
+        return BuiltVersion(discovery.functions, details, publish)
 
     def registered(self, newest: Callable[[], VersionInfo]) -> None:
-        """Nothing is left: the registration has replaced the schedules, which the server itself fires."""
+        """Nothing remains: the registration has replaced the schedules, which the server itself fires."""
+
+
+def _publish(
+    functions: list[FunctionSpec],
+    bundle: Bundle,
+    environment: Environment,
+    variables: dict[str, str],
+    secrets_dir: Path,
+) -> VersionDefinition:
+    env_file = store_secrets(variables, secrets_dir)
+    return {
+        "default_docker_image": IMAGE,
+        "functions": functions,
+        "local_bundle": {
+            "code_dir": str(bundle.code_dir),
+            "python": str(environment.python),
+            "env_file": None if env_file is None else str(env_file),
+        },
+    }

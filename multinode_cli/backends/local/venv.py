@@ -1,17 +1,15 @@
-"""① The virtual environment that a project's functions run in: made once per set of requirements, then used again.
+"""The virtual environment in which a project's functions run: made once per set of requirements, then used again.
 
 ``<environments>/<key>/`` holds ``venv/``, ``multinode_runtime/`` (SDK and worker of the running CLI, first on
 ``sys.path``, so that CLI and worker never differ), ``multinode_fallback/`` (what the runtime imports, last on
 ``sys.path``, so that the project's own versions win) and ``complete``, written last. A lock lets one deploy build it
-while others wait; one without ``complete`` was interrupted and is built anew, in place, since a virtual environment
-cannot be moved.
+while others wait; one without ``complete`` was interrupted and is rebuilt in place, since a virtual environment cannot
+be moved.
 """
 
 import contextlib
 import fcntl
 import hashlib
-import importlib.metadata
-import importlib.util
 import os
 import platform
 import shutil
@@ -24,25 +22,12 @@ from multinode_cli.backends.local.installer import Installer
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.errors import ControlPlaneFailure
 from multinode_cli.project.requirements import Requirements
-
-__all__ = [
-    "FALLBACK_DISTRIBUTIONS",
-    "RUNTIME_PACKAGES",
-    "Environment",
-    "copy_distribution",
-    "copy_runtime",
-    "environment_key",
-    "package_folder",
-    "prepare",
-]
+from multinode_cli.project.runtime_copy import copy_runtime, runtime_digest
 
 LAYOUT = "2"
-"""Counts changes of what is put into an environment: an older one is not used again."""
-RUNTIME_PACKAGES = ("multinode", "multinode_protocol")
-FALLBACK_DISTRIBUTIONS = ("cloudpickle", "urllib3")
+"""Raised when the contents of an environment change: an older one is not used again."""
 RUNTIME_PTH = "import os, sys; sys.path.insert(0, os.path.join(os.path.dirname(sys.prefix), 'multinode_runtime'))\n"
 FALLBACK_PTH = "import os, sys; sys.path.append(os.path.join(os.path.dirname(sys.prefix), 'multinode_fallback'))\n"
-LEFT_OUT_OF_COPIES = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +47,7 @@ def prepare(
     terminal: Terminal,
     installer: Installer,
 ) -> Environment:
-    """Return the environment for `requirements` (None: nothing but the runtime), made if there is none yet.
+    """Return the environment for `requirements` (None: only the runtime), made if it does not exist.
 
     Without requirements no network is needed. The installer runs in `code_dir`, where relative paths begin.
 
@@ -76,7 +61,7 @@ def prepare(
         environments_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(environments_dir / f"{key}.lock", terminal):
             if complete.exists() and os.access(python, os.X_OK):
-                os.utime(complete)  # in use again: not to be swept away as old
+                os.utime(complete)  # in use again: the clean-up must not take it for old
                 return Environment(python, created=False)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)
@@ -86,7 +71,7 @@ def prepare(
             _add_runtime(folder)
             complete.touch()
     except OSError as error:
-        raise ControlPlaneFailure(f"cannot make an environment in {environments_dir}: {error}") from error
+        raise ControlPlaneFailure(f"cannot create an environment in {environments_dir}: {error}") from error
     return Environment(python, created=True)
 
 
@@ -98,33 +83,20 @@ def environment_key(requirements: Requirements | None, code_sha256: str, install
         parts += [requirements.text, "constraints", requirements.constraints]
         if requirements.names_files:
             parts.append(code_sha256)
-    parts += [f"{name}={importlib.metadata.version(name)}" for name in ("multinode", *FALLBACK_DISTRIBUTIONS)]
-    for part in parts:
+    for part in [*parts, runtime_digest()]:
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    for package in RUNTIME_PACKAGES:
-        folder = package_folder(package)
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:40]
-
-
-def package_folder(name: str) -> Path:
-    """Return the folder of an installed package, without importing it."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise ControlPlaneFailure(f"the package {name} is not installed beside this command; install multinode again")
-    return Path(next(iter(spec.submodule_search_locations)))
 
 
 @contextlib.contextmanager
 def _locked(path: Path, terminal: Terminal) -> Iterator[None]:
-    """Hold the exclusive lock of `path`; say so when another process has it. Freed by the system if we are killed."""
+    """Hold the exclusive lock of `path`; report it if another process has it. The system frees it if we are killed."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            terminal.message("Another deploy is making the same environment; waiting for it")
+            terminal.message("Another deploy is building the same environment; waiting for it")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -133,29 +105,7 @@ def _locked(path: Path, terminal: Terminal) -> Iterator[None]:
 
 def _add_runtime(folder: Path) -> None:
     """Copy the runtime and what it imports beside the virtual environment, and put both on its ``sys.path``."""
-    copy_runtime(folder / "multinode_runtime")
-    for name in FALLBACK_DISTRIBUTIONS:
-        copy_distribution(name, folder / "multinode_fallback")
+    copy_runtime(folder / "multinode_runtime", folder / "multinode_fallback")
     site_packages = next((folder / "venv" / "lib").glob("python*/site-packages"))
     (site_packages / "multinode_runtime.pth").write_text(RUNTIME_PTH, encoding="utf-8")
     (site_packages / "zzz_multinode_fallback.pth").write_text(FALLBACK_PTH, encoding="utf-8")
-
-
-def copy_runtime(destination: Path) -> None:
-    """Copy SDK and worker of the running CLI, with metadata by which the worker can tell its version."""
-    for package in RUNTIME_PACKAGES:
-        shutil.copytree(package_folder(package), destination / package, ignore=LEFT_OUT_OF_COPIES)
-    version = importlib.metadata.version("multinode")
-    metadata = destination / f"multinode-{version}.dist-info" / "METADATA"
-    metadata.parent.mkdir()
-    metadata.write_text(f"Metadata-Version: 2.1\nName: multinode\nVersion: {version}\n", encoding="utf-8")
-
-
-def copy_distribution(name: str, destination: Path) -> None:
-    """Copy an installed pure-Python distribution: its package, and its metadata so that its version can be told."""
-    shutil.copytree(package_folder(name), destination / name, ignore=LEFT_OUT_OF_COPIES)
-    for file in importlib.metadata.distribution(name).files or []:
-        if file.parts[0].endswith(".dist-info") and file.name == "METADATA":
-            target = destination / file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(str(file.locate()), target)

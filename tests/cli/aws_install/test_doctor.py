@@ -104,7 +104,7 @@ def test_a_small_lambda_concurrency_is_a_warning(doctor: Any, quotas: dict[str, 
     quotas["lambda"] = 10
     done = doctor()
     assert done.code == 0
-    assert "10 calls at once: too few to reserve some" in done.out
+    assert "10 calls at once: too few to reserve any" in done.out
     assert "No problems; 1 warning" in done.err
 
 
@@ -136,7 +136,7 @@ def test_commands_that_talk_to_another_control_plane_are_a_warning(doctor: Any, 
     monkeypatch.setenv("MULTINODE_API_URL", "https://other.example")
     found = findings(doctor("--json"))["login"]
     assert found["status"] == "warning"
-    assert found["detail"] == "the commands talk to https://other.example (from environment)"
+    assert found["detail"] == "commands use https://other.example (from environment)"
     assert found["remedy"] == "multinode login --from-aws --name main --region eu-west-1"
 
 
@@ -190,7 +190,7 @@ def test_without_credentials_what_needs_them_is_left_out(doctor: Any, monkeypatc
     from multinode_cli.errors import ControlPlaneFailure
 
     def no_caller(_account: Account) -> None:
-        raise ControlPlaneFailure("signing in to AWS needs AWS credentials, and there are none")
+        raise ControlPlaneFailure("signing in to AWS needs AWS credentials, but there are none")
 
     monkeypatch.setattr(Account, "caller", no_caller)
     done = doctor("--json")
@@ -215,7 +215,7 @@ def table(*routes: Mapping[str, Any], **association: Any) -> dict[str, Any]:
     [
         ([table(LOCAL, ROUTE_OUT, Main=True)], True, "its own public address"),
         ([table(LOCAL, ROUTE_OUT, Main=True)], False, "no public address, though the subnet is a public one"),
-        ([table(LOCAL, NAT, Main=True)], False, "a NAT gateway, or what else the route names"),
+        ([table(LOCAL, NAT, Main=True)], False, "a NAT gateway, or another target of the route"),
         ([table(LOCAL, Main=True)], True, "no route to 0.0.0.0/0"),
         ([], True, "no route to 0.0.0.0/0"),
         # A subnet's own table goes before the main one, and one of another subnet is nothing to it.

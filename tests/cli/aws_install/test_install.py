@@ -8,6 +8,7 @@ import pytest
 
 from multinode_cli.aws_install.root_module import parse_settings
 from multinode_cli.commands import install
+from multinode_cli.console import questions
 from multinode_cli.errors import UsageFailure
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import KEY, FakeControlPlane
@@ -24,7 +25,7 @@ def test_it_plans_applies_and_logs_in(
     done = run("install")
     assert done.code == 0, done.err
     assert terraform.commands() == ["init", "plan", "apply"]
-    assert "This will make 2, change 0 and remove 0 resources" in done.err
+    assert "This will create 2, change 0 and remove 0 resources" in done.err
     assert f"Terraform's state is in s3://{BUCKET}/{STATE}" in done.err
     assert json.loads((config_dir / "profile.json").read_text()) == {"api_url": installs.url, "api_key": KEY}
     backend = root(folder)["terraform"]["backend"]["s3"]
@@ -53,7 +54,7 @@ def test_it_asks_before_it_changes_anything_and_leaves_no_bucket_behind(
 ):
     done = run("install", approve=False)
     assert done.code == 2
-    assert "nobody can be asked here; add --auto-approve" in done.err
+    assert "cannot ask for confirmation here; add --auto-approve" in done.err
     assert terraform.commands() == ["init", "plan"]
     assert buckets(account) == []
 
@@ -69,7 +70,7 @@ def test_whoever_is_asked_decides(
     exit_code: int,
     commands: int,
 ):
-    monkeypatch.setattr(install, "_can_ask", lambda: True)
+    monkeypatch.setattr(questions, "can_ask", lambda: True)
     done = multinode("install", "--name", "main", stdin=answer)
     assert done.code == exit_code
     assert len(terraform.commands()) == commands
@@ -108,7 +109,7 @@ def test_a_new_account_s_small_concurrency_is_not_reserved(
     concurrency["ConcurrentExecutions"] = 10
     done = run("install")
     assert root(folder)["module"]["multinode"]["reserve_concurrency"] is False
-    assert "the account may run 10 Lambda calls at once" in done.err
+    assert "the account may run only 10 Lambda calls at once" in done.err
     concurrency["ConcurrentExecutions"] = 131
     assert run("install").code == 0
     assert "reserve_concurrency" not in root(folder)["module"]["multinode"]
@@ -117,7 +118,7 @@ def test_a_new_account_s_small_concurrency_is_not_reserved(
 def test_what_would_be_lost_is_named(run: Any, installs: FakeControlPlane, terraform: FakeTerraform):
     terraform.does(lost=["module.multinode.aws_dynamodb_table.state"], tainted=["module.multinode.aws_sqs_queue.half"])
     # What an interrupted apply left half made is replaced, too, but there is nothing in it.
-    assert "what is in these is lost: module.multinode.aws_dynamodb_table.state\n" in run("install").err
+    assert "the data in these will be lost: module.multinode.aws_dynamodb_table.state\n" in run("install").err
 
 
 def test_a_table_that_an_interrupted_run_had_begun_is_gone_on_with(
@@ -128,7 +129,7 @@ def test_a_table_that_an_interrupted_run_had_begun_is_gone_on_with(
     terraform.does(tainted=[queue, table])
     done = run("install")
     assert done.code == 0, done.err
-    assert f"Going on with {table}, which an interrupted run had begun" in done.err
+    assert f"Continuing with {table}, which an interrupted run had started" in done.err
     assert [call for call in terraform.calls() if call[0] == "untaint"] == [["untaint", table]]
     assert terraform.commands() == ["init", "plan", f"untaint {table}", "plan", "apply"]
 
@@ -138,14 +139,14 @@ def test_nothing_to_do_asks_nothing(run: Any, installs: FakeControlPlane, terraf
     terraform.does(add=0)
     done = run("install", approve=False)
     assert done.code == 0, done.err
-    assert "The deployment main is as it should be" in done.err
+    assert "The deployment main is up to date" in done.err
 
 
 def test_a_deployment_that_plain_terraform_made_is_left_to_it(run: Any, account: TestAccount, terraform: FakeTerraform):
     account.install("main", "https://api.example")
     done = run("install")
     assert done.code == 2
-    assert "the deployment main exists, and `multinode install` did not make it" in done.err
+    assert "the deployment main exists, but `multinode install` did not make it" in done.err
     assert terraform.commands() == []
     assert "was not made by `multinode install`" in run("uninstall").err
 
@@ -156,7 +157,7 @@ def test_an_older_version_in_the_place_of_a_newer_one_is_a_warning(
     assert run("install").code == 0
     account.install("main", installs.url, version="99.0.0")
     done = run("install")
-    assert "Installed is 99.0.0" in done.err
+    assert "99.0.0 is installed" in done.err
     assert "warning: that is an older version" in done.err
 
 

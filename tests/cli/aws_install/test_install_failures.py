@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from multinode_cli.aws_install.terraform import TerraformProgram, found_version
-from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.console.terminal import Style, Terminal
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.account import TestAccount
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
     [
         ("1.10.5", "Terraform 1.10.5 is too old"),
         ("0.15.0", "Terraform 0.15.0 is too old"),
-        ("", "does not tell its version (what?)"),
+        ("", "does not report its version (what?)"),
     ],
 )
 def test_a_terraform_that_is_too_old_is_refused(run: Any, terraform: FakeTerraform, version: str, message: str):
@@ -71,8 +71,8 @@ def test_half_applied_terraform_is_gone_on_with_when_it_is_run_again(
     # The resource, what was tried, and AWS's own words, which name the action.
     assert "module.multinode.module.api.aws_lambda_function.this: creating Lambda Function" in done.err
     assert "is not authorized to perform: iam:PassRole" in done.err
-    assert "What was made is remembered: mend the cause and run the same command again" in done.err
-    assert f"All that it said: {folder}/terraform.log" in done.err
+    assert "What was created is recorded: fix the cause and run the same command again" in done.err
+    assert f"Its output: {folder}/terraform.log" in done.err
     account.client("s3").put_object(Bucket=BUCKET, Key=STATE, Body=b"{}")  # what Terraform remembers of its half
     terraform.does(fails=[])
     again = run("install")
@@ -145,7 +145,7 @@ def test_the_first_ctrl_c_lets_an_apply_finish_and_the_second_asks_it_once_to_st
 ):
     terraform.does(waits_for_interrupt=True)
     heard = io.StringIO()
-    terminal = Terminal(io.StringIO(), heard, PLAIN, PLAIN, animated=False)
+    terminal = Terminal(io.StringIO(), heard, Style(), Style(), animated=False)
     program = TerraformProgram(str(terraform.folder / "terraform"), tmp_path, terminal)
     plan = program.plan(tmp_path / "plan")
 
@@ -164,6 +164,6 @@ def test_the_first_ctrl_c_lets_an_apply_finish_and_the_second_asks_it_once_to_st
         program.apply(tmp_path / "plan", plan, "Applying")
     thread.join()
     assert (terraform.folder / "interrupts").read_text() == str(asked)
-    assert ("Stopping: Terraform finishes what it has begun" in heard.getvalue()) is (asked == 1)
-    assert "Ctrl-C once more" in heard.getvalue() or pressed > 1
+    assert ("Stopping: waiting for Terraform to finish" in heard.getvalue()) is (asked == 1)
+    assert "press Ctrl-C again" in heard.getvalue() or pressed > 1
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

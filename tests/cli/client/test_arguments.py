@@ -31,10 +31,10 @@ def test_arguments_are_read(text: str | None, pairs: tuple[str, ...], args: list
     ("text", "pairs", "message"),
     [
         ("{n: 3}", (), "--args is not JSON: .* at line 1, column 2"),
-        ("", (), "--args is not JSON: .*; for no arguments leave it out"),
+        ("", (), "--args is not JSON: .*; to pass no arguments, leave it out"),
         ("3", (), r"must be a JSON array .* or object .*, such as '\[3\]'"),
         ("null", (), "must be a JSON array"),
-        ("[NaN]", (), "NaN is no number in JSON"),
+        ("[NaN]", (), "NaN is not a number in JSON"),
         ('{"n": 1, "n": 2}', (), "the name 'n' occurs twice"),
         ("[" * 100_000, (), "--args is (nested too deeply|not JSON)"),
         ("[" + "9" * 5000 + "]", (), "--args is not JSON"),
@@ -73,5 +73,5 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path):
 
 
 def test_two_places_for_the_same_thing_are_refused():
-    with pytest.raises(UsageFailure, match="use one of them"):
+    with pytest.raises(UsageFailure, match="use either --args or --args-file, not both"):
         from_options("[1]", (), "-")

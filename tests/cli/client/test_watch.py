@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import pytest
 
 from multinode_cli.client.api import ControlPlaneAway
-from multinode_cli.client.watch import Broke, Changed, InvocationWatcher, LogsEnded, Patience, Rounds, Wrote
-from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.client.waiting import LONGEST_ROUND_S, Patience, Seen, poll
+from multinode_cli.client.watch import InvocationChanged, InvocationWatcher, LinesWritten, LogsEnded, WatchFailed
+from multinode_cli.console.terminal import Style, Terminal
 from multinode_cli.errors import ControlPlaneFailure
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class Setting:
     def __init__(self) -> None:
         self.clock = Clock()
         self.err = io.StringIO()
-        terminal = Terminal(io.StringIO(), self.err, PLAIN, PLAIN, animated=False)
+        terminal = Terminal(io.StringIO(), self.err, Style(), Style(), animated=False)
         self.patience = Patience(
             terminal,
             come_back="Come back later.",
@@ -124,9 +125,9 @@ def events_of(setting: Setting, api: ScriptedApi, begin: Callable[[InvocationWat
         assert event is not None
         events.append(event)
         match event:
-            case Changed(invocation) if invocation["status"] == "SUCCEEDED":
+            case InvocationChanged(invocation) if invocation["status"] == "SUCCEEDED":
                 return events
-            case LogsEnded() | Broke():
+            case LogsEnded() | WatchFailed():
                 return events
 
 
@@ -151,15 +152,18 @@ def test_an_answer_without_news_that_was_not_waited_for_puts_the_next_question_o
 
 def test_rounds_without_news_become_longer_up_to_a_bound_and_begin_anew_after_news():
     slept: list[float] = []
-    rounds = Rounds(slept.append, lambda: 0.0)
-    for _ in range(9):
-        rounds.begin()
-        rounds.end(news=False)
-    rounds.end(news=True)
-    rounds.end(news=False)
+    ask = answers(*[Seen.NOTHING] * 9, Seen.NEWS, Seen.NOTHING, Seen.END)
+    assert poll(ask, longest_s=LONGEST_ROUND_S, sleep=slept.append, monotonic=lambda: 0.0) is True
     # Each 1.3 times the one before: 0.5, 0.65, 0.845 … 0.5 * 1.3**7 = 3.14, so 3.
     assert [round(pause, 2) for pause in slept[:3]] == [0.5, 0.65, 0.85]
     assert slept[7:] == [3.0, 3.0, 0.5]
+
+
+def test_polling_at_an_even_pace_gives_up_when_its_time_is_over(setting: Setting):
+    clock = setting.clock
+    ask = answers(Seen.NOTHING)
+    assert poll(ask, every_s=2.0, timeout_s=5.0, sleep=clock.sleep, monotonic=clock.monotonic) is False
+    assert clock.slept == [2.0, 2.0, 2.0]  # after 0, 2 and 4 s; after 6 s the time is over
 
 
 def test_who_waits_for_the_end_only_asks_for_the_end(setting: Setting):
@@ -187,7 +191,7 @@ def test_log_lines_are_read_on_from_where_the_last_answer_ended(setting: Setting
     ]
     api = ScriptedApi(*pages)
     events = events_of(setting, api, lambda watch: watch.logs("inv-1", execution_id="exe-1"))
-    assert events == [Wrote(["a"]), Wrote(["b"]), LogsEnded()]  # type: ignore[list-item]
+    assert events == [LinesWritten(["a"]), LinesWritten(["b"]), LogsEnded()]  # type: ignore[list-item]
     assert [how["offset"] for how in api.asked] == [None, "1", "1"]
     assert {how["execution_id"] for how in api.asked} == {"exe-1"}
 

@@ -57,11 +57,11 @@ def changes(plane: FakeControlPlane) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "error: '' cannot be a project's name: 1 to 64 letters, digits, - and _, the first a letter or digit"),
+        ("", "error: '' is not a valid project name: use 1 to 64 letters, digits, - and _, beginning with a letter"),
         ("a" * 65, "Did you mean '" + "a" * 64 + "'?"),
         ("my project", "Did you mean 'my-project'?"),
         ("../etc", "Did you mean 'etc'?"),
-        ("..", "cannot be a project's name"),
+        ("..", "is not a valid project name"),
         ("a/b", "Did you mean 'a-b'?"),
         ("-x", "Did you mean 'x'?"),
         ("x;rm -rf", "Did you mean 'x-rm-rf'?"),
@@ -69,10 +69,10 @@ def changes(plane: FakeControlPlane) -> list[tuple[str, str]]:
         ("{{7*7}}", "Did you mean '7-7'?"),
         ("%s%n", "Did you mean 's-n'?"),
         ("a\nb", "Did you mean 'a-b'?"),
-        ("\x1b[2J", "'' cannot be a project's name"),
-        ("a\u202eb", "'ab' cannot be a project's name"),
-        ("projekt-ü", "cannot be a project's name"),
-        ("🚀", "cannot be a project's name"),
+        ("\x1b[2J", "'' is not a valid project name"),
+        ("a\u202eb", "'ab' is not a valid project name"),
+        ("projekt-ü", "is not a valid project name"),
+        ("🚀", "is not a valid project name"),
     ],
 )
 @pytest.mark.parametrize("command", ["deploy", "upgrade"])
@@ -93,7 +93,7 @@ def test_a_name_that_is_nearly_one_gets_the_whole_corrected_command(multinode: M
 def test_a_folder_that_is_not_there_is_refused_at_once(multinode: Multinode, plane: FakeControlPlane, tmp_path: Path):
     outcome = multinode("deploy", str(tmp_path / "nothing"), "--project-name", "p")
     assert (outcome.code, plane.requests) == (2, [])
-    assert "nothing is not a folder; give the folder that holds main.py" in outcome.err
+    assert "nothing is not a folder; give the folder that contains main.py" in outcome.err
 
 
 def test_a_file_in_the_folders_place_gets_the_corrected_command(
@@ -321,7 +321,7 @@ def test_a_control_plane_that_goes_away_before_the_end_says_how_to_look(
     outcome = deploy(multinode, code)
     assert outcome.code == 3
     assert (
-        "Whether the version was registered is not known: look with `multinode describe --project-name slow`"
+        "It is not known whether the version was registered: check with `multinode describe --project-name slow`"
         in outcome.err
     )
 

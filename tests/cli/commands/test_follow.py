@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from multinode_cli.client import watch
+from multinode_cli.client import waiting
 from multinode_cli.commands import follow as follow_module
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane, later
@@ -92,7 +92,7 @@ def test_times_are_counted_by_the_control_planes_clock(multinode: Multinode, pla
 def test_an_outage_is_survived(
     multinode: Multinode, plane: FakeControlPlane, identifier: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(watch, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_S", 0.05)
     told_all = partial(plane.until_asked, "invocation", "logs")
     thread = later(
         told_all,
@@ -107,7 +107,7 @@ def test_an_outage_is_survived(
     outcome = multinode("wait", identifier, "--follow")
     thread.join()
     assert (outcome.code, outcome.out) == (0, "1\n")
-    assert "cannot be reached: it broke the connection off" in outcome.err
+    assert "cannot be reached: it closed the connection" in outcome.err
     assert "Trying again for 3 min …" in outcome.err
     assert "The control plane answers again" in outcome.err
     assert "│ still here" in outcome.err
@@ -121,14 +121,14 @@ def test_an_outage_that_lasts_ends_with_how_to_come_back(
     monkeypatch: pytest.MonkeyPatch,
     options: tuple[str, ...],
 ):
-    monkeypatch.setattr(watch, "FIRST_PAUSE_S", 0.05)
-    monkeypatch.setattr(watch, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(waiting, "PATIENCE_S", 0.3)
     thread = later(partial(plane.until_asked, "invocation"), plane.go_away)
     outcome = multinode("wait", identifier, *options)
     thread.join()
     assert (outcome.code, outcome.out) == (3, "")
     assert outcome.err.endswith(
-        f"No answer for 0.3 s. {identifier} goes on.\n"
+        f"No answer for 0.3 s. {identifier} continues.\n"
         f"  come back:  multinode wait {identifier} --follow\n"
         f"  cancel it:  multinode cancel {identifier}\n"
     )

@@ -108,7 +108,7 @@ def test_an_attempt_that_is_not_there_lists_those_that_are(multinode: Multinode,
     identifier = tsp.add_invocation(1, "tsp", "solve", executions=[execution(1)])
     outcome = multinode("get", identifier, "--execution-id", "2")
     assert outcome.code == 2
-    assert outcome.err == f"error: {identifier} has no execution '2'. There is: 1 ({execution_id(1)})\n"
+    assert outcome.err == f"error: {identifier} has no execution '2'. Its attempts: 1 ({execution_id(1)})\n"
 
 
 def test_what_a_terminal_would_obey_does_not_come_from_names_errors_or_results(
@@ -159,8 +159,8 @@ def test_an_id_that_is_where_it_is_said_to_be_is_shown(multinode: Multinode, tsp
     ("wrong", "message"),
     [
         (invocation_id(2), f"Did you mean '{invocation_id(1)}'?"),
-        ("inv-" + "f" * 32, f"there is no invocation 'inv-{'f' * 32}'. Those of a function: multinode list"),
-        (execution_id(1), f"{execution_id(1)} is the id of an execution; the id of an invocation is needed"),
+        ("inv-" + "f" * 32, f"there is no invocation 'inv-{'f' * 32}'. To list those of a function: multinode list"),
+        (execution_id(1), f"{execution_id(1)} is the id of an execution; give the id of an invocation"),
         (version_id(1), "is the id of a version"),
         ("../projects", "there is no invocation '../projects'"),
         ("..", "there is no invocation '..'"),
@@ -286,7 +286,7 @@ def test_cancelling_what_has_ended_is_refused_and_the_others_are_cancelled(multi
     running = tsp.add_invocation(2, "tsp", "solve", "RUNNING")
     outcome = multinode("cancel", ended, running)
     assert (outcome.code, outcome.out) == (2, f"{running} CANCELLING\n")
-    assert outcome.err == f"error: cannot cancel: {ended} has ended already: SUCCEEDED\n"
+    assert outcome.err == f"error: cannot cancel: {ended} has already ended: SUCCEEDED\n"
 
 
 def test_cancelling_twice_is_as_once(multinode: Multinode, tsp: FakeControlPlane):

@@ -176,7 +176,7 @@ def test_a_start_whose_answer_never_came_says_under_which_id_to_look(
     outcome = multinode("invoke", "tsp", "solve", "--arg", "n=1")
     (identifier,) = tsp.invocations
     assert (outcome.code, outcome.out) == (3, "")
-    assert f"Whether {identifier} was started is not known; look with `multinode get {identifier}`" in outcome.err
+    assert f"It is not known whether {identifier} was started; check with `multinode get {identifier}`" in outcome.err
 
 
 def test_an_answer_that_was_lost_once_starts_one_invocation(multinode: Multinode, tsp: FakeControlPlane):

@@ -108,7 +108,7 @@ def test_status_and_stop_without_any_server_make_nothing(machine: Machine) -> No
     assert machine.run("local", "status").returncode == 3
     stopped = machine.run("local", "stop")
     assert stopped.returncode == 0
-    assert "No local control plane runs" in stopped.stderr
+    assert "No local control plane is running" in stopped.stderr
     assert list(machine.home.iterdir()) == []
 
 
@@ -135,7 +135,7 @@ def test_a_second_start_in_the_background_finds_the_first_and_restores_the_profi
     machine.profile.unlink()
     again = machine.run("local", "start", "--detach")
     assert (again.returncode, again.stdout.strip()) == (0, url)
-    assert "runs already" in again.stderr
+    assert "is already running" in again.stderr
     assert machine.run("whoami").returncode == 0
 
 
@@ -290,7 +290,7 @@ def test_a_stop_says_what_runs_on_and_the_next_start_takes_it_over(machine: Mach
     assert machine.status()["running_functions"] == 1
     stopped = machine.run("local", "stop")
     assert stopped.returncode == 0
-    assert "1 function still runs" in stopped.stderr
+    assert "1 function is still running" in stopped.stderr
     assert "--cancel" in stopped.stderr
     machine.start("--data-dir", str(machine.data_dir))
     assert machine.client().invocation(invocation_id)["status"] == "RUNNING"

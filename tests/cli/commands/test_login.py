@@ -78,7 +78,7 @@ def test_a_login_that_the_environment_overrides_says_so(
 ):
     monkeypatch.setenv("MULTINODE_API_URL", "https://other.example.org")
     outcome = multinode("login", "--api-url", unconnected_plane.url, "--api-key", KEY)
-    assert "warning: MULTINODE_API_URL is set to https://other.example.org and goes before" in outcome.err
+    assert "warning: MULTINODE_API_URL is set to https://other.example.org and takes precedence over" in outcome.err
 
 
 def test_whoami_tells_where_the_connection_comes_from_but_not_the_key(multinode: Multinode, plane: FakeControlPlane):

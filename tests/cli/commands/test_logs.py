@@ -102,8 +102,8 @@ def test_in_a_pipe_a_line_is_printed_as_it_was_written(multinode: Multinode, pla
     [
         (("--since", "yesterday"), "--since: 'yesterday' is not a length of time; write 90s, 10m"),
         (("--tail", "-1"), "Invalid value for '--tail'"),
-        (("--execution", "3"), "has no execution '3'. There is: 1 ("),
-        (("--execution", "1", "--execution-id", "1"), "give the same thing; use one of them"),
+        (("--execution", "3"), "has no execution '3'. Its attempts: 1 ("),
+        (("--execution", "1", "--execution-id", "1"), "use either --execution or --execution-id, not both"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(

@@ -94,7 +94,7 @@ def test_a_function_or_version_without_its_project_is_asked_for_it(
     multinode: Multinode, plane: FakeControlPlane, arguments: tuple[str, ...]
 ):
     outcome = multinode("list", *arguments)
-    assert (outcome.code, outcome.err) == (2, "error: of which project? Give --project-name\n")
+    assert (outcome.code, outcome.err) == (2, "error: which project? Give --project-name\n")
 
 
 def test_a_project_is_described(multinode: Multinode, tsp: FakeControlPlane):
@@ -164,11 +164,11 @@ WRONG_NAMES = {
         f"  multinode describe tsp --version-id {version_id(2)}\n"
     ),
     ("describe", "tsp", "--version-id", invocation_id(1)): (
-        f"{invocation_id(1)} is the id of an invocation; the id of a version is needed: ver-…\n"
+        f"{invocation_id(1)} is the id of an invocation; give the id of a version: ver-…\n"
     ),
-    ("describe", "zebra"): "there is no project named 'zebra'. There is: tsp\n",
-    ("describe", ".."): "there is no project named '..'. There is: tsp\n",
-    ("describe", ""): "there is no project named ''. There is: tsp\n",
+    ("describe", "zebra"): "there is no project named 'zebra'. Existing: tsp\n",
+    ("describe", ".."): "there is no project named '..'. Existing: tsp\n",
+    ("describe", ""): "there is no project named ''. Existing: tsp\n",
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from multinode_cli.commands import undeploy as undeploy_module
+from multinode_cli.console import questions
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.bodies import CREATED, function_info, version_id
@@ -44,7 +45,7 @@ def test_it_says_what_will_stop_waits_until_all_is_gone_and_removes_the_secrets(
 def test_where_nobody_can_be_asked_nothing_is_deleted(multinode: Multinode, tsp: FakeControlPlane):
     outcome = multinode("undeploy", "tsp")
     assert outcome.code == 2
-    assert outcome.err.endswith("error: nobody can be asked here; to delete project tsp, add --yes\n")
+    assert outcome.err.endswith("error: cannot ask for confirmation here; to delete project tsp, add --yes\n")
     assert tsp.projects["tsp"]["deletion_request_time"] is None
 
 
@@ -57,7 +58,7 @@ def test_on_a_terminal_it_asks(
     code: int,
     deleted: bool,
 ):
-    monkeypatch.setattr(undeploy_module, "_can_ask", lambda: True)
+    monkeypatch.setattr(questions, "can_ask", lambda: True)
     assert multinode("undeploy", "tsp", stdin=f"{answer}\n").code == code
     assert ("tsp" not in tsp.projects) is deleted
 
@@ -75,6 +76,18 @@ def test_a_wrong_name_deletes_nothing(multinode: Multinode, tsp: FakeControlPlan
     assert outcome.code == 2
     assert outcome.err.endswith("\n  multinode undeploy tsp --yes\n")
     assert "DELETE" not in [method for method, _ in tsp.requests]
+
+
+def test_secrets_of_a_project_that_does_not_exist_are_leftovers(
+    multinode: Multinode, tsp: FakeControlPlane, tmp_path: Path
+):
+    del tsp.projects["tsp"]
+    assert multinode("undeploy", "tsp").code == 2
+    assert (tmp_path / "data" / "secrets" / "tsp").is_dir()
+    outcome = multinode("undeploy", "tsp", "--yes")
+    assert outcome.code == 0, outcome.err
+    assert "There is no project tsp, but an interrupted deploy or undeploy of it left its secrets." in outcome.err
+    assert [path.name for path in (tmp_path / "data" / "secrets").iterdir()] == ["web"]
 
 
 def test_of_very_many_invocations_only_so_many_are_counted(multinode: Multinode, tsp: FakeControlPlane):

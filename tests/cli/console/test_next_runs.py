@@ -11,7 +11,7 @@ import pytest
 from multinode_cli.commands import projects
 from multinode_cli.console.next_runs import next_run_s, next_run_words, schedule_words
 from multinode_cli.console.tables import function_card, functions_table
-from multinode_cli.console.terminal import PLAIN
+from multinode_cli.console.terminal import Style
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.bodies import function_info, version_id
@@ -70,18 +70,18 @@ def test_a_machine_that_does_not_know_the_time_zone_says_so():
 
 
 def test_a_table_has_a_column_of_schedules_only_where_there_are_some():
-    plain = functions_table([function_info("f")], PLAIN)  # type: ignore[list-item]
+    plain = functions_table([function_info("f")], Style())  # type: ignore[list-item]
     assert "SCHEDULE" not in plain
-    lines = functions_table([scheduled(NINE), function_info("f")], PLAIN).splitlines()  # type: ignore[list-item]
+    lines = functions_table([scheduled(NINE), function_info("f")], Style()).splitlines()  # type: ignore[list-item]
     assert lines[0].split()[-2:] == ["SCHEDULE", "DESCRIPTION"]
     assert "0 9 * * MON-FRI Europe/London  What report does." in lines[1]
 
 
 def test_a_card_has_schedule_and_next_run(london: None):
-    card = function_card(scheduled(NINE), "v", PLAIN, active_at=NOW)
+    card = function_card(scheduled(NINE), "v", Style(), active_at=NOW)
     assert "Schedule     0 9 * * MON-FRI Europe/London\n" in card
     assert "Next run     2027-01-15 09:00:00 (in 1 h)" in card
-    assert "Next run" not in function_card(function_info("f"), "v", PLAIN, active_at=NOW)  # type: ignore[arg-type]
+    assert "Next run" not in function_card(function_info("f"), "v", Style(), active_at=NOW)  # type: ignore[arg-type]
 
 
 # --- describe ---------------------------------------------------------------------------------------------------------

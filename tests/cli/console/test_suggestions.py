@@ -42,7 +42,7 @@ def test_only_the_first_occurrence_is_corrected():
 
 def test_without_a_near_name_those_that_exist_are_listed():
     message = unknown_name("project", "zebra", ["tsp", "web"], ["describe", "zebra"])
-    assert message == "there is no project named 'zebra'. There is: tsp, web"
+    assert message == "there is no project named 'zebra'. Existing: tsp, web"
 
 
 def test_of_many_names_the_first_are_listed():

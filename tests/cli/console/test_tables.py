@@ -17,7 +17,7 @@ from multinode_cli.console.tables import (
     status_text,
     table,
 )
-from multinode_cli.console.terminal import PLAIN, Style
+from multinode_cli.console.terminal import Style
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.bodies import CREATED, execution, execution_id, function_info
 
@@ -25,11 +25,11 @@ COLOURED = Style(colour=True, unicode=True, terminal=True, columns=80)
 
 
 def test_columns_are_aligned_and_nothing_trails():
-    assert table(["A", "LONGER"], [["abc", "x"], ["", ""]], PLAIN) == "A    LONGER\nabc  x\n"
+    assert table(["A", "LONGER"], [["abc", "x"], ["", ""]], Style()) == "A    LONGER\nabc  x\n"
 
 
 def test_wide_characters_are_counted_as_wide():
-    assert table(["A", "B"], [["日本", "x"], ["abcd", "y"]], PLAIN).splitlines()[1:] == ["日本  x", "abcd  y"]
+    assert table(["A", "B"], [["日本", "x"], ["abcd", "y"]], Style()).splitlines()[1:] == ["日本  x", "abcd  y"]
 
 
 def test_on_a_terminal_the_last_column_is_cut_to_the_width():
@@ -38,11 +38,11 @@ def test_on_a_terminal_the_last_column_is_cut_to_the_width():
 
 
 def test_in_a_pipe_nothing_is_cut():
-    assert table(["A"], [["x" * 500]], PLAIN).splitlines()[1] == "x" * 500
+    assert table(["A"], [["x" * 500]], Style()).splitlines()[1] == "x" * 500
 
 
 def test_further_lines_of_a_value_stand_under_its_first():
-    assert pairs([("A", "1\n2"), ("Longer", "")], PLAIN) == "A       1\n        2\nLonger"
+    assert pairs([("A", "1\n2"), ("Longer", "")], Style()) == "A       1\n        2\nLonger"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_memory_is_shown_in_the_unit_that_a_decorator_takes(gibibytes: float, te
 
 
 def test_functions_are_listed_with_what_they_may_use():
-    lines = functions_table([function_info("f", ["x"])], PLAIN).splitlines()  # type: ignore[list-item]
+    lines = functions_table([function_info("f", ["x"])], Style()).splitlines()  # type: ignore[list-item]
     assert lines[1].split() == ["f(x)", "0.1", "256", "MiB", "1", "h", "10", "0", "What", "f", "does."]
 
 
@@ -94,7 +94,7 @@ def test_retries_are_told_in_words(count: int, retry: dict[str, object] | None, 
 
 def test_the_longest_wait_for_a_slot_is_told_where_there_is_one():
     spec = {"max_retries": 0, "timeout_seconds": 1, "max_queue_seconds": 60}
-    assert "Waits at most  1 min" in function_card(function_info("f", execution_spec=spec), "v", PLAIN)  # type: ignore[arg-type]
+    assert "Waits at most  1 min" in function_card(function_info("f", execution_spec=spec), "v", Style())  # type: ignore[arg-type]
 
 
 def test_a_status_has_its_colour_and_an_unknown_one_none():
@@ -111,7 +111,7 @@ def plane_of_one() -> FakeControlPlane:
 
 def test_an_unfinished_invocation_is_timed_until_now(plane_of_one: FakeControlPlane):
     identifier = plane_of_one.add_invocation(1, "tsp", "solve", "RUNNING", status_reason="attempt 1")
-    card = invocation_card(plane_of_one.invocations[identifier], CREATED + 65.0, PLAIN)  # type: ignore[arg-type]
+    card = invocation_card(plane_of_one.invocations[identifier], CREATED + 65.0, Style())  # type: ignore[arg-type]
     assert "Status      RUNNING: attempt 1" in card
     assert "Takes       1 min 5 s" in card
     assert "(1 min ago)" in card
@@ -126,7 +126,7 @@ def test_a_listing_of_an_older_control_plane_shows_what_it_has():
         "creation_time": CREATED,
         "last_update_time": CREATED,
     }
-    line = invocations_table([listing], CREATED + 30.0, PLAIN).splitlines()[1]  # type: ignore[list-item]
+    line = invocations_table([listing], CREATED + 30.0, Style()).splitlines()[1]  # type: ignore[list-item]
     assert line.split() == ["inv-1", "RUNNING", "30", "s", "ago", "30", "s"]
 
 
@@ -135,12 +135,12 @@ def test_attempts_are_timed_from_the_start_of_their_code():
         execution(1, outcome="FAILED", error_message="ValueError:\nno", execution_finish_time_ms=CREATED * 1000 + 3500),
         execution(2, execution_start_time_ms=None, execution_start_time=None, worker_status="PENDING"),
     ]
-    lines = executions_table(executions, CREATED + 60.0, PLAIN).splitlines()  # type: ignore[arg-type]
+    lines = executions_table(executions, CREATED + 60.0, Style()).splitlines()  # type: ignore[arg-type]
     assert lines[1].split() == ["1", execution_id(1), "FAILED", "2.5", "s", "ValueError:", "no"]
     assert lines[2].split() == ["2", execution_id(2), "PENDING"]
 
 
-@pytest.mark.parametrize(("style", "text"), [(COLOURED, "red"), (PLAIN, "\x1b[31mred\x1b[0m")])
+@pytest.mark.parametrize(("style", "text"), [(COLOURED, "red"), (Style(), "\x1b[31mred\x1b[0m")])
 def test_a_log_line_is_cleaned_on_a_terminal_only(style: Style, text: str):
     line = {"timestamp_ms": 0, "execution_id": "e", "attempt": 1, "stream": "stdout", "message": "\x1b[31mred\x1b[0m"}
     assert log_text(line, style) == text  # type: ignore[arg-type]

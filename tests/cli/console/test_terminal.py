@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from multinode_cli.console.terminal import PLAIN, Style, Terminal, style_of
+from multinode_cli.console.terminal import Style, Terminal, style_of
 from tests.cli.fake_control_plane import KEY, FakeControlPlane
 from tests.support.cli.bodies import execution, function_info
 
@@ -50,7 +50,7 @@ def test_a_pipe_has_neither_colour_nor_width(stream: io.StringIO | None):
 
 def test_the_live_line_leaves_no_trace_and_never_mixes_with_messages():
     err = Screen()
-    terminal = Terminal(io.StringIO(), err, PLAIN, Style(terminal=True, columns=20), animated=True)
+    terminal = Terminal(io.StringIO(), err, Style(), Style(terminal=True, columns=20), animated=True)
     with terminal.live(lambda: "a text that is longer than the terminal is wide"):
         deadline = time.monotonic() + DEADLINE_S
         while err.getvalue().count("a text") < 2 and time.monotonic() < deadline:
@@ -68,7 +68,7 @@ def test_without_animation_the_live_line_is_never_asked_for():
     def never() -> str:
         raise AssertionError
 
-    with Terminal(None, err, PLAIN, PLAIN, animated=False).live(never):
+    with Terminal(None, err, Style(), Style(), animated=False).live(never):
         pass
     assert err.getvalue() == ""
 
@@ -138,7 +138,7 @@ def test_following_on_a_terminal_shows_a_live_line_and_ctrl_c_detaches(plane: Fa
     assert session.end() == 130
     assert "\x1b]0;" not in session.text
     assert session.text.endswith(
-        f"Detached: {identifier} goes on.\n"
+        f"Detached: {identifier} continues.\n"
         f"  come back:  multinode wait {identifier} --follow\n"
         f"  cancel it:  multinode cancel {identifier}\n"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.console.terminal import Style, Terminal
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.discovery import discover, problem_text
 
@@ -32,7 +32,7 @@ def python_that(tmp_path: Path, program: str) -> Path:
 
 
 def find(python: Path, code_dir: Path, timeout_s: float = 60.0, **variables: str) -> Any:
-    terminal = Terminal(io.StringIO(), io.StringIO(), PLAIN, PLAIN, animated=False)
+    terminal = Terminal(io.StringIO(), io.StringIO(), Style(), Style(), animated=False)
     return discover(python, code_dir, variables, origin=ORIGIN, terminal=terminal, timeout_s=timeout_s)
 
 

@@ -223,7 +223,7 @@ def test_cancelling_a_finished_invocation_is_exit_code_2(user: User):
     identifier = user.invoke("count", "--args", "[1]")
     assert user.run("wait", identifier).code == 0
     finished = user.run("cancel", identifier)
-    assert (finished.code, finished.err) == (2, f"error: cannot cancel: {identifier} has ended already: SUCCEEDED\n")
+    assert (finished.code, finished.err) == (2, f"error: cannot cancel: {identifier} has already ended: SUCCEEDED\n")
 
 
 def test_several_are_waited_for(user: User):

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-DATA_DIR = "MULTINODE_DATA_DIR"
-"""The environment variable that names the folder."""
+from multinode_protocol.env_vars import DATA_DIR
 
 
 class DataDirectoryError(Exception):

@@ -113,7 +113,7 @@ def test_an_image_that_the_registry_has_is_not_pushed_again(
     again = deploy()
     assert again.code == 0
     assert len(docker.calls("push")) == 1
-    assert "The registry has this image already" in again.err
+    assert "The registry already has this image" in again.err
     assert len(registered(aws_plane)) == 2
 
 

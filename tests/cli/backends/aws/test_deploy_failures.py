@@ -43,7 +43,7 @@ def test_a_value_of_env_that_no_parameter_can_hold_is_refused_before_anything_is
     (code / ".env").write_text("FITS=" + "é" * 2048 + "\nLONG=" + "é" * 2049 + "\n")
     done = deploy()
     assert done.code == 2
-    assert "LONG in .env has 4,098 bytes; on AWS a value may have 4,096" in done.err
+    assert "LONG in .env has 4,098 bytes; on AWS a value may have at most 4,096" in done.err
     assert docker.calls() == []
 
 
@@ -84,8 +84,8 @@ def test_an_image_for_a_platform_that_fargate_has_not_is_refused(
     [
         ("packages.txt", "libgl1\n$(id)\n", "packages.txt, line 2: '$(id)' is not the name of a Debian package"),
         ("packages.txt", "x; rm -rf /\n", "packages.txt, line 1: 'x; rm -rf /' is not the name of a Debian package"),
-        ("Dockerfile.fragment", "RUN true\nFROM other\n", "Dockerfile.fragment, line 2: FROM is Multinode's own"),
-        ("Dockerfile.fragment", "entrypoint sh\n", "Dockerfile.fragment, line 1: entrypoint is Multinode's own"),
+        ("Dockerfile.fragment", "RUN true\nFROM other\n", "Dockerfile.fragment, line 2: FROM is set by Multinode"),
+        ("Dockerfile.fragment", "entrypoint sh\n", "Dockerfile.fragment, line 1: entrypoint is set by Multinode"),
         ("Dockerfile.fragment", "# x\n" * 6000 + "#", "has 24,001 characters; at most 20,000"),
     ],
 )
@@ -139,7 +139,7 @@ def test_an_engine_that_does_not_run_is_to_be_started(deploy: Any, aws_plane: Fa
     ("line", "exit_code", "advice"),
     [
         ("write /app/x: no space left on device", 3, "The disk of the Docker engine is full"),
-        ("ERROR: Cannot connect to the Docker daemon at unix:///x.sock.", 3, "The Docker engine went away"),
+        ("ERROR: Cannot connect to the Docker daemon at unix:///x.sock.", 3, "The Docker engine stopped"),
         (
             "pull access denied for nope, repository does not exist or may require 'docker login'",
             2,
@@ -147,7 +147,7 @@ def test_an_engine_that_does_not_run_is_to_be_started(deploy: Any, aws_plane: Fa
         ),
         ("manifest for python:9.9-slim not found: manifest unknown", 2, "The base image was not found"),
         ("ERROR: failed to resolve source metadata for docker.io/library/nope:1: not found", 2, "base image was not"),
-        ("dial tcp: lookup registry-1.docker.io: no such host", 3, "The network was not reached"),
+        ("dial tcp: lookup registry-1.docker.io: no such host", 3, "The network could not be reached"),
         ("invalid reference format: repository name must be lowercase", 2, "not the name of an image"),
         ('exec: "python3": stat python3: no such file', 2, "The base image has no python3"),
         ("The virtual environment was not created successfully because ensurepip is not available.", 2, "python3-venv"),
@@ -178,7 +178,7 @@ def test_a_build_that_fails_shows_its_lines_and_what_to_do(
         (Said(["unauthorized: authentication required"], 1), "The registry does not allow it"),
         (Said(["error parsing HTTP 403 response body: 403 Forbidden"], 1), "The registry does not allow it"),
         (Said(["write: no space left on device"], 1), "The disk of the Docker engine is full"),
-        (Said(["dial tcp: i/o timeout"], 1), "The network was not reached"),
+        (Said(["dial tcp: i/o timeout"], 1), "The network could not be reached"),
         # An error is one whatever the exit code, and so is a push that names no digest.
         (Said(["Pushing", "error: unexpected EOF", f"tag: digest: {DIGEST} size: 1"], 0), "could not be pushed"),
         (Said(["5f70bf18a086: Pushed"], 0), "could not be pushed (exit code 0)"),
@@ -234,4 +234,4 @@ def test_a_deployment_whose_parameter_lacks_something_is_to_be_applied_again(
     )
     done = deploy()
     assert done.code == 3
-    assert "was installed by another version of Multinode (it says nothing of region, api_url," in done.err
+    assert "was installed by another version of Multinode (its parameter lacks region, api_url," in done.err

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from multinode_cli.backends.aws.docker import Docker, Image, Registry
-from multinode_cli.backends.aws.dockerfile import read_recipe, write_context
-from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.backends.aws.dockerfile import read_image_spec, write_context
+from multinode_cli.console.terminal import Style, Terminal
 from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
 from multinode_cli.project.bundle import collect, store
 from multinode_cli.project.env_file import read_env_file
@@ -73,17 +73,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def silent() -> Terminal:
-    return Terminal(io.StringIO(), io.StringIO(), PLAIN, PLAIN, animated=False)
+    return Terminal(io.StringIO(), io.StringIO(), Style(), Style(), animated=False)
 
 
 def build(project: Path, base_image: str, scratch: Path) -> Image:
     """Build the image as `deploy` does."""
     bundle = store(collect(project), scratch / "bundles")
     requirements = read_requirements(bundle.code_dir)
-    recipe = read_recipe(bundle.code_dir, base_image=base_image, has_requirements=requirements is not None)
+    spec = read_image_spec(bundle.code_dir, base_image=base_image, has_requirements=requirements is not None)
     context = scratch / "context"
     context.mkdir()
-    write_context(context, recipe, bundle.code_dir, requirements)
+    write_context(context, spec, bundle.code_dir, requirements)
     return Docker.found(silent()).build(context)
 
 
@@ -223,8 +223,8 @@ def test_an_instruction_that_fails_is_shown(
     bundle = store(collect(project), tmp_path / "bundles")
     context = tmp_path / "context"
     context.mkdir()
-    recipe = read_recipe(bundle.code_dir, base_image=base_image, has_requirements=False)
-    write_context(context, recipe, bundle.code_dir, None)
+    spec = read_image_spec(bundle.code_dir, base_image=base_image, has_requirements=False)
+    write_context(context, spec, bundle.code_dir, None)
     with pytest.raises(kind) as caught:
         Docker.found(terminal).build(context)
     assert isinstance(terminal.err, io.StringIO)

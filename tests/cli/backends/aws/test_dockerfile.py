@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from multinode_cli.backends.aws.account import MAX_NAME_CHARS, NAME_PATTERN
-from multinode_cli.backends.aws.dockerfile import Recipe, default_base_image, read_recipe, render, write_context
+from multinode_cli.backends.aws.dockerfile import ImageSpec, default_base_image, read_image_spec, render, write_context
 from multinode_cli.backends.aws.task_definition import task_definition
 from multinode_cli.errors import UsageFailure
 from multinode_control_plane.adapters.aws.task_exit import CONTAINER_NAME
@@ -26,7 +26,7 @@ def instructions(text: str) -> list[str]:
 
 
 def test_without_anything_special_the_code_comes_last_and_the_user_is_not_root():
-    text = render(Recipe("python:3.11-slim"))
+    text = render(ImageSpec("python:3.11-slim"))
     assert instructions(text) == [
         *("FROM python:3.11-slim", "USER root", "RUN", "ENV", "RUN", "COPY runtime/", "COPY fallback/", "RUN"),
         *("ENV", "LABEL", "WORKDIR", "COPY code/", "USER 10001:10001", "ENTRYPOINT"),
@@ -35,12 +35,12 @@ def test_without_anything_special_the_code_comes_last_and_the_user_is_not_root()
 
 
 def test_requirements_are_a_layer_before_the_code():
-    found = instructions(render(Recipe("base", has_requirements=True)))
+    found = instructions(render(ImageSpec("base", has_requirements=True)))
     assert found.index("COPY requirements/") < found.index("COPY runtime/") < found.index("COPY code/")
 
 
 def test_packages_and_fragment_come_before_python_s_environment():
-    text = render(Recipe("base", ("libgl1", "ffmpeg"), "RUN make model\nUSER nobody"))
+    text = render(ImageSpec("base", ("libgl1", "ffmpeg"), "RUN make model\nUSER nobody"))
     assert "apt-get install --yes --no-install-recommends libgl1 ffmpeg \\\n" in text
     order = [text.index(part) for part in ("libgl1", "RUN make model", "USER nobody", '"-m", "venv"', "COPY code/")]
     assert order == sorted(order)
@@ -49,7 +49,7 @@ def test_packages_and_fragment_come_before_python_s_environment():
 
 
 def test_a_fragment_is_text_and_no_template():
-    assert "RUN echo {{ base_image }} {% raw %}" in render(Recipe("base", (), "RUN echo {{ base_image }} {% raw %}"))
+    assert "RUN echo {{ base_image }} {% raw %}" in render(ImageSpec("base", (), "RUN echo {{ base_image }} {% raw %}"))
 
 
 def test_the_base_image_is_that_of_the_python_that_runs_the_command():
@@ -61,18 +61,18 @@ def test_the_base_image_is_that_of_the_python_that_runs_the_command():
     ["python:3.12", "registry.example:5000/team/base@sha256:" + "a" * 64, "public.ecr.aws/docker/library/python"],
 )
 def test_names_of_images_are_taken(tmp_path: Path, name: str):
-    assert read_recipe(tmp_path, base_image=name, has_requirements=False).base_image == name
+    assert read_image_spec(tmp_path, base_image=name, has_requirements=False).base_image == name
 
 
 def test_packages_are_read_whatever_the_line_endings_each_once(tmp_path: Path):
     (tmp_path / "packages.txt").write_bytes(b"\xef\xbb\xbflibgl1\r\n# a comment\r\n\r\ng++  # compiler\r\nlibgl1\r\n")
-    assert read_recipe(tmp_path, base_image=None, has_requirements=False).apt_packages == ("libgl1", "g++")
+    assert read_image_spec(tmp_path, base_image=None, has_requirements=False).apt_packages == ("libgl1", "g++")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path):
     (tmp_path / "Dockerfile.fragment").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageFailure, match=r"Dockerfile\.fragment is not UTF-8 text"):
-        read_recipe(tmp_path, base_image=None, has_requirements=False)
+        read_image_spec(tmp_path, base_image=None, has_requirements=False)
 
 
 def test_the_context_holds_the_runtime_of_this_command_with_its_version(tmp_path: Path):
@@ -80,7 +80,7 @@ def test_the_context_holds_the_runtime_of_this_command_with_its_version(tmp_path
     for folder in (code, context):
         folder.mkdir()
     (code / "main.py").write_text("")
-    write_context(context, Recipe("base"), code, None)
+    write_context(context, ImageSpec("base"), code, None)
     files = {path.relative_to(context).as_posix() for path in context.rglob("*") if path.is_file()}
     assert {
         "Dockerfile",

@@ -58,27 +58,27 @@ def test_a_name_that_does_not_exist_is_answered_with_the_one_that_was_likely_mea
         "called 'produktion' in eu-west-1. Did you mean 'production'?"
         in login(*("--from-aws", "--name", "produktion")).err
     )
-    assert "There is: main, production" in login("--from-aws", "--name", "zzz").err
+    assert "Existing: main, production" in login("--from-aws", "--name", "zzz").err
 
 
 def test_a_region_without_deployments_is_named(login: Any):
     done = login("--from-aws", "--name", "main", "--region", "us-west-2")
     assert done.code == 2
     assert "no Multinode deployment called 'main' in us-west-2" in done.err
-    assert "multinode install --name main` makes one; --region looks elsewhere" in done.err
+    assert "multinode install --name main` creates one; --region looks in another region" in done.err
 
 
 @pytest.mark.parametrize("name", ["", "Main", "a_b", "-a", "a--b", "a-", "x" * 25, "../x", "a/b", "$(id)", "1a"])
 def test_a_name_that_cannot_be_one_is_refused(name: str):
-    with pytest.raises(UsageFailure, match="cannot be the name of a deployment: 1 to 24 lower-case letters"):
+    with pytest.raises(UsageFailure, match="is not a valid deployment name: 1 to 24 lower-case letters"):
         check_deployment_name(name)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--from-aws", "--api-url", "https://x"], "--from-aws finds out URL and key by itself"),
-        (["--from-aws", "--api-key", "-"], "--from-aws finds out URL and key by itself"),
+        (["--from-aws", "--api-url", "https://x"], "--from-aws finds URL and key itself"),
+        (["--from-aws", "--api-key", "-"], "--from-aws finds URL and key itself"),
         (["--name", "main"], "--name and --region are for --from-aws"),
         (["--region", "eu-west-1"], "--name and --region are for --from-aws"),
     ],
@@ -107,7 +107,7 @@ def test_without_credentials_it_says_how_to_sign_in(
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     done = multinode("login", "--from-aws")
     assert done.code == 3
-    assert "needs AWS credentials, and there are none. Sign in (for example `aws sso login`" in done.err
+    assert "needs AWS credentials, but there are none. Sign in (for example `aws sso login`" in done.err
 
 
 def test_without_a_region_it_says_how_to_set_one(
@@ -138,7 +138,7 @@ def test_a_profile_that_does_not_exist_is_named(
             "AccessDeniedException",
             "User: arn:aws:iam::1:user/ada is not authorized to perform: ssm:GetParameter on resource: arn:aws:ssm:x",
             "User: arn:aws:iam::1:user/ada is not authorized to perform: ssm:GetParameter on resource: arn:aws:ssm:x. "
-            "Let somebody who may do so grant that action",
+            "Ask an administrator of the account to grant that action",
         ),
         ("ValidationException", "1 validation error", "ValidationException: 1 validation error"),
     ],

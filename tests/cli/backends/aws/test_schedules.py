@@ -100,7 +100,7 @@ def test_schedules_that_cannot_be_made_are_said_to_be_missing_and_the_version_se
     assert done.code == 3
     assert "making the schedule of report is not allowed: scheduler:CreateSchedule. Version ver-" in done.err
     version = plane_with_schedules.versions["sums"][0]["version_id"]
-    assert f"Version {version} is registered and serves, but not all of its schedules are there yet" in done.err
+    assert f"Version {version} is registered and serves, but not all of its schedules exist yet" in done.err
 
 
 def test_a_deployment_that_knows_no_schedules_refuses_functions_that_have_one_before_anything_is_changed(
@@ -108,7 +108,7 @@ def test_a_deployment_that_knows_no_schedules_refuses_functions_that_have_one_be
 ):
     done = deploy(report=NINE)
     assert done.code == 3
-    assert "the deployment main was installed by a Multinode that knew no schedules" in done.err
+    assert "the deployment main was installed by a Multinode without schedules" in done.err
     assert [request for request in aws_plane.requests if request[0] != "GET"] == []
     assert deploy(plain=None).code == 0
 

@@ -12,7 +12,7 @@ import pytest
 
 from multinode_cli.backends.local.installer import Installer
 from multinode_cli.backends.local.venv import Environment, environment_key, prepare
-from multinode_cli.console.terminal import PLAIN, Terminal
+from multinode_cli.console.terminal import Style, Terminal
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.requirements import Requirements
 
@@ -20,7 +20,7 @@ WHEEL = "demo-1.0-py3-none-any.whl"
 
 
 def silent() -> Terminal:
-    return Terminal(io.StringIO(), io.StringIO(), PLAIN, PLAIN, animated=False)
+    return Terminal(io.StringIO(), io.StringIO(), Style(), Style(), animated=False)
 
 
 def said(terminal: Terminal) -> str:
@@ -146,7 +146,7 @@ def test_two_deploys_at_once_make_one_environment(tmp_path: Path, code_dir: Path
     for thread in threads:
         thread.join()
     assert sorted(environment.created for environment in made) == [False, True]
-    assert "Another deploy is making the same environment" in "".join(map(said, terminals))
+    assert "Another deploy is building the same environment" in "".join(map(said, terminals))
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_what_cannot_be_installed_ends_with_the_installers_own_lines_and_is_trie
 
 @pytest.mark.slow
 def test_the_installers_lines_are_in_the_message_where_they_went_by_on_one_live_line(tmp_path: Path, code_dir: Path):
-    terminal = Terminal(io.StringIO(), io.StringIO(), PLAIN, PLAIN, animated=True)
+    terminal = Terminal(io.StringIO(), io.StringIO(), Style(), Style(), animated=True)
     with pytest.raises(UsageFailure, match=r"exit code 1\)\n(.*\n)*  ERROR: No matching distribution"):
         make(tmp_path / "environments", code_dir, requires("--no-index\nno-such-package\n"), terminal)
 
@@ -181,7 +181,7 @@ def test_the_callers_own_python_settings_do_not_reach_the_installer(
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, code_dir: Path):
     (tmp_path / "environments").write_text("in the way")
-    with pytest.raises(ControlPlaneFailure, match=r"cannot make an environment in .*environments"):
+    with pytest.raises(ControlPlaneFailure, match=r"cannot create an environment in .*environments"):
         make(tmp_path / "environments", code_dir)
 
 
@@ -235,7 +235,7 @@ def test_ctrl_c_ends_the_installer_too(tmp_path: Path):
             raise KeyboardInterrupt
 
     reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
-    installer = Installer(Terminal(None, Interrupted(), PLAIN, PLAIN, animated=False), str(program))
+    installer = Installer(Terminal(None, Interrupted(), Style(), Style(), animated=False), str(program))
     with pytest.raises(KeyboardInterrupt):
         installer.install(tmp_path / "python", requires("numpy\n"), tmp_path, tmp_path)
     os.set_blocking(reader, True)
