@@ -47,7 +47,9 @@ def function_spec(
         name,
         None,
         ResourceSpec(0.1, 0.25, max_concurrency),
-        ExecutionSpec(max_retries, timeout_s, max_queue_s, 120, retry or RetryPolicy()),
+        ExecutionSpec(
+            timeout_s=timeout_s, max_retries=max_retries, max_queue_s=max_queue_s, retry=retry or RetryPolicy()
+        ),
     )
 
 

@@ -51,7 +51,13 @@ class SimulatedWorld:
         rng = scheduler.rng
         self.max_concurrency = rng.choice((1, 2, 5))
         retry = RetryPolicy(initial_delay_s=rng.choice((0.0, 5.0, 90.0)))
-        spec = ExecutionSpec(rng.choice((0, 1, 3)), rng.choice((30, 300)), rng.choice((None, None, 120)), 20, retry)
+        spec = ExecutionSpec(
+            max_retries=rng.choice((0, 1, 3)),
+            timeout_s=rng.choice((30, 300)),
+            max_queue_s=rng.choice((None, None, 120)),
+            grace_s=20,
+            retry=retry,
+        )
         function = FunctionSpec("f", None, ResourceSpec(0.1, 0.25, self.max_concurrency), spec)
         self.store = SimulatedStore(scheduler, self._committed)
         self.compute = SimulatedCompute(scheduler, self._launched)
