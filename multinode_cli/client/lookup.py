@@ -16,6 +16,7 @@ from multinode_cli.client.api import Api, ControlPlaneAway
 from multinode_cli.console.suggestions import unknown_id, unknown_name
 from multinode_cli.console.text import ago, one_line
 from multinode_cli.errors import UsageFailure
+from multinode_protocol.ids import LATEST
 from multinode_protocol.messages import (
     ExecutionSummary,
     FunctionInfo,
@@ -24,9 +25,8 @@ from multinode_protocol.messages import (
     VersionInfo,
 )
 
-__all__ = ["LATEST", "Lookup", "Scope"]
+__all__ = ["Lookup", "Scope"]
 
-LATEST = "latest"
 NOT_A_NAME = (ProjectDoesNotExist, ProjectNameIsTooLong, RequestIsInvalid, ParameterValidationError)
 SEARCH_REQUESTS = 30
 """How much asking a better error message is worth."""

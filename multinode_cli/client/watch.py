@@ -16,6 +16,7 @@ from multinode_cli.console.json_output import is_final
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import duration
 from multinode_cli.errors import ControlPlaneFailure
+from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import InvocationInfo, LogLine
 
 __all__ = ["Broke", "Changed", "LogsEnded", "Patience", "InvocationWatcher", "Wrote"]
@@ -23,7 +24,6 @@ __all__ = ["Broke", "Changed", "LogsEnded", "Patience", "InvocationWatcher", "Wr
 T = TypeVar("T")
 P = ParamSpec("P")
 
-WAIT_S = 20
 PATIENCE_S = 180.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
@@ -146,7 +146,7 @@ class InvocationWatcher:
     """What happens to some invocations, as a queue of events."""
 
     def __init__(
-        self, api: Api, patience: Patience, *, wait_s: int = WAIT_S, sleep: Callable[[float], object] = time.sleep
+        self, api: Api, patience: Patience, *, wait_s: int = MAX_WAIT_S, sleep: Callable[[float], object] = time.sleep
     ) -> None:
         self._api = api
         self._patience = patience

@@ -19,6 +19,7 @@ from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
 from multinode_cli.project.bundle import shown
+from multinode_protocol.env_vars import INHERITED
 from multinode_protocol.messages import FunctionSpec
 
 __all__ = ["Discovery", "discover", "problem_text"]
@@ -26,8 +27,6 @@ __all__ = ["Discovery", "discover", "problem_text"]
 TIMEOUT_S = 180.0
 """More than `multinode.worker.discover` itself gives an import: it can say better why it was stopped."""
 ASKED_S = 3.0
-INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER")
-"""What the local backend lets its workers take over."""
 OUTPUT_SHOWN_BYTES = 4000
 MAX_REPORT_BYTES = 10_000_000
 

@@ -19,6 +19,7 @@ from multinode.errors import ControlPlaneNotConfiguredError, ParameterValidation
 from multinode_protocol.env_vars import API_KEY, API_URL
 
 __all__ = [
+    "ENVIRONMENT",
     "Connection",
     "checked_api_key",
     "checked_api_url",

@@ -24,7 +24,8 @@ from multinode.errors import (
     LimitIsReached,
     ParameterValidationError,
 )
-from multinode_protocol.error_codes import code_of
+from multinode_protocol.backoff import Backoff
+from multinode_protocol.error_codes import code_of, is_temporary
 
 if TYPE_CHECKING:
     import urllib3
@@ -34,9 +35,7 @@ __all__ = ["Transport", "path", "shared"]
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 20.0
 """For the answer to begin, beyond what the request itself asks to wait."""
-RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
+BACKOFF = Backoff(first_s=0.1, longest_s=5.0)
 POOLED_CONNECTIONS = 64
 
 
@@ -114,7 +113,7 @@ class Transport:
         url = f"{self.connection.api_url}{path}{'?' + urlencode(parameters) if parameters else ''}"
         content = None if body is None else _json(body)
         give_up_at = self._monotonic() + (self._retry_for_s if retry_for_s is None else retry_for_s)
-        attempt = 0
+        attempt = 1
         while True:
             answer = self._attempt(method, url, path, content, wait_s)
             if not isinstance(answer, _Trouble):
@@ -126,15 +125,13 @@ class Transport:
             attempt += 1
 
     def _pause_s(self, attempt: int, trouble: _Trouble, left_s: float) -> float | None:
-        """Return seconds until the next attempt; `attempt` counts from 0. None when the time for retries is over.
+        """Return seconds until the next attempt; `attempt` counts from 1. None when the time for retries is over.
 
-        Doubling from `FIRST_PAUSE_S` to `LONGEST_PAUSE_S`, of which a random half is kept back so that clients which
-        failed together do not return together; never less than the server asked for.
+        As `BACKOFF` says, and never less than the server asked for.
         """
         if left_s <= 0 or trouble.pause_s > left_s:
             return None
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 16))
-        return min(left_s, max(trouble.pause_s, longest * (1 + self._uniform()) / 2))
+        return min(left_s, max(trouble.pause_s, BACKOFF.pause_s(attempt, self._uniform())))
 
     def _attempt(
         self, method: str, url: str, path: str, content: bytes | None, wait_s: float
@@ -169,7 +166,7 @@ class Transport:
             return document
         refusal = self._refusal(response.status, document, f"{method} {path}")
         # A limit of the deployment stays reached; API Gateway's own 429 is a matter of pace.
-        if response.status in RETRIED_STATUSES and not isinstance(refusal, LimitIsReached):
+        if is_temporary(response.status) and not isinstance(refusal, LimitIsReached):
             return _Trouble(refusal, _retry_after_s(response.headers.get("Retry-After")))
         raise refusal
 

@@ -12,6 +12,7 @@ __all__ = [
     "MAX_GRACE_S",
     "MAX_LOG_LINES",
     "MAX_PAGE",
+    "MAX_PARAMETERS",
     "MAX_PAYLOAD_BYTES",
     "MAX_PROJECT_NAME_CHARS",
     "MAX_RETRY_ON",
@@ -32,6 +33,8 @@ MAX_CLASS_NAME_CHARS = 500
 """The longest name of an exception class, in `retry_on` and in a report."""
 MAX_RETRY_ON = 100
 """Names in `retry_on`."""
+MAX_PARAMETERS = 255
+"""Parameters in the signature of a function; a longer signature is left out."""
 MAX_FUNCTIONS = 200
 """Functions of one version."""
 

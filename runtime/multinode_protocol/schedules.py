@@ -16,6 +16,7 @@ from multinode_protocol.limits import MAX_EVERY_S, MAX_TIMEZONE_CHARS, MIN_EVERY
 from multinode_protocol.messages import ScheduleSpec
 
 __all__ = [
+    "EPOCH",
     "NoTimezoneData",
     "Schedule",
     "ScheduleError",

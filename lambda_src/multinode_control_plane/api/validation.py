@@ -64,7 +64,6 @@ FUNCTION_NAMES = f"a Python identifier of at most {limits.MAX_FUNCTION_NAME_CHAR
 MAX_IMAGE_CHARS = 1024
 MAX_PATH_CHARS = 4096
 MAX_DESCRIPTION_CHARS = 500
-MAX_PARAMETERS = 255
 MAX_PARAMETER_CHARS = 200
 MAX_BASES = 200
 MAX_SEQUENCE = 2**53
@@ -150,7 +149,7 @@ def _function(body: Fields) -> FunctionSpec:
         execution_spec=_options(ExecutionSpec, body.object("execution_spec")),
         # A docstring is no reason to refuse a deploy.
         description=None if description is None else description[:MAX_DESCRIPTION_CHARS],
-        signature=body.texts("signature", most=MAX_PARAMETERS, max_chars=MAX_PARAMETER_CHARS),
+        signature=body.texts("signature", most=limits.MAX_PARAMETERS, max_chars=MAX_PARAMETER_CHARS),
         schedule=_schedule(body.optional_object("schedule")),
     )
 

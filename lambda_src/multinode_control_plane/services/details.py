@@ -15,6 +15,7 @@ from multinode_control_plane.ports import Stored, Waiter
 from multinode_control_plane.services import commit, projects
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.ids import LATEST
 from multinode_protocol.messages import ExecutionInfo, InvocationInfo
 
 __all__ = ["execution_info", "invocation_info", "load", "load_at"]
@@ -40,7 +41,7 @@ def load_at(
     Raises Refused: PROJECT_, VERSION_, FUNCTION_, INVOCATION_DOES_NOT_EXIST, whichever comes first in the path.
     """
     version_id = version_reference
-    if version_reference == projects.LATEST:
+    if version_reference == LATEST:
         version_id = projects.load_version(context, project_name, version_reference).version_id
     if validation.is_invocation_id(invocation_id):
         stored = context.store.get(invocation_key(invocation_id))

@@ -15,9 +15,9 @@ from multinode_control_plane.ports import ABSENT, Check, Put, Stored
 from multinode_control_plane.services import schedules
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.ids import LATEST
 
 __all__ = [
-    "LATEST",
     "create",
     "create_version",
     "list_all",
@@ -28,7 +28,6 @@ __all__ = [
     "request_deletion",
 ]
 
-LATEST = "latest"
 PROJECTS_AT_ONCE = 100
 MAX_VERSION_BYTES = 350_000
 """A version is one stored item; DynamoDB takes 400 KB, names and index keys included."""

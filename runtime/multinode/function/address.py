@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from multinode.errors import InvalidUseError
 from multinode.transport import path
 from multinode_protocol import env_vars
+from multinode_protocol.ids import LATEST
 from multinode_protocol.messages import ParentInvocation
 
-__all__ = ["LATEST", "FunctionAddress", "target_of"]
-
-LATEST = "latest"
+__all__ = ["FunctionAddress", "target_of"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,13 @@ from multinode.errors import (
     InvocationDoesNotExist,
     ParameterValidationError,
 )
-from multinode.function.address import LATEST, FunctionAddress, target_of
+from multinode.function.address import FunctionAddress, target_of
 from multinode.function.signature import check_arguments, signature_text
 from multinode.invocation import Invocation, Results, await_end, cancel, fetch, hold, value_of
 from multinode.payload import encode_arguments
 from multinode.transport import Transport, shared
-from multinode_protocol.ids import new_invocation_id
+from multinode_protocol.ids import LATEST, new_invocation_id
+from multinode_protocol.limits import MAX_PARAMETERS
 from multinode_protocol.messages import (
     ExecutionSpec,
     FunctionSpec,
@@ -43,8 +44,6 @@ Seen = tuple[str, list[str] | None]
 
 MAX_IN_FLIGHT = 100
 _ANYTHING = ("*args", "**kwargs")
-MAX_PARAMETERS = 255
-"""The control plane keeps no longer signature; of a function with more parameters arguments are not checked."""
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ Rejected   this very request is wrong, and will be the next time too: say less
 
 import random
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, TypeVar, cast
 
 from multinode.config import Connection
 from multinode.errors import ApiError, ControlPlaneUnreachableError
 from multinode.transport import Transport, path
 from multinode.worker.identity import Identity
-from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.backoff import Backoff
+from multinode_protocol.error_codes import ErrorCode, is_temporary
 from multinode_protocol.messages import ExecutionInfo, FinishBody
 from multinode_protocol.status import AbortReason
 
@@ -37,10 +39,9 @@ FINISH_PATIENCE_S = 24 * 3600.0
 ends it, and the attempt counts as lost."""
 
 _ANSWER_S = 15.0
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 3.0
 _EAGER_S = 600.0
-_LONGEST_LATE_PAUSE_S = 30.0
+_EAGER_BACKOFF = Backoff(first_s=0.1, longest_s=3.0)
+_LATE_BACKOFF = Backoff(first_s=6.0, longest_s=30.0)
 
 _NOT_OURS = frozenset(
     {
@@ -121,7 +122,7 @@ class ControlPlane:
 
 def _meaning(error: ApiError) -> Away | NotOurs | Rejected:
     """Return what an answer means to a worker. One without a code of ours comes from something between."""
-    if error.status == 429 or error.status >= 500:
+    if is_temporary(error.status):
         return Away(str(error))
     if error.code is None:
         return Rejected(str(error)) if error.status in _ABOUT_THE_REQUEST else Away(str(error))
@@ -136,12 +137,15 @@ def pauses(uniform: Callable[[], float] = random.random) -> Iterator[float]:
     Doubling from 0.1 s to 3 s, so that a worker is back soon after a control plane that was restarted; after ten
     minutes to 30 s. A random half of each is left out.
     """
-    pause, waited = _FIRST_PAUSE_S, 0.0
-    while True:
-        drawn = pause * (1 + uniform()) / 2
-        yield drawn
-        waited += drawn
-        pause = min(pause * 2, _LONGEST_PAUSE_S if waited < _EAGER_S else _LONGEST_LATE_PAUSE_S)
+    waited_s = 0.0
+    for tries in count(1):
+        if waited_s >= _EAGER_S:
+            break
+        pause_s = _EAGER_BACKOFF.pause_s(tries, uniform())
+        yield pause_s
+        waited_s += pause_s
+    for tries in count(1):
+        yield _LATE_BACKOFF.pause_s(tries, uniform())
 
 
 def keep_trying(
