@@ -6,23 +6,14 @@ from datetime import datetime, timedelta
 
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.keys import gate_key, invocation_key
-from multinode_control_plane.core.records import (
-    ExecutionSpec,
-    FunctionKey,
-    FunctionSpec,
-    Invocation,
-    ParentRef,
-    Project,
-    ResourceSpec,
-    RetryPolicy,
-    Version,
-)
+from multinode_control_plane.core.records import FunctionKey, FunctionSpec, Invocation, ParentRef, Project, Version
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ABSENT, Conflict, ExitKind, Put, Write
 from multinode_control_plane.services import commit, details, executions, invocations, task_events
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import SweepReport, sweep
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from multinode_protocol.status import Outcome
 from tests.fakes import FakeAnnouncer, FakeClock, FakeCompute, FakeIds, FakeLogs, MemoryStore
 

@@ -4,9 +4,10 @@ import random
 from collections.abc import Iterator
 
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.core.records import Invocation, RetryPolicy
+from multinode_control_plane.core.records import Invocation
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ExitKind, LaunchRefused
+from multinode_protocol.function_options import RetryPolicy
 from multinode_protocol.status import AbortReason, Outcome
 from tests.world import World, function_spec
 

@@ -11,7 +11,8 @@ import pytest
 from multinode_control_plane.adapters.aws.dynamodb_items import item_of
 from multinode_control_plane.adapters.aws.packing import pack, unpack
 from multinode_control_plane.core.lifecycle import SHORT_TEXT_BYTES, settle
-from multinode_control_plane.core.records import ExecutionSpec, Invocation, ParentRef
+from multinode_control_plane.core.records import Invocation, ParentRef
+from multinode_protocol.function_options import ExecutionSpec
 from multinode_protocol.status import InvocationStatus, Outcome, WorkerStatus
 from tests.aws.samples import INVOCATION_ID, NOW, execution, invocation
 

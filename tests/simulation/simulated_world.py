@@ -8,22 +8,14 @@ from functools import partial
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
-from multinode_control_plane.core.records import (
-    ExecutionSpec,
-    FunctionSpec,
-    Invocation,
-    ParentRef,
-    Project,
-    ResourceSpec,
-    RetryPolicy,
-    Version,
-)
+from multinode_control_plane.core.records import FunctionSpec, Invocation, ParentRef, Project, Version
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ABSENT, Change, Put, StoreUnavailable
 from multinode_control_plane.services import executions, invocations, projects, task_events
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import sweep
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 from tests.fakes import FakeIds, FakeLogs
 from tests.simulation.history import check_change, check_end, check_slots, text_of

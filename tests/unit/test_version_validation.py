@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.api import validation
-from multinode_control_plane.core.records import ExecutionSpec, FunctionSpec, LocalBundle, ResourceSpec, RetryPolicy
+from multinode_control_plane.core.records import FunctionSpec, LocalBundle
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from tests.unit.refusals import refusal
 
 

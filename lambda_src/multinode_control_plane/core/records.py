@@ -14,14 +14,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from multinode_control_plane.core.times import whole_ms
-from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec
 from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
 __all__ = [
     "ChildLink",
     "Execution",
-    "ExecutionSpec",
     "FunctionKey",
     "FunctionSpec",
     "Gate",
@@ -34,8 +33,6 @@ __all__ = [
     "QueueEntry",
     "QueueName",
     "Record",
-    "ResourceSpec",
-    "RetryPolicy",
     "Schedule",
     "ScheduledRun",
     "Schedules",

@@ -1,7 +1,7 @@
 """How long to wait before the next try."""
 
-from multinode_control_plane.core.records import RetryPolicy
 from multinode_protocol.backoff import Backoff
+from multinode_protocol.function_options import RetryPolicy
 
 __all__ = ["delay_after_failed_launch", "delay_before_next"]
 
