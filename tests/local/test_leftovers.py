@@ -6,10 +6,10 @@ import signal
 import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
-from multinode_control_plane.adapters.local.process_tree import find_leader, identify
 from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolders
 from multinode_control_plane.core.records import LocalBundle
 from multinode_control_plane.ports import ContainerExit, ExitKind, LaunchRequest
+from multinode_protocol.process_tree import find_leader, identify
 from tests.local.backend import Ends, backend, request_of
 from tests.local.conftest import Eventually
 from tests.local.stub import notes, pids_of, release, started

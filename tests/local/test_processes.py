@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
-from multinode_control_plane.adapters.local.process_tree import ProcessId, identify, kill_all, send
 from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolders
 from multinode_control_plane.core.records import LocalBundle, WorkerDetails
 from multinode_control_plane.ports import ContainerExit, ExitKind, LaunchRefused
+from multinode_protocol.process_tree import ProcessId, identify, kill_all, send
 from tests.local.backend import Ends, backend, request_of
 from tests.local.conftest import Eventually
 from tests.local.stub import make_bundle, notes, pids_of, release, started

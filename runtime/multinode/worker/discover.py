@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from multinode_protocol.process_tree import signal_group
+
 __all__ = ["main"]
 
 DEFAULT_TIMEOUT_S = 120.0
@@ -57,7 +59,7 @@ def _ask(code_dir: Path, timeout_s: float) -> dict[str, Any]:
         said = _read(read_fd, process, time.monotonic() + timeout_s + _BEYOND_S)
     finally:
         os.close(read_fd)
-        _kill_group(process.pid)
+        signal_group(process.pid)
         status = process.wait()
     if said:
         answer: dict[str, Any] = json.loads(said)
@@ -84,13 +86,6 @@ def _read(fd: int, process: subprocess.Popen[bytes], give_up_at: float) -> bytes
             elif process.poll() is not None:
                 return said
     return b""
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # gone; on macOS, PermissionError when only zombies are left
-        return
 
 
 def _write(output: Path, answer: dict[str, Any]) -> None:

@@ -16,21 +16,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 from multinode.worker.channel import UNBUFFERED
+from multinode_protocol.process_tree import ProcessId, kill_all
 
-__all__ = ["COOKIE", "Child", "Guard", "Processes", "kill_all", "kill_group", "spawn"]
+__all__ = ["COOKIE", "Child", "Guard", "Processes", "spawn"]
 
 COOKIE = "MULTINODE_WORKER_COOKIE"
 """The variable by which processes of one worker are recognised."""
-
-_KILL_ROUNDS = 100
-_PAUSE_S = 0.02
 
 
 @dataclass(slots=True)
@@ -98,50 +94,9 @@ def spawn(environ: Mapping[str, str], cookie: str) -> Child:
     return Child(process.pid, call_write, reason_write, report_read, stdout_read, stderr_read)
 
 
-def kill_all(group: int, cookie: str) -> None:
-    """Kill the process group and, on Linux, all other processes with the cookie, until none is left.
-
-    A signal to a group reaches every member at once, and new ones cannot be forked past it; strays are killed round
-    by round, for two seconds at most.
-    """
-    for _ in range(_KILL_ROUNDS):
-        kill_group(group)
-        strays = _with_cookie(cookie)
-        for pid in strays:
-            _kill(pid)
-        if not strays:
-            return
-        time.sleep(_PAUSE_S)
-
-
-def kill_group(group: int) -> None:
-    """Send SIGKILL to every process of the group. No error when it has none."""
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # gone; on macOS, PermissionError when only zombies are left
-        return
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _with_cookie(cookie: str) -> list[int]:
-    """Return the ids of the processes, but this one, whose environment carries the cookie. Zombies have none."""
-    wanted = f"{COOKIE}={cookie}\0".encode()
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            environ = entry.read_bytes()
-        except OSError:  # ended meanwhile, or another user's
-            continue
-        pid = int(entry.parent.name)
-        if wanted in environ and pid != os.getpid():
-            found.append(pid)
-    return found
+def _kill(group: int, cookie: str) -> None:
+    """Kill the process group of a child and everything else that it has started, and wait until none of it runs."""
+    kill_all(cookie, ProcessId(group, 0), variable=COOKIE)
 
 
 class Processes:
@@ -157,7 +112,7 @@ class Processes:
     def end(self) -> None:
         """Kill what is left of them. A second time, when the group's number may be another's, nothing is done."""
         if self._guard is not None:
-            kill_all(self.child.pid, self._cookie)
+            _kill(self.child.pid, self._cookie)
             self._guard.dismiss()
             self._guard = None
 
@@ -206,4 +161,4 @@ def _stand_guard(fd: int, cookie: str) -> None:
     while data := os.read(fd, 100):
         words += data
     if words and not words.endswith(b"."):
-        kill_all(int(words), cookie)
+        _kill(int(words), cookie)

@@ -14,10 +14,11 @@ from typing import cast
 
 from multinode.worker.channel import END, PROGRESS, BrokenChannel, End, FrameReader
 from multinode.worker.interruption import SIGNAL
-from multinode.worker.processes import Child, kill_group
+from multinode.worker.processes import Child
 from multinode.worker.progress import ProgressReporter
 from multinode.worker.signals import Signals
 from multinode.worker.stop_plan import Step, StopPlan
+from multinode_protocol.process_tree import signal_group
 
 __all__ = ["CallSupervision"]
 
@@ -111,7 +112,7 @@ class CallSupervision:
 
     def _kill(self, now: float) -> None:
         self._vanish_by = now + _VANISH_S
-        kill_group(self._child.pid)
+        signal_group(self._child.pid)
 
     def _sleep_s(self) -> float:
         times = [self._vanish_by]

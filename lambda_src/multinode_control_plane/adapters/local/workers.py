@@ -23,9 +23,9 @@ from pathlib import Path
 
 from multinode_control_plane.adapters.local.logs import log_file_name
 from multinode_control_plane.adapters.local.private_files import read_json, write_json
-from multinode_control_plane.adapters.local.process_tree import ProcessId
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import ContainerExit, ExitKind
+from multinode_protocol.process_tree import ProcessId
 
 __all__ = ["LaunchRecord", "WorkerFolder", "WorkerFolders"]
 

@@ -1,8 +1,11 @@
-"""④ Everything that a worker has started: finding it, and killing all of it.
+"""All processes that a process has started: finding them, and killing them all. Standard library only.
 
-A worker leads its own session, and all that it starts inherits both the session and the env_vars. A process that
-has left the session is still known by the env_vars, one that has wiped its environment by the session. Linux tells
-both in ``/proc`` (proc(5)); elsewhere only the process group of the worker itself can be reached.
+The first process leads its own session, and all that it starts inherits both the session and the environment, in which
+a variable marks them. A process that has left the session is still known by its environment, one that has wiped its
+environment by the session. Linux shows both in ``/proc`` (proc(5)); elsewhere only the process group of the first
+process can be reached.
+
+The local backend finds a worker and all that it started by it, the worker what the user's code has started.
 """
 
 import os
@@ -15,7 +18,7 @@ from pathlib import Path
 
 from multinode_protocol import env_vars
 
-__all__ = ["ProcessId", "find_leader", "identify", "kill_all", "send"]
+__all__ = ["ProcessId", "find_leader", "identify", "kill_all", "send", "signal_group"]
 
 PROC = Path("/proc")
 ROUNDS = 200
@@ -84,12 +87,19 @@ def find_leader(token: str) -> ProcessId | None:
     return ProcessId(leaders[0][0], leaders[0][1].start_time) if leaders else None
 
 
-def kill_all(token: str, leader: ProcessId | None) -> bool:
-    """Kill the worker and all that it started, and wait until none of it runs. Return False when some survive."""
+def kill_all(token: str, leader: ProcessId | None, *, variable: str = env_vars.WORKER_IDENTIFIER) -> bool:
+    """Kill the session's leader and all that it started, and wait until none of it runs.
+
+    `variable` holds `token` in the environment of each. Return False when some survive.
+    """
     if sys.platform != "linux":
         return _kill_group(leader)
     for _ in range(ROUNDS):
-        alive = list(_members(token, leader))
+        session = _session(leader)
+        if session is not None:
+            # It reaches every member at once: none can fork itself past it.
+            signal_group(session)
+        alive = list(_members(token, leader, variable))
         if not alive:
             return True
         for pid in alive:
@@ -102,22 +112,34 @@ def kill_all(token: str, leader: ProcessId | None) -> bool:
 
 def _kill_group(leader: ProcessId | None) -> bool:
     if leader is not None:
-        try:
-            os.killpg(leader.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            return True
+        signal_group(leader.pid)
     return True
 
 
-def _members(token: str, leader: ProcessId | None) -> Iterator[int]:
-    """Give the numbers of the processes that belong to a worker and still run."""
-    mark = f"{env_vars.WORKER_IDENTIFIER}={token}".encode()
-    session = None if leader is None else leader.pid
-    if leader is not None and leader.start_time:
+def signal_group(group: int) -> None:
+    """Send SIGKILL to every process of a group. No error when it has none."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # gone; on macOS, PermissionError when only zombies are left
+        return
+
+
+def _session(leader: ProcessId | None) -> int | None:
+    """Return the number of the leader's session and process group. None when it may be another's by now."""
+    if leader is None:
+        return None
+    if leader.start_time:
         now = _stat(leader.pid)
         if now is not None and now.start_time != leader.start_time:
-            # The session's number has passed on, which it can only do once nobody of the old session is left.
-            session = None
+            # The number has passed on, which it can only do once nobody of the old session is left.
+            return None
+    return leader.pid
+
+
+def _members(token: str, leader: ProcessId | None, variable: str = env_vars.WORKER_IDENTIFIER) -> Iterator[int]:
+    """Yield the numbers of the processes that belong to the leader and still run."""
+    mark = f"{variable}={token}".encode()
+    session = _session(leader)
     own = os.getpid()
     for entry in PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == own:
