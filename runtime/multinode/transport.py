@@ -57,11 +57,11 @@ def shared(connection: Connection) -> "Transport":
 
 
 @dataclass(frozen=True, slots=True)
-class _Trouble:
-    """One attempt that did not succeed; the server asked not to be asked again for `pause_s` seconds."""
+class _TemporaryFailure:
+    """An attempt that may succeed when it is repeated, after the seconds that the server asked for."""
 
     error: ApiError | ControlPlaneUnreachableError
-    pause_s: float = 0.0
+    retry_after_s: float = 0.0
 
 
 class Transport:
@@ -116,7 +116,7 @@ class Transport:
         attempt = 1
         while True:
             answer = self._attempt(method, url, path, content, wait_s)
-            if not isinstance(answer, _Trouble):
+            if not isinstance(answer, _TemporaryFailure):
                 return answer
             pause_s = self._pause_s(attempt, answer, give_up_at - self._monotonic())
             if pause_s is None:
@@ -124,19 +124,19 @@ class Transport:
             self._sleep(pause_s)
             attempt += 1
 
-    def _pause_s(self, attempt: int, trouble: _Trouble, left_s: float) -> float | None:
+    def _pause_s(self, attempt: int, failure: _TemporaryFailure, left_s: float) -> float | None:
         """Return seconds until the next attempt; `attempt` counts from 1. None when the time for retries is over.
 
         As `BACKOFF` says, and never less than the server asked for.
         """
-        if left_s <= 0 or trouble.pause_s > left_s:
+        if left_s <= 0 or failure.retry_after_s > left_s:
             return None
-        return min(left_s, max(trouble.pause_s, BACKOFF.pause_s(attempt, self._uniform())))
+        return min(left_s, max(failure.retry_after_s, BACKOFF.pause_s(attempt, self._uniform())))
 
     def _attempt(
         self, method: str, url: str, path: str, content: bytes | None, wait_s: float
-    ) -> dict[str, Any] | _Trouble:
-        """Return the answer, or the passing trouble there was. Raises: what no repetition will mend."""
+    ) -> dict[str, Any] | _TemporaryFailure:
+        """Return the answer, or a failure that may pass. Raises: one that will not."""
         import urllib3
 
         try:
@@ -154,7 +154,7 @@ class Transport:
         except urllib3.exceptions.HTTPError as error:
             unreachable = self._unreachable(_reason(error))
             unreachable.__cause__ = error
-            return _Trouble(unreachable)
+            return _TemporaryFailure(unreachable)
         if 300 <= response.status < 400:
             # Following it would hand the key to wherever it points.
             location = response.headers.get("Location")
@@ -167,7 +167,7 @@ class Transport:
         refusal = self._refusal(response.status, document, f"{method} {path}")
         # A limit of the deployment stays reached; API Gateway's own 429 is a matter of pace.
         if is_temporary(response.status) and not isinstance(refusal, LimitIsReached):
-            return _Trouble(refusal, _retry_after_s(response.headers.get("Retry-After")))
+            return _TemporaryFailure(refusal, _retry_after_s(response.headers.get("Retry-After")))
         raise refusal
 
     def _headers(self, content: bytes | None) -> dict[str, str]:

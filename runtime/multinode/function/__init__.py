@@ -2,7 +2,7 @@
 
 handle      Function, and get_deployed_function
 signature   a function's parameters as text, and whether arguments fit them
-target      to which project, version and parent the invocations of a function belong
+address      to which project, version and parent the invocations of a function belong
 """
 
 from multinode.function.handle import Function, InvocationIds, get_deployed_function, last_value

@@ -14,7 +14,7 @@ from multinode_protocol import env_vars
 from multinode_protocol.ids import LATEST
 from multinode_protocol.messages import ParentInvocation
 
-__all__ = ["FunctionAddress", "target_of"]
+__all__ = ["FunctionAddress", "address_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class FunctionAddress:
         return f"{self.version_path}{path('functions', self.function_name, 'invocations')}"
 
 
-def target_of(
+def address_of(
     project_name: str | None, version_id: str | None, function_name: str, environ: Mapping[str, str] = os.environ
 ) -> FunctionAddress:
     """Return where a function of `project_name` (None: of the project that this code itself is part of) is started.

@@ -17,7 +17,7 @@ from multinode.errors import (
     InvocationDoesNotExist,
     ParameterValidationError,
 )
-from multinode.function.address import FunctionAddress, target_of
+from multinode.function.address import FunctionAddress, address_of
 from multinode.function.signature import check_arguments, signature_text
 from multinode.invocation import Invocation, Results, await_end, cancel, fetch, hold, value_of
 from multinode.payload import encode_arguments
@@ -107,15 +107,15 @@ class Function(Generic[P, R]):
         ApiErrors; ControlPlaneNotConfiguredError, ControlPlaneUnreachableError; InvalidUseError for a function that is
         only defined here.
         """
-        return self._start(self._target(), _transport(), args, kwargs)
+        return self._start(self._address(), _transport(), args, kwargs)
 
     def get(self, invocation_id: str) -> Invocation:
         """Return an invocation of this function as it stands.
 
         Raises: InvocationDoesNotExist and other ApiErrors.
         """
-        target = self._target()
-        return _own(target, fetch(_transport(), _checked_id(invocation_id)))
+        address = self._address()
+        return _own(address, fetch(_transport(), _checked_id(invocation_id)))
 
     def cancel(self, invocation_id: str) -> Invocation:
         """Ask that an invocation of this function be cancelled, with all its unfinished subtasks; twice is as once.
@@ -138,9 +138,9 @@ class Function(Generic[P, R]):
         InvocationTimedOutError (the function's own `timeout`); WaitTimedOutError (this call's); PayloadError when the
         result cannot be unpickled here; InvocationDoesNotExist and other ApiErrors.
         """
-        target = self._target()
+        address = self._address()
         timeout_s = None if timeout is None else _seconds(timeout)
-        return cast(R, value_of(_own(target, await_end(_transport(), _checked_id(invocation_id), timeout_s))))
+        return cast(R, value_of(_own(address, await_end(_transport(), _checked_id(invocation_id), timeout_s))))
 
     def call_remote(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the result of a new invocation: `start`, then `await_result`. Raises: what these two raise."""
@@ -153,12 +153,12 @@ class Function(Generic[P, R]):
 
         Raises: OffsetIsInvalid and other ApiErrors.
         """
-        target = self._target()
+        address = self._address()
         query: dict[str, str | int] = {} if offset is None else {"initial_offset": offset}
-        if target.parent is not None:
-            query["parent_function_name"] = target.parent["function_name"]
-            query["parent_invocation_id"] = target.parent["invocation_id"]
-        answer = cast(InvocationsList, _transport().request("GET", target.invocations_path, query=query))
+        if address.parent is not None:
+            query["parent_function_name"] = address.parent["function_name"]
+            query["parent_invocation_id"] = address.parent["invocation_id"]
+        answer = cast(InvocationsList, _transport().request("GET", address.invocations_path, query=query))
         return InvocationIds([listed["invocation_id"] for listed in answer["invocations"]], answer["next_offset"])
 
     # ── many invocations ────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,21 +225,23 @@ class Function(Generic[P, R]):
 
     # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _target(self) -> FunctionAddress:
-        return target_of(self._project_name, self._version_id, self.__name__)
+    def _address(self) -> FunctionAddress:
+        return address_of(self._project_name, self._version_id, self.__name__)
 
-    def _start(self, target: FunctionAddress, transport: Transport, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+    def _start(
+        self, address: FunctionAddress, transport: Transport, args: Iterable[Any], kwargs: dict[str, Any]
+    ) -> str:
         arguments = tuple(args)
-        self._check(target, transport, arguments, kwargs)
+        self._check(address, transport, arguments, kwargs)
         invocation_id = new_invocation_id()
         definition: InvocationDefinition = {
             "input": encode_arguments(arguments, kwargs),
             "invocation_id": invocation_id,
         }
-        if target.parent is not None:
-            definition["parent_invocation"] = target.parent
+        if address.parent is not None:
+            definition["parent_invocation"] = address.parent
         try:
-            answer = transport.request("POST", target.invocations_path, body=definition)
+            answer = transport.request("POST", address.invocations_path, body=definition)
         except InvocationAlreadyExists:
             # The id was drawn above: only an earlier sending of this very request, answered too late, can have used it.
             return invocation_id
@@ -249,32 +251,32 @@ class Function(Generic[P, R]):
         return invocation_id
 
     def _check(
-        self, target: FunctionAddress, transport: Transport, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, address: FunctionAddress, transport: Transport, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Raise ParameterValidationError if the arguments do not fit the function as it is, or was last seen."""
         if self._code is not None:
             check_arguments(signature_text(self._code), args, kwargs, function_name=self.__name__)
             return
         known = self._seen
-        version_id, signature = known or self._look_up(target, transport)
+        version_id, signature = known or self._look_up(address, transport)
         try:
             check_arguments(_ANYTHING if signature is None else signature, args, kwargs, function_name=self.__name__)
         except ParameterValidationError:
             # What was seen earlier may not be the latest any more.
-            if known is None or target.version_id != LATEST or self._look_up(target, transport)[0] == version_id:
+            if known is None or address.version_id != LATEST or self._look_up(address, transport)[0] == version_id:
                 raise
-            self._check(target, transport, args, kwargs)
+            self._check(address, transport, args, kwargs)
 
-    def _look_up(self, target: FunctionAddress, transport: Transport) -> Seen:
+    def _look_up(self, address: FunctionAddress, transport: Transport) -> Seen:
         """Return the version's id and the signature there. Raises: FunctionDoesNotExist, naming what does."""
-        version = cast(VersionInfo, transport.request("GET", target.version_path))
+        version = cast(VersionInfo, transport.request("GET", address.version_path))
         functions = {info["function_name"]: info for info in version["functions"]}
         info = functions.get(self.__name__)
         if info is None:
             close = get_close_matches(self.__name__, functions, n=1)
             known = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(functions))}"
             raise FunctionDoesNotExist(
-                f"Version {version['version_id']} of {target.project_name} has no function {self.__name__!r}; {known}"
+                f"Version {version['version_id']} of {address.project_name} has no function {self.__name__!r}; {known}"
             )
         seen = self._seen = (version["version_id"], info.get("signature"))
         return seen
@@ -282,12 +284,12 @@ class Function(Generic[P, R]):
     def _results(self, calls: Iterable[tuple[Any, ...]], return_exceptions: bool, max_in_flight: int) -> Results[R]:
         if type(max_in_flight) is not int or max_in_flight < 1:
             raise ParameterValidationError(f"max_in_flight is {max_in_flight!r}; allowed is a whole number from 1")
-        target, transport = self._target(), _transport()
+        address, transport = self._address(), _transport()
         if self._code is None:
-            target = replace(target, version_id=self._look_up(target, transport)[0])
+            address = replace(address, version_id=self._look_up(address, transport)[0])
         return Results(
             calls,
-            start=lambda args: self._start(target, transport, args, {}),
+            start=lambda args: self._start(address, transport, args, {}),
             fetch=lambda invocation_id, wait_s: (
                 hold(transport, invocation_id, wait_s) if wait_s else fetch(transport, invocation_id)
             ),
@@ -322,13 +324,13 @@ def last_value(generator: Iterator[T]) -> T | None:
             return last if stop.value is None else cast(T, stop.value)
 
 
-def _own(target: FunctionAddress, invocation: Invocation) -> Invocation:
-    """Return `invocation` if it is one of the target's function. Raises: InvocationDoesNotExist."""
-    if (invocation.project_name, invocation.function_name) == (target.project_name, target.function_name):
+def _own(address: FunctionAddress, invocation: Invocation) -> Invocation:
+    """Return `invocation` if it is one of the address's function. Raises: InvocationDoesNotExist."""
+    if (invocation.project_name, invocation.function_name) == (address.project_name, address.function_name):
         return invocation
     raise InvocationDoesNotExist(
         f"{invocation.invocation_id} is an invocation of {invocation.project_name}/{invocation.function_name}, "
-        f"not of {target.project_name}/{target.function_name}"
+        f"not of {address.project_name}/{address.function_name}"
     )
 
 

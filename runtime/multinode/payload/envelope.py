@@ -21,7 +21,7 @@ from multinode.errors import (
     InvocationTimedOutError,
     PayloadError,
 )
-from multinode.payload.own_code import Carry, dump, register_own_modules
+from multinode.payload.own_code import ByValue, dump, register_own_modules
 from multinode_protocol.limits import MAX_PAYLOAD_BYTES
 
 __all__ = ["ENVELOPE", "cut", "open_envelope", "sealed"]
@@ -94,12 +94,12 @@ def _pickled(value: object) -> bytes:
     """Return `value` pickled, own code by value; by reference where that fails or is too large to be carried."""
     register_own_modules()
     try:
-        data = dump(value, Carry.ALL)
+        data = dump(value, ByValue.ALL)
     except _INTERRUPTIONS:
         raise
     except Exception as failure:
         try:
-            return dump(value, Carry.NOTHING)
+            return dump(value, ByValue.NOTHING)
         except _INTERRUPTIONS:
             raise
         except Exception:
@@ -107,7 +107,7 @@ def _pickled(value: object) -> bytes:
     # Base64 makes 4 characters of 3 bytes; what surrounds the data takes a few thousand.
     if len(data) * 4 / 3 < MAX_PAYLOAD_BYTES - 5_000:
         return data
-    return min(data, dump(value, Carry.NOTHING), key=len)
+    return min(data, dump(value, ByValue.NOTHING), key=len)
 
 
 def _why_unreadable(envelope: dict[str, Any], reason: str) -> str:

@@ -1,4 +1,4 @@
-"""⑤ Between supervisor and child: the order to make a call, and the frames that come back.
+"""⑤ Between supervisor and child: the request to make a call, and the frames that come back.
 
 A frame is a letter, a length and a text. Frames travel over a pipe of their own, so that nothing the user prints can be
 taken for a report. The child writes a frame whole, outside the reach of interruptions; the supervisor always reads, so
@@ -12,12 +12,10 @@ from typing import TypedDict
 
 from multinode.worker.error_report import ErrorReport
 
-__all__ = ["END", "PROGRESS", "UNBUFFERED", "BrokenChannel", "Call", "End", "Frame", "FrameReader", "FrameWriter"]
-
 PROGRESS = b"P"
 """The text is a value that the function yielded, encoded."""
 END = b"E"
-"""The text is an `End` in JSON. Nothing follows."""
+"""The text is a `CallResult` in JSON. Nothing follows."""
 
 UNBUFFERED = "PYTHONUNBUFFERED"
 """Kept from the child, which buffers by line, but meant for the Python programs that the user's code runs."""
@@ -27,8 +25,8 @@ _MAX_FRAME_BYTES = 4_000_000
 """Ten times a payload with its error text: more can only be garbage."""
 
 
-class Call(TypedDict):
-    """The order. It is JSON on the child's stdin, whose end is the sign to begin."""
+class CallRequest(TypedDict):
+    """What the supervisor asks for. It is JSON on the child's stdin, whose end is the sign to begin."""
 
     code_dir: str
     function_name: str
@@ -36,7 +34,7 @@ class Call(TypedDict):
     input: str
 
 
-class End(TypedDict):
+class CallResult(TypedDict):
     """How the call ended, in the child's own words: with a result, or with an error."""
 
     interrupted: bool

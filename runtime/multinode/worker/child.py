@@ -20,13 +20,11 @@ import cloudpickle  # type: ignore[import-untyped]  # noqa: F401 before a file o
 
 import multinode.app  # noqa: F401 the same, and the time is free: the supervisor is still calling `start`
 from multinode import payload
-from multinode.worker import calling
-from multinode.worker.channel import END, PROGRESS, UNBUFFERED, Call, End, FrameWriter
+from multinode.worker.channel import END, PROGRESS, UNBUFFERED, CallRequest, CallResult, FrameWriter
 from multinode.worker.error_report import describe
+from multinode.worker.function_call import call_function
 from multinode.worker.interruption import Interruption
 from multinode.worker.project import enter, function_in, import_main
-
-__all__ = ["main"]
 
 _FIRST_VICTIM = 500
 """Where memory runs out on the whole machine, the kernel shall choose the user's code, and spare the supervisor."""
@@ -43,7 +41,7 @@ def main(arguments: list[str]) -> None:
     text = sys.stdin.buffer.read()
     if not text:
         os._exit(1)
-    call: Call = json.loads(text)
+    call: CallRequest = json.loads(text)
     interruption = Interruption(reason_fd, call["invocation_id"])
     interruption.install()
     _without_stdin()
@@ -55,23 +53,23 @@ def main(arguments: list[str]) -> None:
     _leave()
 
 
-def _run(call: Call, interruption: Interruption, writer: FrameWriter) -> End:
+def _run(call: CallRequest, interruption: Interruption, writer: FrameWriter) -> CallResult:
     code_dir = Path(call["code_dir"])
     try:
         result = _result(call, code_dir, interruption, writer)
     except BaseException as error:
         report = describe(error, code_dir)
-        return End(interrupted=interruption.raised is not None, final_output=None, error=report)
-    return End(interrupted=interruption.raised is not None, final_output=result, error=None)
+        return CallResult(interrupted=interruption.raised is not None, final_output=None, error=report)
+    return CallResult(interrupted=interruption.raised is not None, final_output=result, error=None)
 
 
-def _result(call: Call, code_dir: Path, interruption: Interruption, writer: FrameWriter) -> str:
+def _result(call: CallRequest, code_dir: Path, interruption: Interruption, writer: FrameWriter) -> str:
     enter(code_dir)
     module = interruption.call(import_main)
     payload.travel_by_value(code_dir)
     function = function_in(module, call["function_name"])
     args, kwargs = interruption.call(partial(payload.decode_arguments, call["input"]))
-    return calling.call(partial(function, *args, **kwargs), interruption, partial(writer.send, PROGRESS))
+    return call_function(partial(function, *args, **kwargs), interruption, partial(writer.send, PROGRESS))
 
 
 def _log(text: str) -> None:

@@ -3,7 +3,7 @@
 ``python -m multinode.worker.discover --code-dir D --output FILE [--timeout-s 120]`` imports ``D/main.py`` and writes
 
     {"functions": [FunctionSpec…], "python": "3.11.7", "multinode": "2.0.0"}      or
-    {"error": {"kind": …, "message": …, "traceback": … or null}}                  kinds: `finding.Kind`
+    {"error": {"kind": …, "message": …, "traceback": … or null}}                  kinds: `discover_child.ErrorKind`
 
 Exit code 0 when FILE was written, whatever it says, else 1 (2: wrong usage). Nothing is printed to stdout: what the
 project prints while it is imported goes to stderr.
@@ -21,8 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from multinode_protocol.process_tree import signal_group
-
-__all__ = ["main"]
 
 DEFAULT_TIMEOUT_S = 120.0
 _BEYOND_S = 5.0
@@ -48,7 +46,7 @@ def _ask(code_dir: Path, timeout_s: float) -> dict[str, Any]:
     """Return what the finding process says, or how it ended without a word."""
     read_fd, write_fd = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "multinode.worker.finding", str(write_fd), str(code_dir), str(timeout_s)],
+        [sys.executable, "-P", "-m", "multinode.worker.discover_child", str(write_fd), str(code_dir), str(timeout_s)],
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr.fileno(),
         pass_fds=(write_fd,),

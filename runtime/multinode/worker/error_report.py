@@ -15,8 +15,6 @@ import multinode
 from multinode.errors import NonRetryableError
 from multinode_protocol.limits import MAX_ERROR_CHARS
 
-__all__ = ["ErrorReport", "cut", "describe", "trimmed_traceback"]
-
 _OWN_DIR = f"{Path(multinode.__file__).parent}/"
 _MACHINERY = ("<frozen importlib.", "<frozen runpy>", importlib.__file__)
 

@@ -10,9 +10,6 @@ from typing import Self
 from multinode_protocol import env_vars
 from multinode_protocol.limits import MAX_GRACE_S
 
-__all__ = ["Identity", "IdentityIsIncomplete", "container_identifier"]
-
-
 _ECS_METADATA = "ECS_CONTAINER_METADATA_URI_V4"
 _ECS_PATIENCE_S = 2.0
 

@@ -27,8 +27,6 @@ from multinode_protocol.status import AbortReason
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-__all__ = ["INTERRUPTIONS", "SIGNAL", "Interruption"]
-
 SIGNAL = signal.SIGRTMAX - 1 if sys.platform == "linux" else signal.SIGUSR2
 """One that hardly any library handles: SIGTERM would be taken from us by those that install a handler of their own."""
 

@@ -16,8 +16,6 @@ from collections.abc import Callable
 
 from multinode.worker.error_report import cut
 
-__all__ = ["MAX_LINE_BYTES", "PARTIAL_LINE_S", "LineSplitter", "LogPump", "LogWriter"]
-
 MAX_LINE_BYTES = 16_384
 """A longer line is cut into several."""
 PARTIAL_LINE_S = 1.0

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-__all__ = ["oom_kills"]
-
 
 def oom_kills(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Return the kernel's count of out-of-memory kills in our control group. None where it cannot be read.

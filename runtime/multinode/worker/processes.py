@@ -23,8 +23,6 @@ from uuid import uuid4
 from multinode.worker.channel import UNBUFFERED
 from multinode_protocol.process_tree import ProcessId, kill_all
 
-__all__ = ["COOKIE", "Child", "Guard", "Processes", "spawn"]
-
 COOKIE = "MULTINODE_WORKER_COOKIE"
 """The variable by which processes of one worker are recognised."""
 

@@ -13,8 +13,6 @@ from multinode.errors import NonRetryableError
 if TYPE_CHECKING:
     from multinode.app import Multinode
 
-__all__ = ["MAIN", "FunctionIsMissing", "MainIsMissing", "apps_in", "enter", "function_in", "import_main"]
-
 MAIN = "main"
 
 

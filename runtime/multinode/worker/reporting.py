@@ -2,9 +2,9 @@
 
 Three things can come of a request that did not succeed:
 
-Away       no answer, or one that will pass (429, 5xx): say it again later
-NotOurs    this execution has ended, or never existed, or another worker has it: stop the code, report nothing more
-Rejected   this very request is wrong, and will be the next time too: say less
+Unavailable     no answer, or one that may change (429, 5xx): try again later
+OwnershipLost   the execution has ended, never existed, or belongs to another worker: stop the code, report nothing more
+Rejected        the request itself is wrong, and will be the next time: send less
 """
 
 import random
@@ -20,17 +20,6 @@ from multinode_protocol.backoff import Backoff
 from multinode_protocol.error_codes import ErrorCode, is_temporary
 from multinode_protocol.messages import ExecutionInfo, FinishBody
 from multinode_protocol.status import AbortReason
-
-__all__ = [
-    "FINISH_PATIENCE_S",
-    "START_PATIENCE_S",
-    "Away",
-    "ControlPlane",
-    "NotOurs",
-    "Rejected",
-    "keep_trying",
-    "pauses",
-]
 
 START_PATIENCE_S = 15 * 60.0
 """How long `start` is repeated. Nothing is lost with a worker that gives up then: no code of the user's has run."""
@@ -59,11 +48,11 @@ _ABOUT_THE_REQUEST = frozenset({400, 413, 414, 422, 431})
 T = TypeVar("T")
 
 
-class Away(Exception):
+class Unavailable(Exception):
     """The control plane gave no answer that can be acted on."""
 
 
-class NotOurs(Exception):
+class OwnershipLost(Exception):
     """The control plane does not, or no longer, count on this worker."""
 
 
@@ -72,7 +61,7 @@ class Rejected(Exception):
 
 
 class ControlPlane:
-    """The routes of one execution. Each method sends one request. Raises: Away, NotOurs, Rejected."""
+    """The routes of one execution. Each method sends one request. Raises: Unavailable, OwnershipLost, Rejected."""
 
     def __init__(self, identity: Identity, connection: Connection) -> None:
         self._transport = Transport(connection, retry_for_s=0, read_timeout_s=_ANSWER_S)
@@ -108,26 +97,26 @@ class ControlPlane:
         self._request("PUT", "/update", {"latest_output": text, "sequence": sequence})
 
     def finish(self, body: FinishBody) -> None:
-        """Report the end. The same end may be reported again, another is NotOurs."""
+        """Report the end. The same end may be reported again, another is OwnershipLost."""
         self._request("PUT", "/finish", dict(body))
 
     def _request(self, method: str, route: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             return self._transport.request(method, f"{self._path}{route}", body=body)
         except ControlPlaneUnreachableError as error:
-            raise Away(str(error)) from error
+            raise Unavailable(str(error)) from error
         except ApiError as error:
             raise _meaning(error) from error
 
 
-def _meaning(error: ApiError) -> Away | NotOurs | Rejected:
+def _meaning(error: ApiError) -> Unavailable | OwnershipLost | Rejected:
     """Return what an answer means to a worker. One without a code of ours comes from something between."""
     if is_temporary(error.status):
-        return Away(str(error))
+        return Unavailable(str(error))
     if error.code is None:
-        return Rejected(str(error)) if error.status in _ABOUT_THE_REQUEST else Away(str(error))
+        return Rejected(str(error)) if error.status in _ABOUT_THE_REQUEST else Unavailable(str(error))
     if error.status == 409 or error.code in _NOT_OURS:
-        return NotOurs(str(error))
+        return OwnershipLost(str(error))
     return Rejected(str(error))
 
 
@@ -159,18 +148,18 @@ def keep_trying(
 ) -> T:
     """Return what `call` does once the control plane is there.
 
-    Raises: Away after `patience_s` seconds, or when `give_up()`; NotOurs and Rejected at once.
+    Raises: Unavailable after `patience_s` seconds, or when `give_up()`; OwnershipLost and Rejected at once.
     """
     give_up_at = monotonic() + patience_s
     said = False
     for pause_s in pauses():
         try:
             result = call()
-        except Away as away:
+        except Unavailable as error:
             if give_up() or monotonic() + pause_s > give_up_at:
                 raise
             if not said:
-                say(f"{away}; trying again until it answers")
+                say(f"{error}; trying again until it answers")
                 said = True
             sleep(pause_s)
         else:

@@ -6,8 +6,6 @@ import selectors
 import signal
 from types import FrameType
 
-__all__ = ["Signals"]
-
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

@@ -17,14 +17,12 @@ from enum import Enum
 
 from multinode_protocol.status import AbortReason
 
-__all__ = ["PATIENCE_S", "StopPlan", "Step", "margin_s"]
-
 PATIENCE_S = 3.0
 _REPORTING_MARGIN_S = 10.0
 _FIRST_REPEAT_S = 1.0
 
 
-class Step(Enum):
+class StopAction(Enum):
     """What the supervisor does next to the child."""
 
     WAIT = "WAIT"
@@ -68,20 +66,20 @@ class StopPlan:
         if self.reason is AbortReason.INTERRUPTED:
             self.reason = self._answer
 
-    def step(self, now: float) -> Step:
+    def action(self, now: float) -> StopAction:
         """Return what is due at `now`. INTERRUPT comes again, ever more rarely: a raise inside a destructor is lost."""
         if self.reason is None:
             self._decide(now)
         if self.kill_at is not None and now >= self.kill_at:
-            return Step.KILL
+            return StopAction.KILL
         if self._signal_at is not None and now >= self._signal_at:
             self._signal_at = now + self._repeat_s
             self._repeat_s *= 2
-            return Step.INTERRUPT
-        return Step.WAIT
+            return StopAction.INTERRUPT
+        return StopAction.WAIT
 
     def next_at(self) -> float:
-        """Return when `step` can first say something new, unless it is told something before."""
+        """Return when `action` can first say something new, unless it is told something before."""
         times = [self.kill_at, self._signal_at]
         if self.reason is None:
             times += [self.deadline, self._patience_ends()]

@@ -12,10 +12,8 @@ from multinode.errors import FunctionOutputSizeLimitExceeded, PayloadError
 from multinode.payload import encode_value
 from multinode.worker.interruption import INTERRUPTIONS, Interruption
 
-__all__ = ["call"]
 
-
-def call(function: Callable[[], Any], interruption: Interruption, report: Callable[[str], None]) -> str:
+def call_function(function: Callable[[], Any], interruption: Interruption, report: Callable[[str], None]) -> str:
     """Return the function's result, encoded. `report` is given each yielded value, encoded, before the next is made.
 
     `function` must be written in C (a `partial`). Raises what the function raises, PayloadError and

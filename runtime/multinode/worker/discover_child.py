@@ -1,7 +1,8 @@
-"""① Importing a project's `main.py` to find its functions.
+"""Importing a project's `main.py` to find its functions.
 
-`discover` runs ``python -m multinode.worker.finding FD CODE_DIR TIMEOUT_S`` as a process of its own, because an import
-may print, exit, crash or never end. The answer, a `Found` or a `NotFound` in JSON, is written to the file descriptor.
+`discover` runs ``python -m multinode.worker.discover_child FD CODE_DIR TIMEOUT_S`` as a separate process, because an
+import may print, exit, crash or never end. The answer is written to the file descriptor: a `DiscoveredFunctions` or a
+`DiscoveryFailure`, in JSON.
 """
 
 import contextlib
@@ -20,9 +21,7 @@ from multinode.worker.error_report import cut, describe
 from multinode.worker.project import MainIsMissing, apps_in, enter, import_main
 from multinode_protocol.messages import FunctionSpec
 
-__all__ = ["Found", "Kind", "NotFound", "Problem", "find"]
-
-Kind = Literal[
+ErrorKind = Literal[
     "no_main",
     "import_failed",
     "no_app",
@@ -33,7 +32,7 @@ Kind = Literal[
 ]
 
 
-class Found(TypedDict):
+class DiscoveredFunctions(TypedDict):
     """The project's functions, and what they were found with."""
 
     functions: list[FunctionSpec]
@@ -41,23 +40,23 @@ class Found(TypedDict):
     multinode: str
 
 
-class Problem(TypedDict):
-    kind: Kind
+class DiscoveryError(TypedDict):
+    kind: ErrorKind
     message: str
     """One or a few lines for the user: what is wrong and what to do."""
     traceback: str | None
     """Where the user's code raised, trimmed to that code."""
 
 
-class NotFound(TypedDict):
-    error: Problem
+class DiscoveryFailure(TypedDict):
+    error: DiscoveryError
 
 
-class _TookTooLong(BaseException):
+class _ImportTimedOut(BaseException):
     """Not an Exception, so that what the user's code tries on an import error does not catch it."""
 
 
-def find(code_dir: Path, timeout_s: float) -> Found | NotFound:
+def find(code_dir: Path, timeout_s: float) -> DiscoveredFunctions | DiscoveryFailure:
     """Return the functions of the project in `code_dir`, or what is wrong with it. Its `main` stays imported.
 
     For the main thread: the time-out is an alarm, so that the traceback shows where the import was.
@@ -71,7 +70,7 @@ def find(code_dir: Path, timeout_s: float) -> Found | NotFound:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except MainIsMissing as error:
-        return _problem("no_main", str(error))
+        return _failure("no_main", str(error))
     except BaseException as error:
         return _import_failed(error, code_dir, timeout_s)
     apps = apps_in(module)
@@ -79,7 +78,7 @@ def find(code_dir: Path, timeout_s: float) -> Found | NotFound:
         return _not_one_app(list(apps))
     name, app = apps.popitem()
     if not app.functions:
-        return _problem(
+        return _failure(
             "no_functions", f"main.py has no functions: decorate those that shall run remotely with @{name}.function()"
         )
     specs: list[FunctionSpec] = []
@@ -87,18 +86,18 @@ def find(code_dir: Path, timeout_s: float) -> Found | NotFound:
         try:
             specs.append(function.spec())
         except (MultinodeError, TypeError, ValueError) as error:
-            return _problem("invalid_function", f"the function {function_name!r} cannot be deployed: {error}")
-    return Found(functions=specs, python=platform.python_version(), multinode=_version())
+            return _failure("invalid_function", f"the function {function_name!r} cannot be deployed: {error}")
+    return DiscoveredFunctions(functions=specs, python=platform.python_version(), multinode=_version())
 
 
-def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> NotFound:
+def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> DiscoveryFailure:
     report = describe(error, code_dir)
     shown = report["error_traceback"] or None
     if isinstance(error, DuplicateFunctionError):
-        return _problem("duplicate_function", str(error), shown)
+        return _failure("duplicate_function", str(error), shown)
     if isinstance(error, ParameterValidationError) and _was_decorating(error):
-        return _problem("invalid_function", str(error), shown)
-    if isinstance(error, _TookTooLong):
+        return _failure("invalid_function", str(error), shown)
+    if isinstance(error, _ImportTimedOut):
         message = (
             f"the import of main.py did not end within {timeout_s:g} s: put what runs long into a function,"
             ' or under `if __name__ == "__main__":`'
@@ -110,7 +109,7 @@ def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> No
         )
     else:
         message = f"main.py cannot be imported: {report['error_message']}"
-    return _problem("import_failed", message, shown)
+    return _failure("import_failed", message, shown)
 
 
 def _was_decorating(error: BaseException) -> bool:
@@ -123,26 +122,26 @@ def _was_decorating(error: BaseException) -> bool:
     return False
 
 
-def _not_one_app(names: list[str]) -> NotFound:
+def _not_one_app(names: list[str]) -> DiscoveryFailure:
     if names:
-        return _problem(
+        return _failure(
             "several_apps",
             f"main.py has {len(names)} Multinode objects, {', '.join(sorted(names))}: a project has exactly one,"
             " and all its functions are decorated with it",
         )
-    return _problem(
+    return _failure(
         "no_app",
         "main.py has no Multinode object among its global variables: write `from multinode import Multinode`,"
         " `mn = Multinode()`, and decorate the functions with @mn.function()",
     )
 
 
-def _problem(kind: Kind, message: str, shown: str | None = None) -> NotFound:
-    return NotFound(error=Problem(kind=kind, message=cut(message), traceback=shown))
+def _failure(kind: ErrorKind, message: str, shown: str | None = None) -> DiscoveryFailure:
+    return DiscoveryFailure(error=DiscoveryError(kind=kind, message=cut(message), traceback=shown))
 
 
 def _on_alarm(_number: int, _frame: FrameType | None) -> None:
-    raise _TookTooLong
+    raise _ImportTimedOut
 
 
 def _version() -> str:
