@@ -1,4 +1,4 @@
-"""① Run Python functions as asynchronous tasks: what users import.
+"""Run Python functions as asynchronous tasks: what users import.
 
 Names are imported when they are first used, so that ``import multinode`` costs next to nothing.
 """

@@ -1,4 +1,4 @@
-"""① The project as its own code sees it: a `Multinode` object, whose decorator makes `Function`s of functions."""
+"""A project in its own code: a `Multinode` object, whose decorator turns functions into `Function`s."""
 
 import inspect
 import re
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class _Decorator(Protocol):
-    """What `Multinode.function` with parameters returns. The invocations of a generator give its last value."""
+    """What `Multinode.function` returns when it is given options. The result of a generator is its last value."""
 
     @overload
     def __call__(self, function: Callable[P, Iterator[T]], /) -> Function[P, T]: ...
@@ -31,7 +31,7 @@ class _Decorator(Protocol):
 
 
 class Multinode:
-    """One project: the functions that ``main.py`` offers. A project's ``main.py`` has exactly one, of any name."""
+    """One project: the functions that its ``main.py`` defines. Each ``main.py`` has exactly one, under any name."""
 
     def __init__(self) -> None:
         self.functions: dict[str, Function[..., Any]] = {}
@@ -57,10 +57,10 @@ class Multinode:
         schedule: Cron | Every | None = ...,
     ) -> _Decorator: ...
     def function(self, code: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-        """Make a function of the project one whose invocations run in containers of their own.
+        """Make this a function of the project, whose invocations each run in their own container.
 
-        Use it as ``@mn.function`` or as ``@mn.function(cpu=2, memory="4 GiB")``. It must be a plain function; of a
-        generator each yielded value is progress that callers can see, and the last one the result.
+        Use it as ``@mn.function`` or as ``@mn.function(cpu=2, memory="4 GiB")``. It must be a plain function. If
+        it is a generator, callers see each yielded value as progress, and the last one is the result.
 
         `cpu`: Virtual CPUs of each container.
         `memory`: Memory of each container, with its unit: KiB, MiB or GiB.
@@ -101,24 +101,24 @@ class Multinode:
         if earlier is not None:
             raise DuplicateFunctionError(
                 f"The function {name!r} is defined twice, in {_where(inspect.unwrap(earlier))} and in {_where(code)}: "
-                "each function of a project needs a name of its own"
+                "give each function of a project its own name"
             )
         self.functions[name] = function
 
 
 def _name(code: object) -> str:
-    """Return the name of a function that can be one of a project. Raises: ParameterValidationError."""
+    """Return the name of `code`, which must be a plain function. Raises: ParameterValidationError."""
     allowed = "allowed is a plain function: `def name(...)` at the top level of a module"
     if isinstance(code, Function):
         raise ParameterValidationError(f"{code.__name__!r} is decorated with @mn.function twice; once is enough")
     if not isinstance(code, types.FunctionType):
-        raise ParameterValidationError(f"@mn.function was given {code!r}, which is no function; {allowed}")
+        raise ParameterValidationError(f"@mn.function was given {code!r}, which is not a function; {allowed}")
     name = code.__name__
     if name == "<lambda>":
         raise ParameterValidationError(f"@mn.function was given a lambda, which has no name to call it by; {allowed}")
     if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
         raise ParameterValidationError(
-            f"{name!r} is an async function; {allowed}. Put what is async into a function of its own and run it with "
+            f"{name!r} is an async function; {allowed}. Move the async code into its own function and run that with "
             "asyncio.run(...)"
         )
     if "." in code.__qualname__.rpartition("<locals>.")[2]:
@@ -141,7 +141,7 @@ def _schedule_spec(schedule: object) -> ScheduleSpec:
 
 
 def _check_callable_alone(name: str, code: Callable[..., Any]) -> None:
-    """Raise ParameterValidationError if a function that is to run by itself needs arguments."""
+    """Raise ParameterValidationError if a function with a schedule needs arguments."""
     needed = [
         parameter.name
         for parameter in inspect.signature(code).parameters.values()

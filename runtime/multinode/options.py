@@ -1,4 +1,4 @@
-"""① The options of a function as `@mn.function` takes them, checked and turned into what a deploy registers.
+"""The options of a function as `@mn.function` takes them, checked and turned into what a deploy registers.
 
 Which options there are, and their bounds: `multinode_protocol.function_options`. Here is how Python writes each kind.
 """
@@ -38,7 +38,7 @@ class Retry:
     """When, and how often, an attempt that failed is repeated.
 
     The pause after attempt n is ``initial_delay * backoff ** (n - 1)``, at most `max_delay`; the share `jitter` of it
-    is drawn at random, so that what failed together does not come back together. `NonRetryableError` is never retried.
+    is random, so that attempts that failed together are not repeated together. `NonRetryableError` is never retried.
 
     Raises: ParameterValidationError.
     """
@@ -51,9 +51,9 @@ class Retry:
     max_delay: timedelta | float = 300.0
     """A timedelta, or seconds."""
     jitter: float = 0.1
-    """From 0, no chance in it, to 1, anything from no pause to the whole."""
+    """From 0 (the exact pause) to 1 (anything from no pause to the whole)."""
     retry_on: Iterable[type[BaseException] | str] | None = None
-    """Exception classes, or their names, whose instances (and those of subclasses) are retried; None: all."""
+    """Exception classes, or their names, that are retried, with their subclasses; None: all."""
 
     def __post_init__(self) -> None:
         _checked("Retry's max_retries", _MAX_RETRIES, self.max_retries)

@@ -1,7 +1,7 @@
-"""① One request to the control plane: pooled connections, time-outs, retries, errors as exceptions.
+"""One request to the control plane: pooled connections, time-outs, retries, errors as exceptions.
 
-Every route may be sent again without doing its work twice: a start carries the invocation's id, a worker's report its
-nonce or sequence number. So whatever may be a passing trouble is simply tried again, with growing, random pauses.
+Every request is idempotent: a start carries the invocation's id, a worker's report its nonce or sequence number. So a
+failure that may be temporary is simply retried, after growing, random pauses.
 """
 
 import contextlib
@@ -52,20 +52,20 @@ def path(*segments: str) -> str:
 
 @lru_cache(maxsize=8)
 def shared(connection: Connection) -> "Transport":
-    """Return this process's one transport for `connection`, so that all functions use the same pooled connections."""
+    """Return the one transport of this process for `connection`, so that all functions share its pooled connections."""
     return Transport(connection)
 
 
 @dataclass(frozen=True, slots=True)
 class _TemporaryFailure:
-    """An attempt that may succeed when it is repeated, after the seconds that the server asked for."""
+    """A failed attempt that may succeed when it is repeated after `retry_after_s` seconds, as the server asked."""
 
     error: ApiError | ControlPlaneUnreachableError
     retry_after_s: float = 0.0
 
 
 class Transport:
-    """Sends requests over one connection's pool. May be shared by threads, and used on in a forked child."""
+    """Sends requests over one connection's pool. Threads may share it, and a forked child may go on using it."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Transport:
             attempt += 1
 
     def _pause_s(self, attempt: int, failure: _TemporaryFailure, left_s: float) -> float | None:
-        """Return seconds until the next attempt; `attempt` counts from 1. None when the time for retries is over.
+        """Return seconds until the next attempt; `attempt` counts from 1. None: no time is left.
 
         As `BACKOFF` says, and never less than the server asked for.
         """
@@ -156,16 +156,16 @@ class Transport:
             unreachable.__cause__ = error
             return _TemporaryFailure(unreachable)
         if 300 <= response.status < 400:
-            # Following it would hand the key to wherever it points.
+            # Following it would send the key to another server.
             location = response.headers.get("Location")
-            raise self._unreachable(f"it redirects to {location!r}; if you trust that, log in to it instead")
+            raise self._unreachable(f"it redirects to {location!r}; if you trust that address, log in to it instead")
         document = _json_object(response.data)
         if response.status < 300:
             if document is None:
                 raise self._unreachable("its answer is not a JSON object, so it is not a Multinode control plane")
             return document
         refusal = self._refusal(response.status, document, f"{method} {path}")
-        # A limit of the deployment stays reached; API Gateway's own 429 is a matter of pace.
+        # A limit of the deployment remains reached; API Gateway's own 429 only means "slower".
         if is_temporary(response.status) and not isinstance(refusal, LimitIsReached):
             return _TemporaryFailure(refusal, _retry_after_s(response.headers.get("Retry-After")))
         raise refusal

@@ -1,6 +1,6 @@
-"""Names of the environment variables through which a container learns who it is.
+"""Names of the environment variables that tell a container which execution it carries out.
 
-Values here are readable to whoever may describe the container: ids and a token of narrow scope, nothing else.
+Everybody who may describe the container can read their values: ids and a token of narrow scope, nothing else.
 """
 
 __all__ = [

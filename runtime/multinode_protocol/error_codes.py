@@ -1,4 +1,4 @@
-"""Every error the REST API answers with: one table of code, HTTP status and message.
+"""Every error that the REST API answers with: one table of code, HTTP status and message.
 
 The API reads the table outward (code -> status and body), the SDK inward (code, or status and message, -> exception).
 Status and message of the codes that the first Multinode knew are fixed: its clients match on both.

@@ -118,7 +118,7 @@ def test_a_missing_module_points_to_the_requirements(discover):
     assert problem(found)[:2] == (
         "import_failed",
         "main.py cannot be imported: ModuleNotFoundError: No module named 'surely_not_installed'."
-        " If it comes from a package, add that to requirements.txt",
+        " If it is in a package, add that to requirements.txt",
     )
 
 

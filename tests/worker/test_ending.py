@@ -72,7 +72,7 @@ def test_silence_after_an_order_to_stop_is_the_order():
         ({"status": signal.SIGSEGV}, "ProcessKilled", "SIGSEGV (Segmentation fault)", False),
         ({"status": signal.SIGABRT | 0x80}, "ProcessKilled", "SIGABRT", False),  # 0x80: with a core dump
         ({"status": signal.SIGRTMIN + 3}, "ProcessKilled", f"signal {signal.SIGRTMIN + 3}", False),
-        ({"status": signal.SIGKILL, "oom_kills": 0}, "ProcessKilled", "no lack of memory", True),
+        ({"status": signal.SIGKILL, "oom_kills": 0}, "ProcessKilled", "no out-of-memory kill", True),
         ({"status": signal.SIGKILL, "oom_kills": 2}, "OutOfMemory", "because memory ran out", True),
         ({"status": signal.SIGKILL, "oom_kills": None}, "OutOfMemory", "most likely because memory ran out", True),
         ({"status": None}, "ProcessLost", "could not be killed", True),

@@ -1,4 +1,4 @@
-"""① A function as its callers hold it: one that is defined here, or one that is deployed somewhere."""
+"""A function for its callers: one that is defined here, or one that is deployed."""
 
 import functools
 import inspect
@@ -55,11 +55,11 @@ class InvocationIds:
 
 
 class Function(Generic[P, R]):
-    """A function whose invocations run in containers of their own.
+    """A function whose invocations each run in their own container.
 
-    `Multinode.function` makes one of a function that is defined here; calling that runs it here. What is deployed is
-    had from `get_deployed_function`. Invocations are started, and asked about, on deployed functions and, inside a
-    worker, on the functions of the project that runs there; on others this raises InvalidUseError.
+    `Multinode.function` makes one from a function that is defined here; calling it runs it here. A deployed one comes
+    from `get_deployed_function`. Start and follow invocations on deployed functions or, inside a worker, on the
+    functions of the project that runs there; on others these methods raise InvalidUseError.
 
     The control plane is the one that `multinode.config.connection` names at the time of each call.
     """
@@ -98,9 +98,9 @@ class Function(Generic[P, R]):
     # ── one invocation ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Start an invocation with these arguments and return its id; it goes on whatever becomes of this program.
+        """Start an invocation with these arguments and return its id; it goes on even if this program ends.
 
-        Transient troubles of the network are retried; that never starts a second invocation.
+        Temporary network failures are retried; that never starts a second invocation.
 
         Raises: ParameterValidationError when the arguments do not fit the function, FunctionInputSizeLimitExceeded,
         PayloadError when they cannot be pickled; ProjectDoesNotExist, FunctionDoesNotExist, LimitIsReached and other
@@ -118,7 +118,7 @@ class Function(Generic[P, R]):
         return _own(address, fetch(_transport(), _checked_id(invocation_id)))
 
     def cancel(self, invocation_id: str) -> Invocation:
-        """Ask that an invocation of this function be cancelled, with all its unfinished subtasks; twice is as once.
+        """Ask that an invocation of this function be cancelled, with all its unfinished subtasks. Idempotent.
 
         The function sees InvocationCancelledError and has time to clean up; until it has ended, the returned
         invocation is CANCELLING.
@@ -131,8 +131,8 @@ class Function(Generic[P, R]):
     def await_result(self, invocation_id: str, timeout: timedelta | float | None = None) -> R:
         """Return the result of an invocation of this function once it has succeeded.
 
-        `timeout`: seconds, or a timedelta; None waits as long as it takes. The control plane may be away for up to a
-        quarter of an hour meanwhile. Giving up the wait, or interrupting it, does not touch the invocation.
+        `timeout`: seconds, or a timedelta; None waits as long as it takes. The wait survives up to a quarter of an hour
+        without a control plane. Giving up or interrupting the wait does not affect the invocation.
 
         Raises: InvocationFailedError, with the traceback in the worker; InvocationCancelledError,
         InvocationTimedOutError (the function's own `timeout`); WaitTimedOutError (this call's); PayloadError when the
@@ -149,7 +149,7 @@ class Function(Generic[P, R]):
     def list(self, offset: str | None = None) -> InvocationIds:
         """Return the ids of up to 50 invocations of this function's version, newest first.
 
-        Inside a worker: of those which the invocation that runs there has started.
+        Inside a worker: only those that the running invocation has started.
 
         Raises: OffsetIsInvalid and other ApiErrors.
         """
@@ -166,13 +166,13 @@ class Function(Generic[P, R]):
     def map(
         self, iterable: Iterable[Any], *, return_exceptions: bool = False, max_in_flight: int = MAX_IN_FLIGHT
     ) -> Results[R]:
-        """Return the results of one invocation for each item of `iterable`, in its order, each as soon as it is there.
+        """Return the results of one invocation for each item of `iterable`, in its order, as soon as it is available.
 
         The first `max_in_flight` are started at once, further ones as earlier ones end and results are read; so
-        `iterable` may be endless. With `return_exceptions` the error of a call that failed is given in its place;
-        without, it is raised there. The invocations after it go on even so, and also when the caller stops reading:
-        use ``with function.map(…) as results:`` to have what is unfinished cancelled when the block is left. All of
-        them run on the version that was the latest when `map` was called.
+        `iterable` may be endless. With `return_exceptions`, the error of a failed call is returned in its
+        place; otherwise it is raised there. Either way the later invocations go on, also when the caller stops
+        reading: use ``with function.map(…) as results:`` to cancel what is unfinished when the block is left. All
+        of them run the version that was the latest when `map` was called.
 
         Raises: ParameterValidationError for `max_in_flight`; what `start` raises because of the function itself; while
         the results are read, what `start` and `await_result` raise for each call.
@@ -186,13 +186,13 @@ class Function(Generic[P, R]):
         return_exceptions: bool = False,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> Results[R]:
-        """Return what `map` returns, for an `iterable` whose items are each a call's positional arguments."""
+        """Return what `map` returns; each item of `iterable` holds the positional arguments of one call."""
         return self._results(map(_arguments, iterable), return_exceptions, max_in_flight)
 
     # ── here ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return the result of the function run right here, in this process and thread; of a generator the last value.
+        """Run the function here, in this process and thread, and return its result; of a generator, the last value.
 
         Raises: what the function raises; InvalidUseError for a deployed function, whose code is not here.
         """
@@ -243,7 +243,7 @@ class Function(Generic[P, R]):
         try:
             answer = transport.request("POST", address.invocations_path, body=definition)
         except InvocationAlreadyExists:
-            # The id was drawn above: only an earlier sending of this very request, answered too late, can have used it.
+            # The id was drawn above: only an earlier sending of this request, answered too late, can have used it.
             return invocation_id
         seen = self._seen
         if seen is not None and seen[0] != answer["version_id"]:
@@ -262,7 +262,7 @@ class Function(Generic[P, R]):
         try:
             check_arguments(_ANYTHING if signature is None else signature, args, kwargs, function_name=self.__name__)
         except ParameterValidationError:
-            # What was seen earlier may not be the latest any more.
+            # The version that was seen earlier may no longer be the latest.
             if known is None or address.version_id != LATEST or self._look_up(address, transport)[0] == version_id:
                 raise
             self._check(address, transport, args, kwargs)
@@ -300,17 +300,17 @@ class Function(Generic[P, R]):
 
 
 def get_deployed_function(project_name: str, function_name: str, version_id: str | None = None) -> Function[..., Any]:
-    """Return the function `function_name` of a deployed project. Nothing is sent before it is used.
+    """Return the function `function_name` of a deployed project. No request is sent before it is used.
 
-    `version_id`: one version for good; None: whichever is the latest at each start. Inside a worker, for its own
-    project, None is the version that runs there.
+    `version_id`: always this version; None: the latest at each start. Inside a worker, for its own project, None is
+    the version that runs there.
 
-    Raises: ParameterValidationError when one of them is not a name.
+    Raises: ParameterValidationError when an argument is not a name.
     """
     given = {"project_name": project_name, "function_name": function_name, "version_id": version_id or LATEST}
     for parameter, value in given.items():
         if not isinstance(value, str) or not value:
-            raise ParameterValidationError(f"{parameter} is {value!r}; allowed is a string that is not empty")
+            raise ParameterValidationError(f"{parameter} is {value!r}; allowed is a non-empty string")
     return Function(function_name, project_name=project_name, version_id=version_id)
 
 
@@ -325,7 +325,7 @@ def last_value(generator: Iterator[T]) -> T | None:
 
 
 def _own(address: FunctionAddress, invocation: Invocation) -> Invocation:
-    """Return `invocation` if it is one of the address's function. Raises: InvocationDoesNotExist."""
+    """Return `invocation` if it belongs to the function at `address`. Raises: InvocationDoesNotExist."""
     if (invocation.project_name, invocation.function_name) == (address.project_name, address.function_name):
         return invocation
     raise InvocationDoesNotExist(

@@ -1,9 +1,9 @@
-"""① A value that JSON cannot carry, pickled, with what a reader needs to know when it cannot read it::
+"""A value that JSON cannot carry, pickled, with what a reader needs to know when it cannot read it::
 
     {"__multinode__": "cloudpickle", "data": <base64>, "repr": <text>, "python": "3.11.7", "packages": {"numpy": "2.1"}}
 
-`repr` and `packages` are for people and for error messages. Opening an envelope runs what its writer put in: open only
-what came from a control plane whose key holders you trust.
+`repr` and `packages` are for people and for error messages. Opening an envelope can run code of its writer: open only
+what comes from a control plane whose key holders you trust.
 """
 
 import base64
@@ -31,7 +31,7 @@ CLOUDPICKLE = "cloudpickle"
 MAX_REPR_CHARS = 1_000
 
 _INTERRUPTIONS = (InvocationCancelledError, InvocationTimedOutError, ExecutionInterruptedError)
-"""Raised into running code at any moment, so perhaps while a value is pickled: never a fault of the value."""
+"""Raised into running code at any moment, so perhaps while a value is pickled: so the value is not at fault."""
 
 
 def sealed(value: object, subject: str) -> str:
@@ -74,7 +74,7 @@ def open_envelope(envelope: dict[str, Any]) -> Any:
     if minor != ".".join(map(str, sys.version_info[:2])) and "_make_function" in _names_in(data):
         # Byte code of another minor version does not raise: it may crash the interpreter.
         raise PayloadError(
-            _why_unreadable(envelope, "it holds functions, which only the Python that made them can run")
+            _why_unreadable(envelope, "it holds functions, which only run on the version of Python that made them")
         )
     try:
         return pickle.loads(data)  # noqa: S301 - see the module's docstring

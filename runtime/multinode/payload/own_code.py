@@ -1,9 +1,9 @@
-"""① Classes and functions of the user's own project travel inside the pickle, so that a reader needs no copy of them.
+"""Classes and functions of the user's own project travel inside the pickle, so that a reader needs no copy of them.
 
 A reader that has the very same source file (its *twin*: a caller with the code at hand, another worker of the project)
 gets its own class or function all the same, so that ``isinstance``, ``==`` of dataclasses and ``is`` of enum members
-hold. Every class, function and module of the user's own is therefore pickled as a call of `_rebuilt`: the origin where
-the twin would be, the digest of its source file, and how to build it without one.
+hold. Every class, function and module of the user's own is therefore pickled as a call of `_rebuilt`: its origin, which
+says where the twin would be, and how to build it without one.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ PICKLE_PROTOCOL = 5
 _code_dirs: list[str] = []
 _own_modules: set[str] = set()
 _others: set[tuple[str, str]] = set()
-"""Names and files of modules found not to be the user's own: looked at once, not at every value."""
+"""Names and files of modules that are not the user's own: checked once, not for every value."""
 _OURS = frozenset({"multinode", "multinode_cli", "multinode_control_plane", "multinode_protocol"})
 
 
@@ -36,7 +36,7 @@ def travel_by_value(code_dir: Path) -> None:
     """Make the classes and functions of the modules below `code_dir` travel inside pickles, from now on.
 
     Modules in a ``site-packages`` below it are not the user's own; modules that are imported later are. A process that
-    never calls this takes the folder of the running script (interactively: the working directory). Twice is as once.
+    never calls this takes the folder of the running script (interactively: the working directory). Idempotent.
     """
     root = os.path.realpath(code_dir)
     if root not in _code_dirs:
@@ -46,7 +46,7 @@ def travel_by_value(code_dir: Path) -> None:
 
 
 def register_own_modules() -> None:
-    """Take note of the user's own modules that have been imported since the last call."""
+    """Register the user's own modules that have been imported since the last call."""
     import cloudpickle  # type: ignore[import-untyped]
 
     roots = tuple(f"{root}{os.sep}" for root in (_code_dirs or _caller_dirs()))
@@ -63,7 +63,7 @@ def register_own_modules() -> None:
 
 
 class ByValue(Enum):
-    """Which of the user's own code goes into a pickle; the rest goes by the names of its modules."""
+    """Which of the user's own code is pickled by value; the rest is pickled by reference to its module."""
 
     ALL = "classes, functions and modules"
     ALL_BUT_MODULES = "classes and functions"

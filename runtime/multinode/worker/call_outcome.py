@@ -1,4 +1,4 @@
-"""⑤ What is reported at the end: a pure function of what the child said, how it ended, and why it was stopped.
+"""What is reported at the end. It follows from what the child said, how it ended, and why it was stopped.
 
 | the child said | stop ordered | report |
 |---|---|---|
@@ -21,14 +21,14 @@ from multinode_protocol.status import AbortReason, Outcome
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """All that is known when the child is gone."""
+    """What is known once the child is gone."""
 
     result: CallResult | None
-    """The child's own words, if it said any."""
+    """What the child reported, if it did."""
     status: int | None
     """What `os.waitpid` said of the child. None: it could not even be killed."""
     reason: AbortReason | None
-    """Why its interruption was ordered. None: it was not."""
+    """Why it was interrupted. None: it was not."""
     oom_kills: int | None
     """How many processes of the container the kernel killed for memory meanwhile. None: unknown."""
     memory_gib: float | None = None
@@ -85,11 +85,11 @@ def _failed(kind: str, message: str, *, infrastructure: bool = False) -> FinishB
 
 
 def _lost(outcome: CallOutcome) -> FinishBody:
-    """Return the report on a child that ended without a word."""
+    """Return the report on a child that ended without reporting."""
     if outcome.broken is not None:
         return _failed(
             "ProcessLost",
-            f"the function's process wrote into the worker's pipe, so its result cannot be told ({outcome.broken});"
+            f"the function's process wrote into the worker's pipe, so its result is lost ({outcome.broken});"
             " does the code write to file descriptors that it did not open?",
         )
     if outcome.status is None:
@@ -109,7 +109,7 @@ def _lost(outcome: CallOutcome) -> FinishBody:
         return _failed(
             "ProcessKilled",
             "something outside ended the function's process with SIGKILL;"
-            " the kernel counted no lack of memory in this container",
+            " the kernel counted no out-of-memory kill in this container",
             infrastructure=True,
         )
     size = f" (now {outcome.memory_gib:g} GiB)" if outcome.memory_gib else ""

@@ -1,11 +1,11 @@
-"""① What `deploy` runs inside the project's own environment to learn its functions.
+"""What `deploy` runs inside the project's own environment to find its functions.
 
 ``python -m multinode.worker.discover --code-dir D --output FILE [--timeout-s 120]`` imports ``D/main.py`` and writes
 
     {"functions": [FunctionSpec…], "python": "3.11.7", "multinode": "2.0.0"}      or
     {"error": {"kind": …, "message": …, "traceback": … or null}}                  kinds: `discover_child.ErrorKind`
 
-Exit code 0 when FILE was written, whatever it says, else 1 (2: wrong usage). Nothing is printed to stdout: what the
+Exit code 0 when FILE was written, with either content, else 1 (2: wrong usage). Nothing is printed to stdout: what the
 project prints while it is imported goes to stderr.
 """
 
@@ -24,7 +24,7 @@ from multinode_protocol.process_tree import signal_group
 
 DEFAULT_TIMEOUT_S = 120.0
 _BEYOND_S = 5.0
-"""For an import that its own time-out cannot reach, in C code: then the process is killed."""
+"""For an import that is stuck in C code, where its own time-out has no effect: then the process is killed."""
 
 
 def main(arguments: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _ask(code_dir: Path, timeout_s: float) -> dict[str, Any]:
-    """Return what the finding process says, or how it ended without a word."""
+    """Return what the child process reports, or how it ended without a report."""
     read_fd, write_fd = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "multinode.worker.discover_child", str(write_fd), str(code_dir), str(timeout_s)],

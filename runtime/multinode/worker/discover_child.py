@@ -33,7 +33,7 @@ ErrorKind = Literal[
 
 
 class DiscoveredFunctions(TypedDict):
-    """The project's functions, and what they were found with."""
+    """The project's functions, and the versions that found them."""
 
     functions: list[FunctionSpec]
     python: str
@@ -53,13 +53,13 @@ class DiscoveryFailure(TypedDict):
 
 
 class _ImportTimedOut(BaseException):
-    """Not an Exception, so that what the user's code tries on an import error does not catch it."""
+    """Not an Exception, so that the user's own handlers do not catch it."""
 
 
 def find(code_dir: Path, timeout_s: float) -> DiscoveredFunctions | DiscoveryFailure:
     """Return the functions of the project in `code_dir`, or what is wrong with it. Its `main` stays imported.
 
-    For the main thread: the time-out is an alarm, so that the traceback shows where the import was.
+    Call it in the main thread: the time-out is an alarm, so that the traceback shows where the import was.
     """
     signal.signal(signal.SIGALRM, _on_alarm)
     try:
@@ -79,7 +79,7 @@ def find(code_dir: Path, timeout_s: float) -> DiscoveredFunctions | DiscoveryFai
     name, app = apps.popitem()
     if not app.functions:
         return _failure(
-            "no_functions", f"main.py has no functions: decorate those that shall run remotely with @{name}.function()"
+            "no_functions", f"main.py has no functions: decorate those that should run remotely with @{name}.function()"
         )
     specs: list[FunctionSpec] = []
     for function_name, function in app.functions.items():
@@ -99,13 +99,13 @@ def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> Di
         return _failure("invalid_function", str(error), shown)
     if isinstance(error, _ImportTimedOut):
         message = (
-            f"the import of main.py did not end within {timeout_s:g} s: put what runs long into a function,"
+            f"the import of main.py did not end within {timeout_s:g} s: move the slow code into a function,"
             ' or under `if __name__ == "__main__":`'
         )
     elif isinstance(error, ModuleNotFoundError):
         message = (
             f"main.py cannot be imported: {report['error_message']}."
-            " If it comes from a package, add that to requirements.txt"
+            " If it is in a package, add that to requirements.txt"
         )
     else:
         message = f"main.py cannot be imported: {report['error_message']}"
@@ -113,7 +113,7 @@ def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> Di
 
 
 def _was_decorating(error: BaseException) -> bool:
-    """True when the error came out of `Multinode.function`, and not of another of our calls."""
+    """True when the error came from `Multinode.function`, and not from another of our calls."""
     step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename == multinode.app.__file__:

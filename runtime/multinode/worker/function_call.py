@@ -1,7 +1,7 @@
-"""⑤ The call of the user's function, with each value that a generator yields, under interruption.
+"""The call of the user's function, which may be interrupted at each value that a generator yields.
 
 The result is what the function returns. A generator's result is what it returns, or else (it returns None) the last
-value that it yielded; None where it yielded none.
+value that it yielded; None if it yielded nothing.
 """
 
 from collections.abc import Callable, Generator
@@ -14,7 +14,7 @@ from multinode.worker.interruption import INTERRUPTIONS, Interruption
 
 
 def call_function(function: Callable[[], Any], interruption: Interruption, report: Callable[[str], None]) -> str:
-    """Return the function's result, encoded. `report` is given each yielded value, encoded, before the next is made.
+    """Return the function's result, encoded. `report` gets each yielded value, encoded, before the next is computed.
 
     `function` must be written in C (a `partial`). Raises what the function raises, PayloadError and
     FunctionOutputSizeLimitExceeded. A yielded value that cannot be reported raises one of these two at its ``yield``.

@@ -1,4 +1,4 @@
-"""⑤ Who this worker is, read from its env_vars."""
+"""Who this worker is, read from its environment."""
 
 import math
 import os
@@ -81,7 +81,7 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
 
 
 def container_identifier(identity: Identity, environ: Mapping[str, str]) -> str | None:
-    """Return what the platform calls this container: from the env_vars, on ECS the task's ARN. None: unknown.
+    """Return what the platform calls this container: from the environment, on ECS the task's ARN. None: unknown.
 
     Source: docs.aws.amazon.com, "Amazon ECS task metadata endpoint version 4", path ``/task``.
     """

@@ -1,6 +1,6 @@
 """Progress on its way to the control plane: the newest value wins, and the function never waits for the network.
 
-A thread of its own sends the values. While one request is on its way, newer values replace each other; what is sent
+A separate thread sends the values. While one request is on its way, newer values replace each other; what is sent
 next is the newest. The same thread asks why the worker was told to stop: that question takes precedence over progress.
 """
 
@@ -25,7 +25,7 @@ class ProgressUpdate:
 
 
 class ProgressReporter(threading.Thread):
-    """Sends what `put` is given, at its own pace, until `close`. `changed` is called when an answer is there."""
+    """Sends what `put` receives, at its own pace, until `close`. `changed` is called when an answer arrives."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class ProgressReporter(threading.Thread):
         self._update_at = 0.0
         """When the next update may be sent, on the monotonic clock."""
         self._question_at: float | None = None
-        """When the question is to be asked. None: there is none."""
+        """When to ask the question. None: there is none."""
         self._stopping = False
         self._unavailable = False
         self.unsent: ProgressUpdate | None = None
         """The newest value, until it has arrived."""
         self.ownership_lost: str | None = None
-        """Why the control plane wants nothing more of this worker, once it said so."""
+        """Why this worker has lost the execution, once the control plane has said so."""
         self.answer: tuple[AbortReason | None] | None = None
         """The answer to `ask`, once it is there."""
 
@@ -63,19 +63,19 @@ class ProgressReporter(threading.Thread):
             self._condition.notify()
 
     def ask(self) -> None:
-        """Ask the control plane why the worker was told to stop; `answer` has it some time after."""
+        """Ask the control plane why the worker was told to stop; the reply appears in `answer`."""
         with self._condition:
             self._question_at = 0.0
             self._condition.notify()
 
     def stop(self) -> None:
-        """Send nothing more after the request that is under way."""
+        """Send nothing more after the current request."""
         with self._condition:
             self._stopping = True
             self._condition.notify()
 
     def close(self, wait_s: float) -> ProgressUpdate | None:
-        """Stop, and return the last value if it has not arrived. A request under way gets `wait_s` seconds."""
+        """Stop, and return the last value if it has not arrived. The current request gets `wait_s` seconds."""
         self.stop()
         self.join(wait_s)
         with self._condition:
@@ -136,7 +136,7 @@ class ProgressReporter(threading.Thread):
                 self.unsent = None
 
     def _put_off(self, pause_s: float, *, asking: bool) -> None:
-        """Have nothing sent for a while, but for a question that has not been asked before."""
+        """Send nothing for a while, except a question that has not been asked before."""
         with self._condition:
             until = time.monotonic() + pause_s
             self._update_at = max(self._update_at, until)

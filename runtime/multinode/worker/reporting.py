@@ -1,6 +1,6 @@
-"""⑤ What the worker says to the control plane, one request at a time, and how long it keeps saying it.
+"""The worker's requests to the control plane, and how long it repeats them.
 
-Three things can come of a request that did not succeed:
+A request that does not succeed has one of three meanings:
 
 Unavailable     no answer, or one that may change (429, 5xx): try again later
 OwnershipLost   the execution has ended, never existed, or belongs to another worker: stop the code, report nothing more
@@ -22,10 +22,10 @@ from multinode_protocol.messages import ExecutionInfo, FinishBody
 from multinode_protocol.status import AbortReason
 
 START_PATIENCE_S = 15 * 60.0
-"""How long `start` is repeated. Nothing is lost with a worker that gives up then: no code of the user's has run."""
+"""How long `start` is repeated. A worker that then gives up loses nothing: none of the user's code has run."""
 FINISH_PATIENCE_S = 24 * 3600.0
-"""How long the end is repeated: as long as the longest time-out. A platform that wants the container gone before then
-ends it, and the attempt counts as lost."""
+"""How long the end is repeated: as long as the longest time-out. If the platform ends the container before then, the
+attempt counts as lost."""
 
 _ANSWER_S = 15.0
 _EAGER_S = 600.0
@@ -49,15 +49,15 @@ T = TypeVar("T")
 
 
 class Unavailable(Exception):
-    """The control plane gave no answer that can be acted on."""
+    """The control plane gave no usable answer."""
 
 
 class OwnershipLost(Exception):
-    """The control plane does not, or no longer, count on this worker."""
+    """The execution does not, or no longer, belong to this worker."""
 
 
 class Rejected(Exception):
-    """The control plane will not take this request, however often it is sent."""
+    """The control plane refuses this request, however often it is sent."""
 
 
 class ControlPlane:
@@ -79,7 +79,7 @@ class ControlPlane:
         )
 
     def start(self, nonce: str, worker_identifier: str | None) -> ExecutionInfo:
-        """Return the execution, now started by this worker. Repeated with the same nonce: the same answer."""
+        """Return the execution, now started by this worker. Repeated with the same nonce, it gives the same answer."""
         body = {"worker_nonce": nonce, "worker_identifier": worker_identifier}
         return cast(ExecutionInfo, self._request("PUT", "/start", body))
 
@@ -93,11 +93,11 @@ class ControlPlane:
         return AbortReason(reason) if reason in set(AbortReason) else None
 
     def update(self, text: str, sequence: int) -> None:
-        """Report progress. A lower `sequence` than one that was taken before changes nothing."""
+        """Report progress. A lower `sequence` than an accepted one changes nothing."""
         self._request("PUT", "/update", {"latest_output": text, "sequence": sequence})
 
     def finish(self, body: FinishBody) -> None:
-        """Report the end. The same end may be reported again, another is OwnershipLost."""
+        """Report the end. The same end may be reported again; another raises OwnershipLost."""
         self._request("PUT", "/finish", dict(body))
 
     def _request(self, method: str, route: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class ControlPlane:
 
 
 def _meaning(error: ApiError) -> Unavailable | OwnershipLost | Rejected:
-    """Return what an answer means to a worker. One without a code of ours comes from something between."""
+    """Return what an answer means to a worker. One without a code does not come from the control plane, but a proxy."""
     if is_temporary(error.status):
         return Unavailable(str(error))
     if error.code is None:
@@ -124,7 +124,7 @@ def pauses(uniform: Callable[[], float] = random.random) -> Iterator[float]:
     """Yield seconds to wait before each further try, without end; `uniform` draws the jitter from 0 to 1.
 
     Doubling from 0.1 s to 3 s, so that a worker is back soon after a control plane that was restarted; after ten
-    minutes to 30 s. A random half of each is left out.
+    minutes to 30 s. Half of each is random.
     """
     waited_s = 0.0
     for tries in count(1):
@@ -146,7 +146,7 @@ def keep_trying(
     say: Callable[[str], None],
     give_up: Callable[[], bool] = lambda: False,
 ) -> T:
-    """Return what `call` does once the control plane is there.
+    """Return what `call` returns, once the control plane answers.
 
     Raises: Unavailable after `patience_s` seconds, or when `give_up()`; OwnershipLost and Rejected at once.
     """

@@ -1,4 +1,4 @@
-"""⑤ The supervisor: start the execution, have the child make the call, report the end. No code of the user's is in it.
+"""The supervisor: start the execution, have the child make the call, report the end. It runs none of the user's code.
 
 The main thread waits for everything at once: see `supervision`. Two threads carry the logs and talk to the control
 plane, so that neither a slow reader of logs nor a slow network delays a time-out or a kill. They are started before the
@@ -39,11 +39,11 @@ from multinode_protocol.messages import ExecutionInfo, FinishBody
 from multinode_protocol.status import AbortReason
 
 _LONGEST_HOLD_S = 3600.0
-"""A clock that is wrong by more must not hold an execution for ever."""
+"""A wrong clock must not hold an execution for ever."""
 _DRAIN_S = 5.0
-"""For the last lines of the logs, should their reader stand still."""
+"""For the last lines of the logs, in case their reader is stuck."""
 _LAST_UPDATE_S = 20.0
-"""For a progress update that is under way when the child ends: a little longer than one request may take."""
+"""For a progress update that is being sent when the child ends: a little longer than a request may take."""
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class Supervisor:
         return self._finish(plan, outcome)
 
     def _start(self) -> ExecutionInfo | None:
-        """Return the execution once it counts as started. None, and no code runs, when it shall not be."""
+        """Return the execution once it counts as started. None: it does not start, and no code runs."""
         self._hold()
         if self._signals.stop_requested:
             self._logs.say(f"not starting {self._identity.execution_id}: told to stop before it began")
@@ -128,7 +128,7 @@ class Supervisor:
             return None
 
     def _hold(self) -> None:
-        """Wait until the code may start. The clock is read once: setting it meanwhile changes nothing."""
+        """Wait until the code may start. The clock is read once, so that setting it meanwhile changes nothing."""
         not_before_ms = self._identity.not_before_ms
         if not_before_ms is None:
             return
@@ -147,7 +147,7 @@ class Supervisor:
         return json.dumps(call).encode("ascii")
 
     def _finish(self, plan: StopPlan, outcome: CallOutcome) -> int:
-        """Report the last progress and the end, for as long as it takes. Return the worker's exit code."""
+        """Report the last progress and the end, however long that takes. Return the worker's exit code."""
         unsent = self._reporter.close(_LAST_UPDATE_S)
         if outcome.result is not None and outcome.oom_kills:
             self._logs.say(f"memory ran out: the kernel ended {outcome.oom_kills} of the function's processes")
@@ -163,15 +163,15 @@ class Supervisor:
         return 0
 
     def _reason_at_last(self) -> AbortReason:
-        """Return why the worker was told to stop, which could not be learned when it was."""
+        """Return why the worker was told to stop, asked again because there was no answer at the time."""
         try:
             return self._keep_trying(self._control_plane.stop_reason) or AbortReason.INTERRUPTED
         except Rejected as rejection:
-            self._logs.say(f"why the worker was told to stop cannot be learned: {rejection}")
+            self._logs.say(f"the control plane did not say why the worker was told to stop: {rejection}")
             return AbortReason.INTERRUPTED
 
     def _send_last(self, unsent: ProgressUpdate | None, body: FinishBody) -> None:
-        """Report the last progress, unless the result is the same text: a generator's last value mostly is."""
+        """Report the last progress, unless the result is the same text, as it usually is for a generator."""
         if unsent is None or unsent.text == body.get("final_output"):
             return
         try:
@@ -205,7 +205,7 @@ class Supervisor:
 
 
 def _open_standard_streams() -> None:
-    """See that descriptors 0 to 2 are taken, so that no pipe of ours becomes what is printed to."""
+    """Make sure that descriptors 0 to 2 are open, so that none of our pipes becomes stdout or stderr."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(fd)

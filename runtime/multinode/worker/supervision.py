@@ -1,7 +1,7 @@
-"""⑤ The loop over one call: from the request to the child until the child is gone.
+"""The loop over one call: from the request to the child until the child is gone.
 
-It waits for whatever comes first: a frame or the end of the child, a signal, an answer of the control plane, a time
-on the plan.
+It waits for what comes first: a frame or the end of the child, a signal, an answer of the control plane, a time in the
+plan.
 """
 
 import contextlib
@@ -23,13 +23,13 @@ from multinode_protocol.process_tree import signal_group
 _LEAVE_S = 10.0
 """For the child's exit functions, once its result is there."""
 _VANISH_S = 30.0
-"""For the kernel to carry out SIGKILL, before the worker ends without."""
+"""For the kernel to carry out SIGKILL; then the worker ends without waiting for it."""
 _READ_BYTES = 1_048_576
 _LONGEST_SLEEP_S = 3600.0
 
 
 class CallSupervision:
-    """What is known of one call while it goes on."""
+    """One call while it runs."""
 
     def __init__(
         self, child: Child, plan: StopPlan, reporter: ProgressReporter, signals: Signals, say: Callable[[str], None]
@@ -46,11 +46,11 @@ class CallSupervision:
         self._leave_by: float | None = None
         self._vanish_by: float | None = None
         self.result: CallResult | None = None
-        """The child's own words, once it has said them."""
+        """What the child reported, once it has."""
         self.broken: str | None = None
         """What is wrong with the bytes that came from the child."""
         self.ownership_lost: str | None = None
-        """Why the code was stopped without a report: the control plane no longer counts on this worker."""
+        """Why the code was stopped without a report: this worker has lost the execution."""
 
     def run(self, request: bytes) -> None:
         """Send `request` (nothing: the child is to be stopped before it runs) and return when the child is gone."""
@@ -78,18 +78,18 @@ class CallSupervision:
             return
         if self.result is not None:
             if self._leave_by is not None and now >= self._leave_by:
-                self._say(f"the code's exit functions ran for more than {_LEAVE_S:g} s after its end: killed")
+                self._say(f"the exit functions of the code ran for more than {_LEAVE_S:g} s after its end: killed")
                 self._kill(now)
             return
         action = self._plan.action(now)
         if action is StopAction.INTERRUPT:
             self._interrupt()
         elif action is StopAction.KILL:
-            self._say("the function did not end within its grace: killed")
+            self._say("the function did not end within its grace period: killed")
             self._kill(now)
 
     def _hear(self, now: float) -> None:
-        """Take note of what signals and the control plane have said."""
+        """Note what signals and the control plane have said."""
         if self._signals.stop_requested and self._plan.requested_at is None:
             self._plan.request(now)
             self._reporter.ask()
@@ -128,7 +128,7 @@ class CallSupervision:
             self._selector.unregister(fd)
 
     def _send_request(self) -> None:
-        """Write what the pipe takes; close it at the end, which is the child's sign to begin."""
+        """Write what the pipe takes; close it at the end, which tells the child to begin."""
         try:
             self._request = self._request[os.write(self._child.call_fd, self._request) :]
         except BlockingIOError:
@@ -140,7 +140,7 @@ class CallSupervision:
             os.close(self._child.call_fd)
 
     def _read(self) -> bool:
-        """Take in what the child has sent. False when it can send no more."""
+        """Read what the child has sent. False when it can send no more."""
         try:
             data = os.read(self._child.report_fd, _READ_BYTES)
         except BlockingIOError:
@@ -149,7 +149,7 @@ class CallSupervision:
         return bool(data) and self.broken is None
 
     def _read_rest(self) -> None:
-        """Take in what the child sent last. A fork of it may hold the pipe open, and is not waited for."""
+        """Read what the child sent last. A fork of it may hold the pipe open, and is not waited for."""
         with contextlib.suppress(BlockingIOError):
             while self.broken is None and (data := os.read(self._child.report_fd, _READ_BYTES)):
                 self._take(data)
