@@ -8,16 +8,18 @@ A table stands between ``<!-- options of a function -->`` (or ``of Retry``) and 
 import dataclasses
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from multinode_protocol.function_options import (
     PARTS,
     ExceptionNames,
+    ExecutionSpec,
     Memory,
     Number,
     Option,
+    ResourceSpec,
     RetryOptions,
     RetryPolicy,
     Seconds,
@@ -39,13 +41,9 @@ def render(page: str) -> str:
 
 def _table(kind: str) -> str:
     if kind == "Retry":
-        rows = [_row(option, option.wire_name, None) for option in options_of(RetryPolicy).values()]
+        rows = list(_rows("", RetryPolicy))
     else:
-        rows = [
-            _row(options_of(part)[field.name], f"{name}.{options_of(part)[field.name].wire_name}", field.default)
-            for name, part in PARTS.items()
-            for field in dataclasses.fields(part)
-        ]
+        rows = [row for name, part in PARTS.items() for row in _rows(f"{name}.", part)]
     return "".join(
         _line(row) for row in (("option", "what it is", "values", "default", "REST field"), ["---"] * 5, *rows)
     )
@@ -55,12 +53,17 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def _row(option: Option, field: str, rest_default: object) -> tuple[str, ...]:
-    if option.python_name is None:
-        name, default = "REST API only", _default(rest_default)
-    else:
-        name, default = f"`{option.python_name}`", _default(option.default)
-    return name, option.description, _values(option), default, f"`{field}`"
+def _rows(prefix: str, part: type[ResourceSpec | ExecutionSpec | RetryPolicy]) -> Iterator[tuple[str, ...]]:
+    for field in dataclasses.fields(part):
+        option = options_of(part)[field.name]
+        name = "REST API only" if option.python_name is None else f"`{option.python_name}`"
+        default = "" if option.python_name is None else _default(option.default)
+        wire = f"`{prefix}{option.wire_name}`"
+        if field.default is dataclasses.MISSING:
+            wire += ", required"
+        elif isinstance(field.default, int | float):
+            wire += f", else {field.default:g}"
+        yield name, option.description, _values(option), default, wire
 
 
 def _values(option: Option) -> str:
@@ -70,9 +73,9 @@ def _values(option: Option) -> str:
         case Number(least, most, above):
             return f"above {least:g}, up to {most:g}" if above else f"{least:g} to {most:g}"
         case WholeSeconds(least, most):
-            return f"{least:,} to {most:,} whole seconds"
+            return f"{least:,} to {most:,} s, whole"
         case Seconds(most):
-            return f"0 to {most:,.0f} seconds"
+            return f"0 to {most:,.0f} s"
         case Memory(most):
             return f"above 0, up to {most:g} GiB"
         case ExceptionNames(most):
@@ -83,7 +86,7 @@ def _values(option: Option) -> str:
 
 def _default(value: object) -> str:
     if isinstance(value, timedelta):
-        return f"{value.total_seconds():,.0f} seconds"
+        return f"{value.total_seconds():,.0f} s"
     return "none" if value is None else f"`{value}`" if isinstance(value, str) else f"{value:g}"
 
 

@@ -63,11 +63,11 @@ class Multinode:
         it is a generator, callers see each yielded value as progress, and the last one is the result.
 
         `cpu`: Virtual CPUs of each container.
-        `memory`: Memory of each container, with its unit: KiB, MiB or GiB.
+        `memory`: Memory of each container, in KiB, MiB or GiB.
         `timeout`: How long one attempt may take, from the moment its code starts.
-        `max_concurrency`: Containers at a time; further invocations wait, and the oldest starts first.
+        `max_concurrency`: Containers at a time; further invocations wait, the oldest starts first.
         `max_retries`: Attempts after a first one that failed, at once; `retry` says more.
-        `retry`: When, and how often, a failed attempt is repeated: a `Retry`, in place of `max_retries`.
+        `retry`: When a failed attempt is repeated: a `Retry`, in place of `max_retries`.
         `max_queue_time`: How long an invocation may wait for its first start.
         `schedule`: When the newest deployed version runs by itself, without arguments: a `Cron` or an `Every`.
 

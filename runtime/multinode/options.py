@@ -99,7 +99,7 @@ def _max_retries(max_retries: int, retry: Retry) -> int:
     return retry.max_retries
 
 
-def _checked(name: str, kind: Kind, value: object) -> Any:
+def _checked(name: str, kind: Kind, value: object) -> object:
     """Return a value of Python's as the REST API has it. Raises: ParameterValidationError."""
     match kind:
         case WholeNumber(least, most):

@@ -130,7 +130,7 @@ class ResourceSpec:
         Option(
             wire_name="memory_gbs",
             kind=Memory(244.0),
-            description="Memory of each container, with its unit: KiB, MiB or GiB",
+            description="Memory of each container, in KiB, MiB or GiB",
             python_name="memory",
             default="256 MiB",
             label="Resources",
@@ -142,7 +142,7 @@ class ResourceSpec:
         Option(
             wire_name="max_concurrency",
             kind=WholeNumber(1, 100_000),
-            description="Containers at a time; further invocations wait, and the oldest starts first",
+            description="Containers at a time; further invocations wait, the oldest starts first",
             python_name="max_concurrency",
             default=10,
             label="Concurrency",
@@ -253,7 +253,7 @@ class ExecutionSpec:
         Option(
             wire_name="retry",
             kind=RetryOptions(),
-            description="When, and how often, a failed attempt is repeated: a `Retry`, in place of `max_retries`",
+            description="When a failed attempt is repeated: a `Retry`, in place of `max_retries`",
             python_name="retry",
         ),
     ] = RetryPolicy()

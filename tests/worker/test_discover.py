@@ -223,6 +223,13 @@ def test_a_bad_value_of_the_decorator_is_an_invalid_function(discover, bad):
     assert 'File "main.py", line 3' in traceback
 
 
+def test_a_bad_value_of_a_retry_is_an_invalid_function(discover):
+    source = "from multinode import Multinode, Retry\nmn = Multinode()\nRetry(99)"
+    kind, message, _ = problem(discover(source)[0])
+    assert kind == "invalid_function"
+    assert message.startswith("Retry's max_retries is 99")
+
+
 def test_an_error_of_the_same_class_outside_the_decorator_is_a_failed_import(discover):
     source = "from multinode.errors import ParameterValidationError\nraise ParameterValidationError('mine')"
     assert problem(discover(source)[0])[0] == "import_failed"

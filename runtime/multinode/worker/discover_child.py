@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Literal, TypedDict
 
 import multinode.app
+import multinode.options
 from multinode.errors import DuplicateFunctionError, MultinodeError, ParameterValidationError
 from multinode.worker.error_report import cut, describe
 from multinode.worker.project import MainIsMissing, apps_in, enter, import_main
@@ -113,10 +114,10 @@ def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> Di
 
 
 def _was_decorating(error: BaseException) -> bool:
-    """True when the error came from `Multinode.function`, and not from another of our calls."""
+    """True when the error came from `Multinode.function` or `Retry`, and not from another of our calls."""
     step = error.__traceback__
     while step is not None:
-        if step.tb_frame.f_code.co_filename == multinode.app.__file__:
+        if step.tb_frame.f_code.co_filename in (multinode.app.__file__, multinode.options.__file__):
             return True
         step = step.tb_next
     return False
