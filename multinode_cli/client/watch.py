@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
+from multinode.invocation.waiting import LONGEST_ROUND_S, ROUND_GROWTH
 from multinode_cli.client.api import Api, ControlPlaneAway
 from multinode_cli.console.json_output import is_final
 from multinode_cli.console.terminal import Terminal
@@ -27,8 +28,6 @@ P = ParamSpec("P")
 PATIENCE_S = 180.0
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
-LONGEST_ROUND_S = 3.0
-ROUND_GROWTH = 1.3
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import InvocationInfo
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["await_end", "cancel", "fetch", "hold"]
+__all__ = ["LONGEST_ROUND_S", "ROUND_GROWTH", "await_end", "cancel", "fetch", "hold"]
 
 PATIENCE_S = 900.0
 """How long a wait survives without a control plane: a restart, an upgrade, a laptop between two networks."""
