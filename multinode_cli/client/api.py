@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from multinode.config import Connection, connection
+from multinode.config import ENVIRONMENT, Connection, connection
 from multinode.errors import (
     ApiError,
     ApiKeyIsInvalid,
@@ -13,13 +13,13 @@ from multinode.errors import (
 )
 from multinode.transport import Transport, path
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
-from multinode_protocol import messages
+from multinode_protocol import env_vars, messages
+from multinode_protocol.error_codes import is_temporary
 
 RETRY_FOR_S = 5.0
 """Long enough for a brief network failure; whoever waits at a terminal wants to hear of a longer one."""
 LOOPBACK_RETRY_FOR_S = 1.5
 """No network is involved that could fail."""
-ENVIRONMENT = "environment"
 LOGIN = "login"
 """The `source` of a connection that is being tried before it is saved."""
 
@@ -38,7 +38,7 @@ def connect() -> "Api":
 
 def failure_of(error: ApiError) -> UsageFailure | ControlPlaneFailure:
     """Return how a command fails on a refusal that it does not explain better itself."""
-    if error.status >= 500 or error.status == 429:
+    if is_temporary(error.status):
         request = f" (request {error.request_id})" if error.request_id else ""
         return ControlPlaneAway(f"{error.detail}{request}")
     return UsageFailure(f"{error.detail}. {error.hint}" if error.hint else error.detail)
@@ -156,7 +156,7 @@ class Api:
         except ApiKeyIsInvalid as error:
             raise ControlPlaneFailure(self._key_refused()) from error
         except ApiError as error:
-            if error.status >= 500 or error.status == 429:
+            if is_temporary(error.status):
                 raise failure_of(error) from error
             raise
 
@@ -165,7 +165,7 @@ class Api:
         why = _reason(error.__cause__)
         if why is None:
             return str(error)
-        origin = "MULTINODE_API_URL" if source == ENVIRONMENT else source
+        origin = env_vars.API_URL if source == ENVIRONMENT else source
         whence = "" if source == LOGIN else f" (from {origin})"
         advice = ""
         if is_loopback(url):

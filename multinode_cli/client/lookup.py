@@ -16,6 +16,7 @@ from multinode_cli.client.api import Api, ControlPlaneAway
 from multinode_cli.console.suggestions import unknown_id, unknown_name
 from multinode_cli.console.text import ago, one_line
 from multinode_cli.errors import UsageFailure
+from multinode_protocol.ids import LATEST
 from multinode_protocol.messages import (
     ExecutionSummary,
     FunctionInfo,
@@ -24,7 +25,6 @@ from multinode_protocol.messages import (
     VersionInfo,
 )
 
-LATEST = "latest"
 NOT_A_NAME = (ProjectDoesNotExist, ProjectNameIsTooLong, RequestIsInvalid, ParameterValidationError)
 SEARCH_REQUESTS = 30
 """How many requests a better error message is worth."""

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from multinode_cli.client.api import Api
 from multinode_cli.client.waiting import LONGEST_ROUND_S, Patience, Seen, poll
 from multinode_cli.console.json_output import is_final
+from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import InvocationInfo, LogLine
-
-WAIT_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class InvocationWatcher:
             invocation = self._patience.call(
                 self._api.invocation,
                 invocation_id,
-                wait_s=WAIT_S if revision else 0,
+                wait_s=MAX_WAIT_S if revision else 0,
                 since=None if until_finished else revision,
                 until_finished=until_finished and revision is not None,
             )
@@ -105,7 +104,7 @@ class InvocationWatcher:
                 offset=following,
                 execution_id=execution_id,
                 since_ms=since_ms,
-                wait_s=WAIT_S,
+                wait_s=MAX_WAIT_S,
             )
             following = page["next_offset"]
             if page["lines"]:

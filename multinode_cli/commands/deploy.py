@@ -15,7 +15,7 @@ from multinode.errors import ApiError, ProjectAlreadyExists, ProjectDoesNotExist
 from multinode_cli.backends.base import BuiltVersion, DeployOptions, Source
 from multinode_cli.backends.factory import backend_of
 from multinode_cli.client.api import Api, ControlPlaneAway, connect
-from multinode_cli.client.lookup import LATEST, Lookup
+from multinode_cli.client.lookup import Lookup
 from multinode_cli.commands.options import arguments_typed, json_option
 from multinode_cli.console.json_output import function_object, version_object
 from multinode_cli.console.suggestions import corrected_command
@@ -25,6 +25,7 @@ from multinode_cli.console.text import one_line, path_text, size
 from multinode_cli.errors import UsageFailure
 from multinode_cli.project.bundle import collect
 from multinode_cli.project.env_file import read_env_file
+from multinode_protocol.ids import LATEST
 from multinode_protocol.limits import MAX_PROJECT_NAME_CHARS, PROJECT_NAME_PATTERN
 from multinode_protocol.messages import FunctionInfo, VersionDefinition, VersionInfo
 

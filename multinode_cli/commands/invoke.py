@@ -5,7 +5,7 @@ import click
 from multinode.errors import MultinodeError
 from multinode_cli.client.api import Api, ControlPlaneAway, connect
 from multinode_cli.client.arguments import from_options
-from multinode_cli.client.lookup import LATEST, Lookup
+from multinode_cli.client.lookup import Lookup
 from multinode_cli.commands.follow import end_with, follow
 from multinode_cli.commands.invocations import wait_for
 from multinode_cli.commands.options import (
@@ -19,7 +19,7 @@ from multinode_cli.commands.options import (
 from multinode_cli.console.json_output import invocation_object
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.errors import EXIT_INTERRUPTED, UsageFailure
-from multinode_protocol.ids import new_invocation_id
+from multinode_protocol.ids import LATEST, new_invocation_id
 from multinode_protocol.messages import FunctionInfo, InvocationInfo, VersionInfo
 
 

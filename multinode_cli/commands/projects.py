@@ -6,7 +6,7 @@ import click
 
 from multinode.errors import VersionDoesNotExist
 from multinode_cli.client.api import Api, connect
-from multinode_cli.client.lookup import LATEST, Lookup, Scope
+from multinode_cli.client.lookup import Lookup, Scope
 from multinode_cli.commands.invocations import show_invocation
 from multinode_cli.commands.options import (
     arguments_typed,
@@ -36,6 +36,7 @@ from multinode_cli.console.tables import (
 from multinode_cli.console.terminal import Terminal, current
 from multinode_cli.console.text import one_line
 from multinode_cli.errors import UsageFailure
+from multinode_protocol.ids import LATEST
 from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.messages import InvocationListing, ProjectInfo, VersionInfo
 from multinode_protocol.status import InvocationStatus

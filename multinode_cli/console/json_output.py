@@ -4,10 +4,11 @@ Names and units are those of the REST API. Arguments, progress and results are d
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from multinode_cli.console.next_runs import next_run_s
 from multinode_cli.console.payload_text import as_json
+from multinode_protocol.function_options import Option, user_options
 from multinode_protocol.messages import (
     ExecutionSummary,
     FunctionInfo,
@@ -44,20 +45,19 @@ def version_object(version: VersionInfo) -> dict[str, Any]:
 
 
 def function_object(function: FunctionInfo | FunctionSpec) -> dict[str, Any]:
-    resources, execution = function["resource_spec"], function["execution_spec"]
     return {
         "function_name": function["function_name"],
         "signature": function.get("signature"),
         "description": function.get("description"),
-        "virtual_cpus": resources["virtual_cpus"],
-        "memory_gbs": resources["memory_gbs"],
-        "max_concurrency": resources["max_concurrency"],
-        "timeout_seconds": execution["timeout_seconds"],
-        "max_retries": execution["max_retries"],
-        "max_queue_seconds": execution.get("max_queue_seconds"),
-        "retry": execution.get("retry"),
+        **{option.wire_name: value for option, value in option_values(function)},
         "schedule": function.get("schedule"),
     }
+
+
+def option_values(function: FunctionInfo | FunctionSpec) -> list[tuple[Option, Any]]:
+    """Return each option of a function with its value, None where that is not given."""
+    parts = cast(dict[str, dict[str, Any]], function)
+    return [(option, parts[part].get(option.wire_name)) for part, option in user_options()]
 
 
 def described_function(function: FunctionInfo, active_at: float | None) -> dict[str, Any]:

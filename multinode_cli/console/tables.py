@@ -5,14 +5,16 @@ Whatever comes from elsewhere (names, reasons, errors, output) is cleaned of con
 
 import datetime
 from collections.abc import Sequence
+from typing import Any
 
 from tabulate import tabulate
 
-from multinode_cli.console.json_output import is_final, milliseconds, progress_of
+from multinode_cli.console.json_output import is_final, milliseconds, option_values, progress_of
 from multinode_cli.console.next_runs import next_run_words, schedule_words
 from multinode_cli.console.payload_text import as_text, call_text
 from multinode_cli.console.terminal import Style
 from multinode_cli.console.text import ago, clean, clip, duration, one_line, width
+from multinode_protocol.function_options import Memory, Number, Option, Seconds, WholeSeconds
 from multinode_protocol.messages import (
     ExecutionSummary,
     FunctionInfo,
@@ -28,6 +30,14 @@ from multinode_protocol.status import InvocationStatus
 GAP = 2
 NARROWEST = 12
 VALUE_COLUMNS = 200
+COLUMNS = {
+    "CPU": "cpu",
+    "MEMORY": "memory",
+    "TIMEOUT": "timeout",
+    "CONCURRENCY": "max_concurrency",
+    "RETRIES": "max_retries",
+}
+"""The options that a table of functions has room for."""
 COLOURS = {
     InvocationStatus.PENDING: "yellow",
     InvocationStatus.RUNNING: "blue",
@@ -99,19 +109,19 @@ def versions_table(versions: Sequence[VersionListing], now: float, style: Style)
 
 def functions_table(functions: Sequence[FunctionInfo] | Sequence[FunctionSpec], style: Style) -> str:
     scheduled = any(function.get("schedule") for function in functions)
-    headers = ["FUNCTION", "CPU", "MEMORY", "TIMEOUT", "CONCURRENCY", "RETRIES", "DESCRIPTION"]
+    headers = ["FUNCTION", *COLUMNS, "DESCRIPTION"]
     headers[-1:-1] = ["SCHEDULE"] if scheduled else []
     rows = []
     for function in functions:
-        resources, execution = function["resource_spec"], function["execution_spec"]
+        texts = {
+            option.python_name: option_text(option, value)
+            for option, value in option_values(function)
+            if option.python_name in COLUMNS.values()
+        }
         rows.append(
             [
                 signature(function),
-                f"{resources['virtual_cpus']:g}",
-                memory(resources["memory_gbs"]),
-                duration(execution["timeout_seconds"]),
-                str(resources["max_concurrency"]),
-                str(execution["max_retries"]),
+                *(texts[name] for name in COLUMNS.values()),
                 *([schedule_words(function) or ""] if scheduled else []),
                 one_line(function.get("description") or ""),
             ]
@@ -146,6 +156,18 @@ def parameters_text(parameters: Sequence[str]) -> str:
     return ", ".join(parts)
 
 
+def option_text(option: Option, value: Any) -> str:
+    """Return the value of a function's option for people."""
+    match option.kind:
+        case Memory():
+            return memory(value)
+        case WholeSeconds() | Seconds():
+            return duration(value)
+        case Number():
+            return f"{value:g}"
+    return str(value)
+
+
 def memory(gibibytes: float) -> str:
     """Return an amount of memory, ``256 MiB`` or ``2 GiB``."""
     return f"{gibibytes:g} GiB" if gibibytes >= 1 else f"{gibibytes * 1024:.0f} MiB"
@@ -153,18 +175,13 @@ def memory(gibibytes: float) -> str:
 
 def function_card(function: FunctionInfo, where: str, style: Style, *, active_at: float | None = None) -> str:
     """Return everything about a function; `active_at`: see `multinode_cli.console.next_runs`."""
-    resources, execution = function["resource_spec"], function["execution_spec"]
-    facts = [
-        ("Function", signature(function)),
-        ("Version", where),
-        ("Resources", f"{resources['virtual_cpus']:g} CPU, {memory(resources['memory_gbs'])} of memory"),
-        ("Concurrency", f"at most {resources['max_concurrency']} at a time"),
-        ("Timeout", duration(execution["timeout_seconds"])),
-        ("Retries", retries_text(function)),
-    ]
-    queue_s = execution.get("max_queue_seconds")
-    if queue_s is not None:
-        facts.append(("Waits at most", duration(queue_s)))
+    options: dict[str, list[str]] = {}
+    for option, value in option_values(function):
+        if option.label is not None and value is not None:
+            options.setdefault(option.label, []).append(option.shown.format(option_text(option, value)))
+    options["Retries"] = [retries_text(function)]
+    facts = [("Function", signature(function)), ("Version", where)]
+    facts += [(label, ", ".join(texts)) for label, texts in options.items()]
     schedule = schedule_words(function)
     if schedule is not None:
         facts += [("Schedule", schedule), ("Next run", next_run_words(function, active_at))]

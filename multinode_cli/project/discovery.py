@@ -18,13 +18,12 @@ from typing import Any, cast
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import clean, path_text
 from multinode_cli.errors import ControlPlaneFailure, UsageFailure
+from multinode_protocol.env_vars import INHERITED
 from multinode_protocol.messages import FunctionSpec
 
 TIMEOUT_S = 180.0
 """More than `multinode.worker.discover` itself allows an import: its message is the better one."""
 ASKED_S = 3.0
-INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER")
-"""What the local backend's workers inherit."""
 OUTPUT_SHOWN_BYTES = 4000
 MAX_REPORT_BYTES = 10_000_000
 

@@ -1,4 +1,4 @@
-"""① Run Python functions as asynchronous tasks: what users import.
+"""Run Python functions as asynchronous tasks: what users import.
 
 Names are imported when they are first used, so that ``import multinode`` costs next to nothing.
 """
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multinode import errors
-    from multinode.app import Multinode, Retry
+    from multinode.app import Multinode
     from multinode.function import Function, get_deployed_function
     from multinode.invocation import Execution, Invocation, Results
+    from multinode.options import Retry
     from multinode.schedule import Cron, Every
     from multinode_protocol.status import InvocationStatus
 
@@ -36,7 +37,7 @@ _MODULES = {
     "InvocationStatus": "multinode_protocol.status",
     "Multinode": "multinode.app",
     "Results": "multinode.invocation",
-    "Retry": "multinode.app",
+    "Retry": "multinode.options",
     "get_deployed_function": "multinode.function",
 }
 

@@ -1,7 +1,7 @@
-"""① Where the control plane is: two environment variables, else the profile that a login wrote.
+"""Where the control plane is: two environment variables, else the profile that a login wrote.
 
 The profile is one JSON file, ``{"api_url", "api_key"}``. Whoever reads it may start code in the user's name, so it is
-written 0600 in a folder of 0700, and refused when it could be another's work or another could read it.
+written with mode 0600 in a folder with mode 0700, and refused if another user may have written it or can read it.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from multinode.errors import ControlPlaneNotConfiguredError, ParameterValidation
 from multinode_protocol.env_vars import API_KEY, API_URL
 
 __all__ = [
+    "ENVIRONMENT",
     "Connection",
     "checked_api_key",
     "checked_api_url",
@@ -46,7 +47,7 @@ class Connection:
 def connection(environ: Mapping[str, str] | None = None) -> Connection:
     """Return the connection that `environ` (default: the process's own) or else the profile names.
 
-    The two variables go together: a profile's key is never sent to a URL from the environment.
+    The two variables are only used together: a profile's key is never sent to a URL from the environment.
 
     Raises: ControlPlaneNotConfiguredError when there is none, or it cannot be used.
     """
@@ -70,7 +71,7 @@ def connection(environ: Mapping[str, str] | None = None) -> Connection:
 
 
 def profile_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Return where the profile lies, whether or not it exists.
+    """Return the path of the profile, whether or not it exists.
 
     ``$MULTINODE_CONFIG_DIR``, else ``$XDG_CONFIG_HOME/multinode``, else ``~/.config/multinode``; then ``profile.json``.
 
@@ -116,7 +117,7 @@ def load_profile(environ: Mapping[str, str] | None = None) -> Connection | None:
 
 
 def save_profile(api_url: str, api_key: str, environ: Mapping[str, str] | None = None) -> Path:
-    """Write the profile and return its path. Written whole or not at all; twice is as once.
+    """Write the profile and return its path. It is written whole or not at all.
 
     Raises: ParameterValidationError for a URL or key that cannot be used, ControlPlaneNotConfiguredError when the file
     cannot be written.
@@ -125,7 +126,7 @@ def save_profile(api_url: str, api_key: str, environ: Mapping[str, str] | None =
     path = profile_path(environ)
     try:
         if path.is_symlink():
-            raise _unusable(path, "is a symbolic link, which is not written through")
+            raise _unusable(path, "is a symbolic link, and is not replaced")
         path.parent.parent.mkdir(parents=True, exist_ok=True)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".profile-")  # created with mode 0600
@@ -143,7 +144,7 @@ def save_profile(api_url: str, api_key: str, environ: Mapping[str, str] | None =
     except OSError as error:
         raise ControlPlaneNotConfiguredError(
             f"The profile {path} cannot be written: {error.strerror or error}. "
-            f"Mend that, or set {CONFIG_DIR} to another folder"
+            f"Fix that, or set {CONFIG_DIR} to another folder"
         ) from error
     return path
 
@@ -166,7 +167,7 @@ def delete_profile(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def checked_api_url(text: str) -> str:
-    """Return `text` without a trailing slash if a key may be sent there: https, or http to this very machine.
+    """Return `text` without a trailing slash if a key may be sent there: https, or http to this machine.
 
     Raises: ParameterValidationError.
     """
@@ -180,7 +181,7 @@ def checked_api_url(text: str) -> str:
     except ValueError as error:
         raise ParameterValidationError(f"The URL {text!r} is malformed; {allowed}") from error
     if not host or parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-        raise ParameterValidationError(f"The URL {text!r} is not one of a control plane; {allowed}")
+        raise ParameterValidationError(f"The URL {text!r} cannot be that of a control plane; {allowed}")
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         raise ParameterValidationError(f"The URL {text!r} would send the key unprotected; {allowed}")
     return text.rstrip("/")
@@ -195,7 +196,7 @@ def checked_api_key(text: str) -> str:
         raise ParameterValidationError("The API key is empty")
     text = text.strip()
     if not all("!" <= character <= "~" for character in text):
-        raise ParameterValidationError("The API key has characters that no key has: copy it again")
+        raise ParameterValidationError("The API key has characters that no key contains: copy it again")
     return text
 
 
@@ -207,10 +208,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def _read_private(path: Path) -> str:
-    """Return the text of a regular file that is this user's and nobody else's to read."""
+    """Return the text of a regular file that only this user can read."""
     if path.is_symlink():
         raise _unusable(path, "is a symbolic link")
-    # What is checked is the opened file, not the name: between two looks at a name it can change hands.
+    # The opened file is checked, not its name: a name can lead to another file a moment later.
     # O_NONBLOCK keeps a FIFO from hanging the open.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:

@@ -1,20 +1,20 @@
-"""① Everything that Multinode raises at its users, under one root.
+"""All exceptions that users of Multinode see, under one root.
 
 MultinodeError
 ├── ApiError                          the control plane refused a request: `code`, `status`, `detail`
 │   └── one class per ErrorCode       ProjectDoesNotExist, FunctionDoesNotExist, LimitIsReached, …
-├── ControlPlaneNotConfiguredError    nobody said where the control plane is, or the profile cannot be trusted
+├── ControlPlaneNotConfiguredError    no control plane is configured, or the profile cannot be trusted
 ├── ControlPlaneUnreachableError      no answer, or an answer that is not Multinode's
-├── ParameterValidationError          a decorator's value, or arguments, that cannot work (a ValueError)
-├── InvalidUseError                   a call that makes no sense where it was made
+├── ParameterValidationError          an option or arguments that are not allowed (a ValueError)
+├── InvalidUseError                   a call that is not possible here
 │   └── DuplicateFunctionError        two functions of one project have the same name
-├── PayloadError                      a value that cannot be encoded, or not decoded here
+├── PayloadError                      a value that cannot be encoded, or cannot be decoded here
 ├── FunctionInputSizeLimitExceeded    arguments over the inline limit
 ├── FunctionOutputSizeLimitExceeded   a result or progress value over the inline limit
-├── InvocationFailedError             to who waits: the function raised, or its container was lost too often
-├── InvocationCancelledError          to who waits, and inside the function itself
-├── InvocationTimedOutError           to who waits, and inside the function itself
-├── ExecutionInterruptedError         inside the function: the platform takes the host back
+├── InvocationFailedError             for the caller: the function raised, or its container was lost too often
+├── InvocationCancelledError          for the caller, and inside the function itself
+├── InvocationTimedOutError           for the caller, and inside the function itself
+├── ExecutionInterruptedError         inside the function: the platform takes its host away
 ├── WaitTimedOutError                 the wait ended, the invocation goes on (a TimeoutError)
 └── NonRetryableError                 raise it in a function: no further attempt is made
 """
@@ -82,7 +82,7 @@ class ControlPlaneNotConfiguredError(MultinodeError):
 
 
 class ControlPlaneUnreachableError(MultinodeError):
-    """The control plane gave no answer for as long as was worth trying, or something else answers at its address."""
+    """The control plane did not answer in time, or something else answers at its address."""
 
 
 class ParameterValidationError(MultinodeError, ValueError):
@@ -90,7 +90,7 @@ class ParameterValidationError(MultinodeError, ValueError):
 
 
 class InvalidUseError(MultinodeError):
-    """The call makes no sense here; the message says which one does."""
+    """The call is not possible here; the message says which one is."""
 
 
 class DuplicateFunctionError(InvalidUseError):
@@ -320,7 +320,7 @@ class RequestIsTooLarge(ApiError):
 
 class RouteDoesNotExist(ApiError):
     code = ErrorCode.ROUTE_DOES_NOT_EXIST
-    hint = "The control plane may be of another version than this package, or MULTINODE_API_URL have a wrong path"
+    hint = "The control plane may have another version than this package, or MULTINODE_API_URL a wrong path"
 
 
 class MethodIsNotAllowed(ApiError):
@@ -344,4 +344,4 @@ class InternalError(ApiError):
 API_ERRORS: dict[ErrorCode, type[ApiError]] = {
     error.code: error for error in ApiError.__subclasses__() if error.code is not None
 }
-"""The exception of each code: the protocol's table of failures read inward."""
+"""The exception of each code: the protocol's table of errors, read inward."""

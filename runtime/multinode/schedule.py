@@ -1,4 +1,4 @@
-"""① When a function runs by itself: what users give as ``@mn.function(schedule=...)``."""
+"""When a function runs by itself: what users give as ``@mn.function(schedule=...)``."""
 
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class Cron:
 class Every:
     """At equal intervals: ``Every(hours=1)``, ``Every(hours=1, minutes=30)``.
 
-    They count from 1970-01-01 00:00 UTC whenever the function was deployed, so that every hour is on the hour.
+    They count from 1970-01-01 00:00 UTC, not from the deployment, so that every hour is on the hour.
 
     Raises: ParameterValidationError.
     """
@@ -63,7 +63,8 @@ class Every:
             check_every(self._seconds)
         except ScheduleError:
             raise ParameterValidationError(
-                f"{self!r} is no interval; allowed is from {MIN_EVERY_S // 60} minute to {MAX_EVERY_S // 86_400} days"
+                f"{self!r} is not an interval; allowed is from {MIN_EVERY_S // 60} minute "
+                f"to {MAX_EVERY_S // 86_400} days"
             ) from None
 
     @property

@@ -1,7 +1,7 @@
-"""① One request to the control plane: pooled connections, time-outs, retries, errors as exceptions.
+"""One request to the control plane: pooled connections, time-outs, retries, errors as exceptions.
 
-Every route may be sent again without doing its work twice: a start carries the invocation's id, a worker's report its
-nonce or sequence number. So whatever may be a passing trouble is simply tried again, with growing, random pauses.
+Every request is idempotent: a start carries the invocation's id, a worker's report its nonce or sequence number. So a
+failure that may be temporary is simply retried, after growing, random pauses.
 """
 
 import contextlib
@@ -24,7 +24,8 @@ from multinode.errors import (
     LimitIsReached,
     ParameterValidationError,
 )
-from multinode_protocol.error_codes import code_of
+from multinode_protocol.backoff import Backoff
+from multinode_protocol.error_codes import code_of, is_temporary
 
 if TYPE_CHECKING:
     import urllib3
@@ -34,9 +35,7 @@ __all__ = ["Transport", "path", "shared"]
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 20.0
 """For the answer to begin, beyond what the request itself asks to wait."""
-RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
-FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 5.0
+BACKOFF = Backoff(first_s=0.1, longest_s=5.0)
 POOLED_CONNECTIONS = 64
 
 
@@ -53,20 +52,20 @@ def path(*segments: str) -> str:
 
 @lru_cache(maxsize=8)
 def shared(connection: Connection) -> "Transport":
-    """Return this process's one transport for `connection`, so that all functions use the same pooled connections."""
+    """Return the one transport of this process for `connection`, so that all functions share its pooled connections."""
     return Transport(connection)
 
 
 @dataclass(frozen=True, slots=True)
-class _Trouble:
-    """One attempt that did not succeed; the server asked not to be asked again for `pause_s` seconds."""
+class _TemporaryFailure:
+    """A failed attempt that may succeed when it is repeated after `retry_after_s` seconds, as the server asked."""
 
     error: ApiError | ControlPlaneUnreachableError
-    pause_s: float = 0.0
+    retry_after_s: float = 0.0
 
 
 class Transport:
-    """Sends requests over one connection's pool. May be shared by threads, and used on in a forked child."""
+    """Sends requests over one connection's pool. Threads may share it, and a forked child may go on using it."""
 
     def __init__(
         self,
@@ -114,10 +113,10 @@ class Transport:
         url = f"{self.connection.api_url}{path}{'?' + urlencode(parameters) if parameters else ''}"
         content = None if body is None else _json(body)
         give_up_at = self._monotonic() + (self._retry_for_s if retry_for_s is None else retry_for_s)
-        attempt = 0
+        attempt = 1
         while True:
             answer = self._attempt(method, url, path, content, wait_s)
-            if not isinstance(answer, _Trouble):
+            if not isinstance(answer, _TemporaryFailure):
                 return answer
             pause_s = self._pause_s(attempt, answer, give_up_at - self._monotonic())
             if pause_s is None:
@@ -125,21 +124,19 @@ class Transport:
             self._sleep(pause_s)
             attempt += 1
 
-    def _pause_s(self, attempt: int, trouble: _Trouble, left_s: float) -> float | None:
-        """Return seconds until the next attempt; `attempt` counts from 0. None when the time for retries is over.
+    def _pause_s(self, attempt: int, failure: _TemporaryFailure, left_s: float) -> float | None:
+        """Return seconds until the next attempt; `attempt` counts from 1. None: no time is left.
 
-        Doubling from `FIRST_PAUSE_S` to `LONGEST_PAUSE_S`, of which a random half is kept back so that clients which
-        failed together do not return together; never less than the server asked for.
+        As `BACKOFF` says, and never less than the server asked for.
         """
-        if left_s <= 0 or trouble.pause_s > left_s:
+        if left_s <= 0 or failure.retry_after_s > left_s:
             return None
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt, 16))
-        return min(left_s, max(trouble.pause_s, longest * (1 + self._uniform()) / 2))
+        return min(left_s, max(failure.retry_after_s, BACKOFF.pause_s(attempt, self._uniform())))
 
     def _attempt(
         self, method: str, url: str, path: str, content: bytes | None, wait_s: float
-    ) -> dict[str, Any] | _Trouble:
-        """Return the answer, or the passing trouble there was. Raises: what no repetition will mend."""
+    ) -> dict[str, Any] | _TemporaryFailure:
+        """Return the answer, or a failure that may pass. Raises: one that will not."""
         import urllib3
 
         try:
@@ -157,20 +154,20 @@ class Transport:
         except urllib3.exceptions.HTTPError as error:
             unreachable = self._unreachable(_reason(error))
             unreachable.__cause__ = error
-            return _Trouble(unreachable)
+            return _TemporaryFailure(unreachable)
         if 300 <= response.status < 400:
-            # Following it would hand the key to wherever it points.
+            # Following it would send the key to another server.
             location = response.headers.get("Location")
-            raise self._unreachable(f"it redirects to {location!r}; if you trust that, log in to it instead")
+            raise self._unreachable(f"it redirects to {location!r}; if you trust that address, log in to it instead")
         document = _json_object(response.data)
         if response.status < 300:
             if document is None:
                 raise self._unreachable("its answer is not a JSON object, so it is not a Multinode control plane")
             return document
         refusal = self._refusal(response.status, document, f"{method} {path}")
-        # A limit of the deployment stays reached; API Gateway's own 429 is a matter of pace.
-        if response.status in RETRIED_STATUSES and not isinstance(refusal, LimitIsReached):
-            return _Trouble(refusal, _retry_after_s(response.headers.get("Retry-After")))
+        # A limit of the deployment remains reached; API Gateway's own 429 only means "slower".
+        if is_temporary(response.status) and not isinstance(refusal, LimitIsReached):
+            return _TemporaryFailure(refusal, _retry_after_s(response.headers.get("Retry-After")))
         raise refusal
 
     def _headers(self, content: bytes | None) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""The wire between every Multinode program: words, messages and failures. Standard library only."""
+"""What the programs of Multinode share: words, messages and errors of the REST API, and small tools. Stdlib only."""

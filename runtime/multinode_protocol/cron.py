@@ -1,4 +1,4 @@
-"""Cron expressions of five fields, read strictly: what one program takes for valid, every other does too.
+"""Cron expressions of five fields, read strictly, so that all programs accept the same ones.
 
 | field            | numbers | names              |
 |------------------|---------|--------------------|
@@ -9,8 +9,8 @@
 | day of the week  | 0-7     | SUN-SAT (0, 7: SUN)|
 
 A field is ``*``, or numbers, ranges ``a-b`` and steps ``*/n``, ``a-b/n`` with commas between. One of the two day fields
-is ``*``: where both are restricted, cron means "either of them", which EventBridge Scheduler has no expression for; and
-a schedule shall run alike on every deployment. Macros (``@daily``) and the letters L, W, # and ? of other dialects are
+is ``*``: if both are restricted, cron means "either of them", which EventBridge Scheduler cannot express, and a
+schedule must run alike on every deployment. Macros (``@daily``) and the letters L, W, # and ? of other dialects are
 refused for the same reason.
 """
 
@@ -26,7 +26,7 @@ __all__ = ["CronFields", "ScheduleError", "parse"]
 
 
 class ScheduleError(ValueError):
-    """A schedule that cannot be. `problem` completes "the expression …", `allowed` completes "allowed is …"."""
+    """A schedule that is not possible. `problem` completes "the expression …", `allowed` completes "allowed is …"."""
 
     def __init__(self, problem: str, allowed: str) -> None:
         super().__init__(f"{problem}; allowed: {allowed}")

@@ -1,6 +1,6 @@
-"""Names of the environment variables through which a container learns who it is.
+"""Names of the environment variables that tell a container which execution it carries out.
 
-Values here are readable to whoever may describe the container: ids and a token of narrow scope, nothing else.
+Everybody who may describe the container can read their values: ids and a token of narrow scope, nothing else.
 """
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "EXECUTION_ID",
     "FUNCTION_NAME",
     "GRACE_S",
+    "INHERITED",
     "INVOCATION_ID",
     "LOG_FORMAT",
     "NOT_BEFORE_MS",
@@ -39,3 +40,6 @@ LOG_FORMAT = "MULTINODE_LOG_FORMAT"
 """``json``: the worker writes each log line as ``{"t": ms, "s": stream, "m": text}``. Otherwise the bare text."""
 WORKER_IDENTIFIER = "MULTINODE_WORKER_IDENTIFIER"
 """The container's identifier, where the backend knows it before the start."""
+
+INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER")
+"""What user code gets of the environment around it, on the machine of a local server: no keys, no settings."""

@@ -1,4 +1,4 @@
-"""Every error the REST API answers with: one table of code, HTTP status and message.
+"""Every error that the REST API answers with: one table of code, HTTP status and message.
 
 The API reads the table outward (code -> status and body), the SDK inward (code, or status and message, -> exception).
 Status and message of the codes that the first Multinode knew are fixed: its clients match on both.
@@ -7,7 +7,7 @@ Status and message of the codes that the first Multinode knew are fixed: its cli
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["ERRORS", "ErrorCode", "ErrorSpec", "code_of"]
+__all__ = ["ERRORS", "ErrorCode", "ErrorSpec", "code_of", "is_temporary"]
 
 
 class ErrorCode(StrEnum):
@@ -98,3 +98,8 @@ def code_of(status: int, body: dict[str, object]) -> ErrorCode | None:
         return ErrorCode(str(body.get("code")))
     except ValueError:
         return _BY_STATUS_AND_MESSAGE.get((status, str(body.get("detail"))))
+
+
+def is_temporary(status: int) -> bool:
+    """Return True for an HTTP status after which the same request may succeed later: 429 and 5xx."""
+    return status == 429 or status >= 500

@@ -1,4 +1,4 @@
-"""④ The sizes in which Fargate sells a task: pure, so that the deploy command and the launch agree on them.
+"""The task sizes that Fargate offers. The deploy command and the launch share them, so they agree.
 
 Source: the Fargate section of the ECS developer guide, "Task CPU and memory"; 32 vCPU have three sizes of memory only.
 """
@@ -24,7 +24,7 @@ class TaskSize:
 
 
 class NoTaskSize(ValueError):
-    """No Fargate size covers what was asked for. `nearest` is the largest one that comes close to it."""
+    """No Fargate size covers what was asked for. `nearest` is the largest one that comes close."""
 
     def __init__(self, virtual_cpus: float, memory_gbs: float, nearest: TaskSize) -> None:
         super().__init__(

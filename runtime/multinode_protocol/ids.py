@@ -3,9 +3,10 @@
 import os
 import time
 
-__all__ = ["new_invocation_id", "uuid7"]
+__all__ = ["LATEST", "new_invocation_id", "uuid7"]
 
-RANDOM_BITS = 74
+LATEST = "latest"
+"""Names the newest version of a project, where a version's id may stand."""
 
 
 def uuid7(milliseconds: int, random: int) -> str:

@@ -2,10 +2,8 @@
 
 __all__ = [
     "FUNCTION_NAME_PATTERN",
-    "MAX_BACKOFF",
     "MAX_BODY_BYTES",
-    "MAX_CONCURRENCY",
-    "MAX_CPU",
+    "MAX_CLASS_NAME_CHARS",
     "MAX_CRON_CHARS",
     "MAX_ERROR_CHARS",
     "MAX_EVERY_S",
@@ -13,19 +11,14 @@ __all__ = [
     "MAX_FUNCTION_NAME_CHARS",
     "MAX_GRACE_S",
     "MAX_LOG_LINES",
-    "MAX_MEMORY_GBS",
     "MAX_PAGE",
+    "MAX_PARAMETERS",
     "MAX_PAYLOAD_BYTES",
     "MAX_PROJECT_NAME_CHARS",
-    "MAX_QUEUE_S",
-    "MAX_RETRIES",
-    "MAX_RETRY_DELAY_S",
-    "MAX_TIMEOUT_S",
+    "MAX_RETRY_ON",
     "MAX_TIMEZONE_CHARS",
     "MAX_WAIT_S",
-    "MIN_CPU",
     "MIN_EVERY_S",
-    "MIN_MEMORY_GBS",
     "PROJECT_NAME_PATTERN",
 ]
 
@@ -34,21 +27,14 @@ FUNCTION_NAME_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*"
 MAX_PROJECT_NAME_CHARS = 64
 MAX_FUNCTION_NAME_CHARS = 128
 
-MIN_CPU = 0.0
-"""Exclusive, in virtual CPUs."""
-MAX_CPU = 32.0
-MIN_MEMORY_GBS = 0.0
-"""Exclusive, in GiB."""
-MAX_MEMORY_GBS = 244.0
-MAX_CONCURRENCY = 100_000
-MAX_RETRIES = 50
-MAX_TIMEOUT_S = 86_400
-MAX_QUEUE_S = 1_209_600
-"""The longest `max_queue_time`: 14 days."""
 MAX_GRACE_S = 120
 """What Fargate grants at most between SIGTERM and SIGKILL."""
-MAX_RETRY_DELAY_S = 86_400.0
-MAX_BACKOFF = 100.0
+MAX_CLASS_NAME_CHARS = 500
+"""The longest name of an exception class, in `retry_on` and in a report."""
+MAX_RETRY_ON = 100
+"""Names in `retry_on`."""
+MAX_PARAMETERS = 255
+"""Parameters in the signature of a function; a longer signature is left out."""
 MAX_FUNCTIONS = 200
 """Functions of one version."""
 

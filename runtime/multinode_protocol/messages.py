@@ -289,7 +289,7 @@ class InvocationInfo(TypedDict):
     input: str
     cancellation_request_time: int | None
     invocation_status: str
-    """RUNNING or TERMINATED: the first Multinode's word for `terminated`."""
+    """RUNNING or TERMINATED: the word of the first Multinode for `terminated`."""
     creation_time: int
     last_update_time: int
     executions: list[ExecutionSummary]

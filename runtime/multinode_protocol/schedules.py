@@ -16,6 +16,7 @@ from multinode_protocol.limits import MAX_EVERY_S, MAX_TIMEZONE_CHARS, MIN_EVERY
 from multinode_protocol.messages import ScheduleSpec
 
 __all__ = [
+    "EPOCH",
     "NoTimezoneData",
     "Schedule",
     "ScheduleError",
@@ -34,12 +35,12 @@ SEARCHED_DAYS = 9 * 366
 """From one 29 February to the next it may be eight years; daylight saving may skip a day's time once."""
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
 _NO_ZONES = ("localtime", "posixrules", "Factory", "posix/", "right/")
-"""What lies beside the zones in a system's data, and means something else on every machine."""
+"""Entries beside the zones in a system's data, which mean something else on every machine."""
 ZONES = "a name of the IANA time zone database, such as 'Europe/London' or 'UTC'"
 
 
 class NoTimezoneData(ScheduleError):
-    """This machine knows no time zone but UTC, so that the name can be neither accepted nor refused."""
+    """This machine knows no time zone but UTC, so it can neither accept nor refuse the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def next_run(schedule: Schedule, after: datetime) -> datetime:
     for _ in range(SEARCHED_DAYS):
         if fields.has_day(day):
             for shown in fields.times_of(day):
-                # What the clocks have shown before has had its first time before, so it need not be looked at.
+                # A time that the clocks have shown already has fired already.
                 run = _first_time(shown, zone) if shown > clock else None
                 if run is not None and run > after:
                     return run

@@ -10,9 +10,9 @@ import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
 from multinode_control_plane.adapters.local.database import Database
-from multinode_control_plane.adapters.local.process_tree import kill_all
 from multinode_control_plane.adapters.local.workers import WorkerFolders
 from multinode_control_plane.core.records import LocalBundle
+from multinode_protocol.process_tree import kill_all
 from tests.support.local_server import LocalServer
 from tests.support.stub_worker import make_bundle
 

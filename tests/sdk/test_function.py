@@ -162,7 +162,7 @@ def test_a_project_or_version_that_is_missing_says_so(plane: Plane) -> None:
 
 @pytest.mark.parametrize("names", [("", "f"), ("p", ""), (None, "f"), ("p", 5), ("p", "f", 7)])
 def test_what_is_no_name_is_refused_at_once(names: Any) -> None:
-    with pytest.raises(ParameterValidationError, match="allowed is a string"):
+    with pytest.raises(ParameterValidationError, match="allowed is a non-empty string"):
         get_deployed_function(*names)
 
 

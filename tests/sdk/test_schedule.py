@@ -85,10 +85,10 @@ def test_a_function_without_a_schedule_registers_none() -> None:
             "Cron's timezone is None; allowed is a name of the IANA time zone database, such as 'Europe/London' or "
             "'UTC'",
         ),
-        (Every, "Every(days=0, hours=0, minutes=0) is no interval; allowed is from 1 minute to 365 days"),
+        (Every, "Every(days=0, hours=0, minutes=0) is not an interval; allowed is from 1 minute to 365 days"),
         (
             lambda: Every(days=365, minutes=1),
-            "Every(days=365, hours=0, minutes=1) is no interval; allowed is from 1 minute to 365 days",
+            "Every(days=365, hours=0, minutes=1) is not an interval; allowed is from 1 minute to 365 days",
         ),
         (lambda: Every(hours=0.5), "Every's hours is 0.5; allowed is a whole number from 0"),  # type: ignore[arg-type]
         (lambda: Every(minutes=-5), "Every's minutes is -5; allowed is a whole number from 0"),

@@ -62,7 +62,7 @@ def test_the_text_fits_exactly_what_the_function_fits(
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
-        ([], {}, r"add\(a, b=\.\.\.\) cannot be called so: missing a required argument: 'a'"),
+        ([], {}, r"add\(a, b=\.\.\.\) cannot be called like this: missing a required argument: 'a'"),
         ([1], {"c": 2}, r"got an unexpected keyword argument 'c'"),
         ([1, 2, 3], {}, r"too many positional arguments"),
         ([1], {"a": 2}, r"multiple values for argument 'a'"),

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.external_transitions import ExitKind
-from multinode_control_plane.core.records import Invocation, RetryPolicy
+from multinode_control_plane.core.records import Invocation
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import LaunchRefused
+from multinode_protocol.function_options import RetryPolicy
 from multinode_protocol.status import AbortReason, Outcome
 from tests.support.world import World, function_spec
 

@@ -17,8 +17,8 @@ from typing import Any, cast
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
 from multinode_control_plane.adapters.local.deployment_id import deployment_id
 from multinode_control_plane.adapters.local.keychain import LocalKeychain
-from multinode_control_plane.adapters.local.process_tree import kill_all
 from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerFolders
+from multinode_protocol.process_tree import kill_all
 
 __all__ = ["PROJECT", "LocalServer", "spec", "until"]
 

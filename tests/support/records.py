@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from multinode_control_plane.core.records import (
     ChildLink,
     Execution,
-    ExecutionSpec,
     FunctionKey,
     FunctionSpec,
     Gate,
@@ -19,13 +18,12 @@ from multinode_control_plane.core.records import (
     QueueEntry,
     QueueName,
     Record,
-    ResourceSpec,
-    RetryPolicy,
     ScheduledRun,
     Schedules,
     Version,
     WorkerDetails,
 )
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 

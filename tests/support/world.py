@@ -7,23 +7,14 @@ from datetime import datetime, timedelta
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import gate_key, invocation_key
-from multinode_control_plane.core.records import (
-    ExecutionSpec,
-    FunctionKey,
-    FunctionSpec,
-    Invocation,
-    ParentRef,
-    Project,
-    ResourceSpec,
-    RetryPolicy,
-    Version,
-)
+from multinode_control_plane.core.records import FunctionKey, FunctionSpec, Invocation, ParentRef, Project, Version
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ABSENT, Conflict, Put, Write
 from multinode_control_plane.services import commit, details, executions, invocations, task_events
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import SweepReport, sweep
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from multinode_protocol.status import Outcome
 from tests.support.fakes import FakeAnnouncer, FakeClock, FakeCompute, FakeIds, FakeLogs, MemoryStore
 
@@ -48,7 +39,9 @@ def function_spec(
         name,
         None,
         ResourceSpec(0.1, 0.25, max_concurrency),
-        ExecutionSpec(max_retries, timeout_s, max_queue_s, 120, retry or RetryPolicy()),
+        ExecutionSpec(
+            timeout_s=timeout_s, max_retries=max_retries, max_queue_s=max_queue_s, retry=retry or RetryPolicy()
+        ),
     )
 
 

@@ -118,7 +118,7 @@ def test_a_missing_module_points_to_the_requirements(discover):
     assert problem(found)[:2] == (
         "import_failed",
         "main.py cannot be imported: ModuleNotFoundError: No module named 'surely_not_installed'."
-        " If it comes from a package, add that to requirements.txt",
+        " If it is in a package, add that to requirements.txt",
     )
 
 
@@ -221,6 +221,13 @@ def test_a_bad_value_of_the_decorator_is_an_invalid_function(discover, bad):
     assert kind == "invalid_function"
     assert bad.split("=")[0] in message
     assert 'File "main.py", line 3' in traceback
+
+
+def test_a_bad_value_of_a_retry_is_an_invalid_function(discover):
+    source = "from multinode import Multinode, Retry\nmn = Multinode()\nRetry(99)"
+    kind, message, _ = problem(discover(source)[0])
+    assert kind == "invalid_function"
+    assert message.startswith("Retry's max_retries is 99")
 
 
 def test_an_error_of_the_same_class_outside_the_decorator_is_a_failed_import(discover):

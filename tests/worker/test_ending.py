@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from multinode.worker.ending import Ending, fallback, report
+from multinode.worker.call_outcome import CallOutcome, fallback, report
 from multinode_protocol.status import AbortReason
 
 ERROR = {
@@ -18,8 +18,8 @@ EXITED_7 = 7 << 8
 """As in wait(2): the exit code in the second byte, a signal in the first."""
 
 
-def ending(**known):
-    return Ending(**{"end": None, "status": 0, "reason": None, "oom_kills": 0, **known})
+def outcome(**known):
+    return CallOutcome(**{"result": None, "status": 0, "reason": None, "oom_kills": 0, **known})
 
 
 def result(*, interrupted=False):
@@ -31,12 +31,15 @@ def error(*, interrupted=False):
 
 
 def test_a_result_is_a_success_also_when_a_stop_was_ordered_too_late():
-    assert report(ending(end=result())) == {"outcome": "SUCCEEDED", "final_output": "1"}
-    assert report(ending(end=result(), reason=AbortReason.CANCELLED)) == {"outcome": "SUCCEEDED", "final_output": "1"}
+    assert report(outcome(result=result())) == {"outcome": "SUCCEEDED", "final_output": "1"}
+    assert report(outcome(result=result(), reason=AbortReason.CANCELLED)) == {
+        "outcome": "SUCCEEDED",
+        "final_output": "1",
+    }
 
 
 def test_a_result_after_the_interruption_is_kept_beside_the_reason():
-    assert report(ending(end=result(interrupted=True), reason=AbortReason.TIMED_OUT)) == {
+    assert report(outcome(result=result(interrupted=True), reason=AbortReason.TIMED_OUT)) == {
         "outcome": "ABORTED",
         "abort_reason": "TIMED_OUT",
         "final_output": "1",
@@ -44,18 +47,18 @@ def test_a_result_after_the_interruption_is_kept_beside_the_reason():
 
 
 def test_an_error_is_a_failure_that_is_not_the_infrastructures():
-    assert report(ending(end=error())) == {"outcome": "FAILED", "infrastructure": False, **ERROR}
+    assert report(outcome(result=error())) == {"outcome": "FAILED", "infrastructure": False, **ERROR}
 
 
 def test_an_error_after_the_interruption_is_the_interruption():
-    assert report(ending(end=error(interrupted=True), reason=AbortReason.CANCELLED)) == {
+    assert report(outcome(result=error(interrupted=True), reason=AbortReason.CANCELLED)) == {
         "outcome": "ABORTED",
         "abort_reason": "CANCELLED",
     }
 
 
 def test_silence_after_an_order_to_stop_is_the_order():
-    assert report(ending(status=signal.SIGKILL, reason=AbortReason.CANCELLED)) == {
+    assert report(outcome(status=signal.SIGKILL, reason=AbortReason.CANCELLED)) == {
         "outcome": "ABORTED",
         "abort_reason": "CANCELLED",
     }
@@ -69,7 +72,7 @@ def test_silence_after_an_order_to_stop_is_the_order():
         ({"status": signal.SIGSEGV}, "ProcessKilled", "SIGSEGV (Segmentation fault)", False),
         ({"status": signal.SIGABRT | 0x80}, "ProcessKilled", "SIGABRT", False),  # 0x80: with a core dump
         ({"status": signal.SIGRTMIN + 3}, "ProcessKilled", f"signal {signal.SIGRTMIN + 3}", False),
-        ({"status": signal.SIGKILL, "oom_kills": 0}, "ProcessKilled", "no lack of memory", True),
+        ({"status": signal.SIGKILL, "oom_kills": 0}, "ProcessKilled", "no out-of-memory kill", True),
         ({"status": signal.SIGKILL, "oom_kills": 2}, "OutOfMemory", "because memory ran out", True),
         ({"status": signal.SIGKILL, "oom_kills": None}, "OutOfMemory", "most likely because memory ran out", True),
         ({"status": None}, "ProcessLost", "could not be killed", True),
@@ -77,7 +80,7 @@ def test_silence_after_an_order_to_stop_is_the_order():
     ],
 )
 def test_silence_without_an_order_is_called_by_how_the_process_ended(known, kind, words, infrastructure):
-    body = report(ending(**known))
+    body = report(outcome(**known))
     assert body["outcome"] == "FAILED"
     assert body["error_type"] == kind
     assert body["error_message"].startswith(f"{kind}: ")
@@ -86,7 +89,7 @@ def test_silence_without_an_order_is_called_by_how_the_process_ended(known, kind
 
 
 def test_out_of_memory_names_what_the_function_has_now():
-    body = report(ending(status=signal.SIGKILL, oom_kills=1, memory_gib=0.25))
+    body = report(outcome(status=signal.SIGKILL, oom_kills=1, memory_gib=0.25))
     assert "memory=… (now 0.25 GiB)" in body["error_message"]
 
 

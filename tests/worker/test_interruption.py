@@ -11,7 +11,7 @@ import pytest
 
 from multinode.errors import ExecutionInterruptedError, InvocationCancelledError, InvocationTimedOutError
 from multinode.payload import encode_value
-from multinode.worker import calling
+from multinode.worker.function_call import call_function
 from multinode.worker.interruption import SIGNAL, Interruption
 
 
@@ -128,7 +128,7 @@ def test_another_error_in_a_destructor_is_shown_as_ever(ordered, capfd):
 def results(interruption, function):
     """Return the encoded result, and the values reported before it."""
     reported = []
-    return calling.call(partial(function), interruption, reported.append, encode_value), reported
+    return call_function(partial(function), interruption, reported.append, encode_value), reported
 
 
 def test_an_order_between_two_steps_is_thrown_into_the_generator_which_can_clean_up(ordered):
@@ -148,7 +148,7 @@ def test_an_order_between_two_steps_is_thrown_into_the_generator_which_can_clean
         if text == "1":
             order()  # we are in our own code now, between the steps
 
-    assert calling.call(partial(work), interruption, report, encode_value) == '"clean"'
+    assert call_function(partial(work), interruption, report, encode_value) == '"clean"'
     assert reported == ["1", '"clean"']
 
 
@@ -164,7 +164,7 @@ def test_an_order_before_the_first_step_reaches_the_generator_at_its_very_beginn
         return generator
 
     with pytest.raises(InvocationCancelledError):
-        calling.call(partial(made), interruption, str, encode_value)
+        call_function(partial(made), interruption, str, encode_value)
 
 
 def test_a_generator_that_lets_it_pass_passes_it_on(ordered):
@@ -223,7 +223,7 @@ def test_whenever_it_comes_it_is_raised_once_or_the_result_is_whole(ordered):
     """A timer fires at all moments of 6,000 short calls, our own code around the user's included."""
     interruption, _ = ordered
     begun = time.perf_counter()
-    calling.call(partial(counts_to_20, []), interruption, str, encode_value)
+    call_function(partial(counts_to_20, []), interruption, str, encode_value)
     span_s = 2 * (time.perf_counter() - begun)
     read_end, write_end = os.pipe()
     seen_inside, let_through, too_late = 0, 0, 0
@@ -236,7 +236,7 @@ def test_whenever_it_comes_it_is_raised_once_or_the_result_is_whole(ordered):
             seen, reported = [], []
             signal.setitimer(signal.ITIMER_REAL, 1e-6 + span_s * (round_number % 300) / 300)
             try:
-                last = calling.call(partial(counts_to_20, seen), interruption, reported.append, encode_value)
+                last = call_function(partial(counts_to_20, seen), interruption, reported.append, encode_value)
             except InvocationCancelledError as error:  # it came where the generator has no `try` yet, or not any more
                 assert error is interruption.raised
                 let_through += 1

@@ -7,8 +7,8 @@ import pytest
 
 from multinode.config import Connection
 from multinode.worker.identity import Identity
-from multinode.worker.progress import Progress, ProgressReporter
-from multinode.worker.reporting import Away, ControlPlane, NotOurs, Rejected, keep_trying, pauses
+from multinode.worker.progress import ProgressReporter, ProgressUpdate
+from multinode.worker.reporting import ControlPlane, OwnershipLost, Rejected, Unavailable, keep_trying, pauses
 from multinode_protocol.error_codes import ERRORS
 from multinode_protocol.status import AbortReason
 from tests.worker.control_plane import EXECUTION, refused
@@ -24,7 +24,7 @@ def client(control_plane):
 def test_each_code_is_passing_or_the_end_or_about_the_request(client, control_plane, code):
     failure = ERRORS[code]
     control_plane.before["update"] = lambda _: refused(code.value, failure.message, failure.status)
-    not_ours = failure.status == 409 or code.value in {
+    ownership_lost = failure.status == 409 or code.value in {
         "ApiKeyIsInvalid",
         "ProjectDoesNotExist",
         "VersionDoesNotExist",
@@ -33,13 +33,16 @@ def test_each_code_is_passing_or_the_end_or_about_the_request(client, control_pl
         "ExecutionDoesNotExist",
     }
     passing = code.value in {"ControlPlaneIsBusy", "InternalError", "LimitIsReached"}
-    with pytest.raises(NotOurs if not_ours else Away if passing else Rejected, match=failure.message.split(" ")[0]):
+    with pytest.raises(
+        OwnershipLost if ownership_lost else Unavailable if passing else Rejected, match=failure.message.split(" ")[0]
+    ):
         client.update("1", 1)
     assert control_plane.count("update") == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "meaning"), [(403, Away), (404, Away), (409, Away), (502, Away), (400, Rejected), (413, Rejected)]
+    ("status", "meaning"),
+    [(403, Unavailable), (404, Unavailable), (409, Unavailable), (502, Unavailable), (400, Rejected), (413, Rejected)],
 )
 def test_an_answer_without_a_code_of_ours_comes_from_something_between(client, control_plane, status, meaning):
     control_plane.before["finish"] = lambda _: (status, {"message": "from a proxy"})
@@ -50,7 +53,7 @@ def test_an_answer_without_a_code_of_ours_comes_from_something_between(client, c
 
 def test_no_answer_is_away(client, control_plane):
     control_plane.close()
-    with pytest.raises(Away):
+    with pytest.raises(Unavailable):
         client.start("nonce", None)
     assert control_plane.nonce is None
 
@@ -118,22 +121,22 @@ def test_a_call_that_works_says_nothing_and_waits_for_nothing():
 
 
 def test_a_control_plane_that_is_away_is_remarked_on_once_and_again_when_it_is_back():
-    result, said, _ = trying([Away("it is away"), Away("still"), 5])
+    result, said, _ = trying([Unavailable("it is away"), Unavailable("still"), 5])
     assert result == 5
     assert said == ["it is away; trying again until it answers", "the control plane answers again"]
 
 
 def test_patience_ends():
-    with pytest.raises(Away, match="gone"):
-        trying([Away("gone")], patience_s=60.0)
+    with pytest.raises(Unavailable, match="gone"):
+        trying([Unavailable("gone")], patience_s=60.0)
 
 
 def test_giving_up_ends_it_after_the_attempt_under_way():
-    with pytest.raises(Away, match="gone"):
-        trying([Away("gone")], give_up=lambda: True)
+    with pytest.raises(Unavailable, match="gone"):
+        trying([Unavailable("gone")], give_up=lambda: True)
 
 
-@pytest.mark.parametrize("refusal", [NotOurs("no"), Rejected("no")])
+@pytest.mark.parametrize("refusal", [OwnershipLost("no"), Rejected("no")])
 def test_a_refusal_is_not_repeated(refusal):
     with pytest.raises(type(refusal)):
         trying([refusal, 5])
@@ -188,7 +191,7 @@ def test_a_value_that_came_during_the_request_is_still_to_be_sent():
     reporting.put("1")
     reporting.run()
     assert listener.updates == [("1", 1)]
-    assert reporting.unsent == Progress("2", 2)
+    assert reporting.unsent == ProgressUpdate("2", 2)
 
 
 def test_a_value_that_did_not_arrive_is_sent_again_or_a_newer_one_in_its_place():
@@ -197,9 +200,9 @@ def test_a_value_that_did_not_arrive_is_sent_again_or_a_newer_one_in_its_place()
 
     def lose():
         reporting.put("2")
-        raise Away("gone")
+        raise Unavailable("gone")
 
-    listener.outcomes = [lose, Away("still"), reporting.stop]
+    listener.outcomes = [lose, Unavailable("still"), reporting.stop]
     reporting.put("1")
     reporting.run()
     assert listener.updates == [("1", 1), ("2", 2), ("2", 2)]
@@ -241,14 +244,14 @@ def test_a_question_does_not_wait_for_the_pause_between_updates_which_goes_on():
     reporting.join(30)
     reporting.put("2")
     assert reporting.answer == (AbortReason.CANCELLED,)
-    assert reporting.close(30) == Progress("2", 2)
+    assert reporting.close(30) == ProgressUpdate("2", 2)
     assert listener.updates == [("1", 1)]
 
 
 def test_the_thread_ends_when_the_execution_is_not_ours():
     changes = []
-    reporting = ProgressReporter(Listener(NotOurs("ended")), changed=lambda: changes.append(1), say=str)
+    reporting = ProgressReporter(Listener(OwnershipLost("ended")), changed=lambda: changes.append(1), say=str)
     reporting.put("1")
     reporting.run()
-    assert reporting.not_ours == "ended"
+    assert reporting.ownership_lost == "ended"
     assert changes == [1]

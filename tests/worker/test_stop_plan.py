@@ -2,7 +2,7 @@
 
 import pytest
 
-from multinode.worker.stop_plan import Step, StopPlan, margin_s
+from multinode.worker.stop_plan import StopAction, StopPlan, margin_s
 from multinode_protocol.status import AbortReason
 
 
@@ -12,25 +12,25 @@ def plan(grace_s=120.0):
 
 def test_nothing_is_due_before_the_deadline():
     stopping = plan()
-    assert stopping.step(159.9) is Step.WAIT
+    assert stopping.action(159.9) is StopAction.WAIT
     assert stopping.next_at() == 160.0
     assert stopping.reason is None
 
 
 def test_the_deadline_interrupts_as_timed_out_and_kills_after_the_whole_grace():
     stopping = plan()
-    assert stopping.step(160.0) is Step.INTERRUPT
+    assert stopping.action(160.0) is StopAction.INTERRUPT
     assert stopping.reason is AbortReason.TIMED_OUT
-    assert stopping.step(279.9) is not Step.KILL
-    assert stopping.step(280.0) is Step.KILL  # 160 + 120
+    assert stopping.action(279.9) is not StopAction.KILL
+    assert stopping.action(280.0) is StopAction.KILL  # 160 + 120
 
 
 def test_a_request_waits_for_its_answer_and_is_then_called_by_it():
     stopping = plan()
     stopping.request(110.0)
-    assert stopping.step(110.0) is Step.WAIT
+    assert stopping.action(110.0) is StopAction.WAIT
     stopping.answer(AbortReason.CANCELLED)
-    assert stopping.step(110.1) is Step.INTERRUPT
+    assert stopping.action(110.1) is StopAction.INTERRUPT
     assert stopping.reason is AbortReason.CANCELLED
 
 
@@ -38,7 +38,7 @@ def test_the_answer_that_nobody_asked_makes_an_interruption():
     stopping = plan()
     stopping.request(110.0)
     stopping.answer(None)
-    assert stopping.step(110.1) is Step.INTERRUPT
+    assert stopping.action(110.1) is StopAction.INTERRUPT
     assert stopping.reason is AbortReason.INTERRUPTED
 
 
@@ -46,8 +46,8 @@ def test_without_an_answer_it_is_interrupted_after_three_seconds_and_the_late_an
     stopping = plan()
     stopping.request(110.0)
     assert stopping.next_at() == 113.0
-    assert stopping.step(112.9) is Step.WAIT
-    assert stopping.step(113.0) is Step.INTERRUPT
+    assert stopping.action(112.9) is StopAction.WAIT
+    assert stopping.action(113.0) is StopAction.INTERRUPT
     assert stopping.reason is AbortReason.INTERRUPTED
     stopping.answer(AbortReason.CANCELLED)
     assert stopping.reason is AbortReason.CANCELLED
@@ -57,8 +57,8 @@ def test_a_request_kills_ten_seconds_before_the_platform_does():
     stopping = plan()
     stopping.request(110.0)
     stopping.answer(AbortReason.CANCELLED)
-    assert stopping.step(219.9) is not Step.KILL
-    assert stopping.step(220.0) is Step.KILL  # 110 + 120 - 10
+    assert stopping.action(219.9) is not StopAction.KILL
+    assert stopping.action(220.0) is StopAction.KILL  # 110 + 120 - 10
 
 
 def test_a_repeated_request_changes_nothing():
@@ -71,7 +71,7 @@ def test_a_repeated_request_changes_nothing():
 
 def test_a_request_during_the_grace_of_a_time_out_may_kill_earlier_but_not_rename_it():
     stopping = StopPlan(deadline=160.0, grace_s=120.0)
-    assert stopping.step(160.0) is Step.INTERRUPT
+    assert stopping.action(160.0) is StopAction.INTERRUPT
     stopping.request(165.0)
     stopping.answer(AbortReason.CANCELLED)
     assert stopping.reason is AbortReason.TIMED_OUT
@@ -81,15 +81,15 @@ def test_a_request_during_the_grace_of_a_time_out_may_kill_earlier_but_not_renam
 def test_the_deadline_does_not_wait_for_an_answer():
     stopping = plan()
     stopping.request(158.0)
-    assert stopping.step(160.0) is Step.INTERRUPT
+    assert stopping.action(160.0) is StopAction.INTERRUPT
     assert stopping.reason is AbortReason.TIMED_OUT
     assert stopping.kill_at == 268.0  # 158 + 120 - 10, before 160 + 120
 
 
 def test_the_signal_is_repeated_ever_more_rarely():
     stopping = plan()
-    assert stopping.step(160.0) is Step.INTERRUPT
-    due = [tenths / 10 for tenths in range(1601, 1700) if stopping.step(tenths / 10) is Step.INTERRUPT]
+    assert stopping.action(160.0) is StopAction.INTERRUPT
+    due = [tenths / 10 for tenths in range(1601, 1700) if stopping.action(tenths / 10) is StopAction.INTERRUPT]
     assert due == [161.0, 163.0, 167.0]  # after 1, 2 and 4 seconds
 
 
@@ -103,7 +103,7 @@ def test_an_unanswered_request_never_kills_before_it_has_a_reason(grace_s):
     stopping = plan(grace_s)
     stopping.request(110.0)
     now = 110.0
-    while stopping.step(now) is not Step.KILL:
+    while stopping.action(now) is not StopAction.KILL:
         now = max(stopping.next_at(), now + 0.001)
     assert stopping.reason is not None
     assert now <= 110.0 + grace_s
@@ -112,5 +112,5 @@ def test_an_unanswered_request_never_kills_before_it_has_a_reason(grace_s):
 def test_without_grace_the_kill_is_due_at_once():
     stopping = plan(0.0)
     stopping.request(110.0)
-    assert stopping.step(110.0) is Step.KILL
+    assert stopping.action(110.0) is StopAction.KILL
     assert stopping.reason is AbortReason.INTERRUPTED

@@ -10,21 +10,19 @@ from multinode_control_plane.api import first_generation
 from multinode_control_plane.api.first_generation import is_shown, last_update_s, signal_s
 from multinode_control_plane.core.records import (
     Execution,
-    ExecutionSpec,
     FunctionSpec,
     Invocation,
     LocalBundle,
     Output,
     ParentRef,
     Project,
-    ResourceSpec,
-    RetryPolicy,
     Version,
     WorkerDetails,
 )
 from multinode_control_plane.core.times import optional_ms, optional_s, whole_ms, whole_s
 from multinode_control_plane.services.details import ExecutionView, InvocationView
 from multinode_protocol import messages
+from multinode_protocol.function_options import as_json
 from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 
@@ -70,8 +68,8 @@ def _function_info(version: Version, spec: FunctionSpec) -> messages.FunctionInf
     return {
         "function_name": spec.function_name,
         "docker_image": spec.docker_image_override or version.default_docker_image,
-        "resource_spec": _resource_spec(spec.resource_spec),
-        "execution_spec": _execution_spec(spec.execution_spec),
+        "resource_spec": as_json(spec.resource_spec),
+        "execution_spec": as_json(spec.execution_spec),
         "function_status": READY,
         "prepared_function_details": prepared,
         "description": spec.description,
@@ -92,34 +90,6 @@ def _local_bundle(bundle: LocalBundle | None) -> messages.LocalBundle | None:
     if bundle is None:
         return None
     return {"code_dir": bundle.code_dir, "python": bundle.python, "env_file": bundle.env_file}
-
-
-def _resource_spec(spec: ResourceSpec) -> messages.ResourceSpec:
-    return {
-        "virtual_cpus": spec.virtual_cpus,
-        "memory_gbs": spec.memory_gbs,
-        "max_concurrency": spec.max_concurrency,
-    }
-
-
-def _execution_spec(spec: ExecutionSpec) -> messages.ExecutionSpec:
-    return {
-        "max_retries": spec.max_retries,
-        "timeout_seconds": spec.timeout_s,
-        "max_queue_seconds": spec.max_queue_s,
-        "grace_seconds": spec.grace_s,
-        "retry": _retry_spec(spec.retry),
-    }
-
-
-def _retry_spec(policy: RetryPolicy) -> messages.RetrySpec:
-    return {
-        "initial_delay_s": policy.initial_delay_s,
-        "backoff": policy.backoff,
-        "max_delay_s": policy.max_delay_s,
-        "jitter": policy.jitter,
-        "retry_on": None if policy.retry_on is None else list(policy.retry_on),
-    }
 
 
 # --- invocations ----------------------------------------------------------------------------------------------------
@@ -153,9 +123,9 @@ def invocation_info(view: InvocationView) -> messages.InvocationInfo:
         "function_name": invocation.function_name,
         "invocation_id": invocation.invocation_id,
         "parent_invocation": _parent_info(view.parent),
-        "resource_spec": _resource_spec(invocation.resource_spec),
+        "resource_spec": as_json(invocation.resource_spec),
         "execution_spec": {
-            **_execution_spec(invocation.execution_spec),
+            **as_json(invocation.execution_spec),
             "max_retries": first_generation.spent_retries(invocation),
         },
         "function_status": READY,
@@ -279,8 +249,8 @@ def execution_info(view: ExecutionView) -> messages.ExecutionInfo:
         "invocation_id": invocation.invocation_id,
         "input": view.input_text,
         "cancellation_request_time": optional_s(invocation.cancellation_requested_at),
-        "resource_spec": _resource_spec(invocation.resource_spec),
-        "execution_spec": _execution_spec(invocation.execution_spec),
+        "resource_spec": as_json(invocation.resource_spec),
+        "execution_spec": as_json(invocation.execution_spec),
         "function_status": READY,
         "prepared_function_details": None,
         "invocation_creation_time": whole_s(invocation.created_at),

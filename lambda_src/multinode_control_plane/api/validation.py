@@ -4,26 +4,34 @@ Raises Refused: REQUEST_IS_INVALID with the field, what is wrong with it and wha
 named. `Refused` aside, every function here is total over JSON objects.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from multinode_control_plane.api.fields import Fields, shown
 from multinode_control_plane.api.json_text import JsonObject
 from multinode_control_plane.core.errors import Refused, invalid
 from multinode_control_plane.core.names import is_invocation_id, is_project_name
-from multinode_control_plane.core.records import (
-    ExecutionSpec,
-    FunctionSpec,
-    LocalBundle,
-    ParentRef,
-    ResourceSpec,
-    RetryPolicy,
-)
+from multinode_control_plane.core.records import FunctionSpec, LocalBundle, ParentRef
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.services.projects import VersionRequest
 from multinode_protocol import limits
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.function_options import (
+    ExceptionNames,
+    ExecutionSpec,
+    Memory,
+    Number,
+    Option,
+    ResourceSpec,
+    RetryOptions,
+    RetryPolicy,
+    Seconds,
+    WholeNumber,
+    WholeSeconds,
+    options_of,
+)
 from multinode_protocol.schedules import (
     NoTimezoneData,
     Schedule,
@@ -39,17 +47,12 @@ FUNCTION_NAMES = f"a Python identifier of at most {limits.MAX_FUNCTION_NAME_CHAR
 MAX_IMAGE_CHARS = 1024
 MAX_PATH_CHARS = 4096
 MAX_DESCRIPTION_CHARS = 500
-MAX_PARAMETERS = 255
 MAX_PARAMETER_CHARS = 200
-MAX_CLASS_NAME_CHARS = 500
-MAX_RETRY_ON = 100
 MAX_BASES = 200
 MAX_SEQUENCE = 2**53
 """The largest whole number that every JSON parser reads exactly."""
 MAX_NONCE_CHARS = 128
 MAX_IDENTIFIER_CHARS = 512
-DEFAULT_GRACE_S = ExecutionSpec(max_retries=0, timeout_s=1).grace_s
-DEFAULT_RETRY = RetryPolicy()
 UTC = Schedule().timezone
 T = TypeVar("T")
 
@@ -98,11 +101,11 @@ def _function(body: Fields) -> FunctionSpec:
             described=FUNCTION_NAMES,
         ),
         docker_image_override=body.optional_text("docker_image_override", max_chars=MAX_IMAGE_CHARS, printable=True),
-        resource_spec=_resources(body.object("resource_spec")),
-        execution_spec=_execution(body.object("execution_spec")),
+        resource_spec=_options(ResourceSpec, body.object("resource_spec")),
+        execution_spec=_options(ExecutionSpec, body.object("execution_spec")),
         # A docstring is no reason to refuse a deploy.
         description=None if description is None else description[:MAX_DESCRIPTION_CHARS],
-        signature=body.texts("signature", most=MAX_PARAMETERS, max_chars=MAX_PARAMETER_CHARS),
+        signature=body.texts("signature", most=limits.MAX_PARAMETERS, max_chars=MAX_PARAMETER_CHARS),
         schedule=_schedule(body.optional_object("schedule")),
     )
 
@@ -132,38 +135,30 @@ def _checked(path: str, check: Callable[[T], None], value: T) -> None:
         raise invalid(path, error.problem, error.allowed) from error
 
 
-def _resources(body: Fields) -> ResourceSpec:
-    return ResourceSpec(
-        virtual_cpus=body.number("virtual_cpus", least=limits.MIN_CPU, most=limits.MAX_CPU, above=True),
-        memory_gbs=body.number("memory_gbs", least=limits.MIN_MEMORY_GBS, most=limits.MAX_MEMORY_GBS, above=True),
-        max_concurrency=body.whole("max_concurrency", least=1, most=limits.MAX_CONCURRENCY),
-    )
+def _options(part: type[T], body: Fields) -> T:
+    """Return a part of a function's spec, as `multinode_protocol.function_options` declares its fields."""
+    defaults = {field.name: field.default for field in dataclasses.fields(cast(Any, part))}
+    return part(**{name: _value(body, option, defaults[name]) for name, option in options_of(part).items()})
 
 
-def _execution(body: Fields) -> ExecutionSpec:
-    max_queue_s = None
-    if body.given("max_queue_seconds"):
-        max_queue_s = body.whole("max_queue_seconds", least=1, most=limits.MAX_QUEUE_S)
-    return ExecutionSpec(
-        max_retries=body.whole("max_retries", least=0, most=limits.MAX_RETRIES),
-        timeout_s=body.whole("timeout_seconds", least=1, most=limits.MAX_TIMEOUT_S),
-        max_queue_s=max_queue_s,
-        grace_s=body.whole("grace_seconds", least=0, most=limits.MAX_GRACE_S, default=DEFAULT_GRACE_S),
-        retry=_retry(body.optional_object("retry")),
-    )
-
-
-def _retry(body: Fields | None) -> RetryPolicy:
-    if body is None:
-        return DEFAULT_RETRY
-    most_s = limits.MAX_RETRY_DELAY_S
-    return RetryPolicy(
-        initial_delay_s=body.number("initial_delay_s", least=0, most=most_s, default=DEFAULT_RETRY.initial_delay_s),
-        backoff=body.number("backoff", least=1, most=limits.MAX_BACKOFF, default=DEFAULT_RETRY.backoff),
-        max_delay_s=body.number("max_delay_s", least=0, most=most_s, default=DEFAULT_RETRY.max_delay_s),
-        jitter=body.number("jitter", least=0, most=1, default=DEFAULT_RETRY.jitter),
-        retry_on=body.texts("retry_on", most=MAX_RETRY_ON, max_chars=MAX_CLASS_NAME_CHARS),
-    )
+def _value(body: Fields, option: Option, default: object) -> object:
+    """Return the value of an option; `default` is MISSING for one that has to be given."""
+    name = option.wire_name
+    if default is not dataclasses.MISSING and not body.given(name):
+        return default
+    match option.kind:
+        case WholeNumber(least, most) | WholeSeconds(least, most):
+            return body.whole(name, least=least, most=most)
+        case Number(least, most, above):
+            return body.number(name, least=least, most=most, above=above)
+        case Seconds(most):
+            return body.number(name, least=0, most=most)
+        case Memory(most):
+            return body.number(name, least=0, most=most, above=True)
+        case ExceptionNames(most, max_chars):
+            return body.texts(name, most=most, max_chars=max_chars)
+        case RetryOptions():
+            return _options(RetryPolicy, body.object(name))
 
 
 def _local_bundle(body: Fields | None) -> LocalBundle | None:
@@ -270,7 +265,7 @@ def finish_report(data: JsonObject) -> FinishReport:
         outcome=outcome,
         final_output=body.optional_text("final_output", max_bytes=limits.MAX_PAYLOAD_BYTES),
         error_message=_cut(body, "error_message"),
-        error_type=_cut(body, "error_type", MAX_CLASS_NAME_CHARS),
+        error_type=_cut(body, "error_type", limits.MAX_CLASS_NAME_CHARS),
         error_bases=_bases(body),
         error_traceback=_cut(body, "error_traceback", keep_end=True),
         retryable=body.flag("retryable", default=True),
@@ -281,7 +276,7 @@ def finish_report(data: JsonObject) -> FinishReport:
 
 def _bases(body: Fields) -> tuple[str, ...]:
     names = body.texts("error_bases", most=limits.MAX_BODY_BYTES, max_chars=limits.MAX_BODY_BYTES) or ()
-    return tuple(name[:MAX_CLASS_NAME_CHARS] for name in names[:MAX_BASES])
+    return tuple(name[: limits.MAX_CLASS_NAME_CHARS] for name in names[:MAX_BASES])
 
 
 def _cut(body: Fields, name: str, most: int = limits.MAX_ERROR_CHARS, *, keep_end: bool = False) -> str | None:

@@ -12,16 +12,16 @@ import functools
 import types
 import typing
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 
 from multinode_control_plane.core import records
 from multinode_control_plane.core.records import Record
 from multinode_control_plane.core.times import whole_us
+from multinode_protocol.schedules import EPOCH
 
 JsonObject = dict[str, object]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES: dict[str, type] = {cls.__name__: cls for cls in typing.get_args(Record)}
 
 
@@ -99,7 +99,7 @@ def _decode_value(kind: object, value: object) -> object:
         item_kind = typing.get_args(kind)[0]
         return tuple(_decode_value(item_kind, item) for item in typing.cast(list[object], value))
     if kind is datetime:
-        return _EPOCH + timedelta(microseconds=typing.cast(int, value))
+        return EPOCH + timedelta(microseconds=typing.cast(int, value))
     if kind is float:
         return float(typing.cast(float, value))
     if isinstance(kind, type) and issubclass(kind, Enum):

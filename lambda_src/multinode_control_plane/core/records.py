@@ -14,35 +14,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from multinode_control_plane.core.times import whole_ms
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec
 from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceSpec:
-    virtual_cpus: float
-    memory_gbs: float
-    max_concurrency: int
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Delay before attempt n + 1 (n counts from 1): see `core.retry.delay_before_next`."""
-
-    initial_delay_s: float = 0.0
-    backoff: float = 2.0
-    max_delay_s: float = 300.0
-    jitter: float = 0.0
-    retry_on: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionSpec:
-    max_retries: int
-    timeout_s: int
-    max_queue_s: int | None = None
-    grace_s: int = 120
-    retry: RetryPolicy = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.ports import Clock, Conflict, Ids, Store
+from multinode_protocol.backoff import Backoff
 from multinode_protocol.error_codes import ErrorCode
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 COMMIT_TRIES = 12
-FIRST_PAUSE_S = 0.01
-LONGEST_PAUSE_S = 0.5
+BACKOFF = Backoff(first_s=0.01, longest_s=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,10 @@ def commit_with_retries(context: Context, attempt: Callable[[], T]) -> T:
 
     Raises Refused(CONTROL_PLANE_IS_BUSY) when it met a Conflict `COMMIT_TRIES` times.
     """
-    pause_s = FIRST_PAUSE_S
-    for _ in range(COMMIT_TRIES):
+    for tries in range(1, COMMIT_TRIES + 1):
         try:
             return attempt()
         except Conflict as conflict:
             logger.debug("commit met a conflict, deciding again: %s", conflict)
-        context.clock.sleep(pause_s * (0.5 + context.ids.jitter() / 2))
-        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        context.clock.sleep(BACKOFF.pause_s(tries, context.ids.jitter()))
     raise Refused(ErrorCode.CONTROL_PLANE_IS_BUSY)

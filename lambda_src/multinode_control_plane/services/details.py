@@ -14,6 +14,7 @@ from multinode_control_plane.ports import Stored, Waiter
 from multinode_control_plane.services import commit, projects
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.ids import LATEST
 
 MAX_TEXT_BYTES = 5_800_000
 """What the texts of an answer may take, as Lambda carries them: JSON within JSON, 6 MB with all the rest."""
@@ -59,7 +60,7 @@ def load_at(
     Raises Refused: PROJECT_, VERSION_, FUNCTION_, INVOCATION_DOES_NOT_EXIST, whichever comes first in the path.
     """
     version_id = version_reference
-    if version_reference == projects.LATEST:
+    if version_reference == LATEST:
         version_id = projects.load_version(context, project_name, version_reference).version_id
     if is_invocation_id(invocation_id):
         stored = context.store.get(invocation_key(invocation_id))

@@ -13,8 +13,8 @@ from multinode_control_plane.ports import ABSENT, Check, Put, Stored
 from multinode_control_plane.services import schedules
 from multinode_control_plane.services.context import Context, commit_with_retries
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.ids import LATEST
 
-LATEST = "latest"
 PROJECTS_AT_ONCE = 100
 MAX_VERSION_BYTES = 350_000
 """A version is one stored item; DynamoDB takes 400 KB, names and index keys included."""

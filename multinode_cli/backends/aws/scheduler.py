@@ -10,16 +10,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from multinode_cli.backends.aws.account import aws_errors
 from multinode_cli.errors import ControlPlaneFailure
 from multinode_protocol.cron import parse
 from multinode_protocol.messages import FunctionInfo, FunctionSpec
-from multinode_protocol.schedules import Schedule, next_run, schedule_of, schedule_text
+from multinode_protocol.schedules import EPOCH, Schedule, next_run, schedule_of, schedule_text
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEDULE_ARN, SCHEDULED_TIME = "<aws.scheduler.schedule-arn>", "<aws.scheduler.scheduled-time>"
 """Scheduler replaces them with their values (User Guide, "Adding context attributes")."""
 RETRIES, RETRIED_FOR_S = 185, 6 * 3600

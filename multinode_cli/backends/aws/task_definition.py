@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-CONTAINER_NAME = "worker"
-STOP_TIMEOUT_S = 120
-"""The most that Fargate allows; the worker's grace period must fit in."""
+from multinode_protocol.ecs_task import CONTAINER_NAME, LOG_STREAM_PREFIX
+from multinode_protocol.limits import MAX_GRACE_S
+
 ARCHITECTURES = {"amd64": "X86_64", "arm64": "ARM64"}
 """Docker's names -> those of ECS: all that Fargate runs."""
 SMALLEST = {"cpu": "256", "memory": "512"}
@@ -45,7 +45,7 @@ def task_definition(
                 "name": CONTAINER_NAME,
                 "image": image,
                 "essential": True,
-                "stopTimeout": STOP_TIMEOUT_S,
+                "stopTimeout": MAX_GRACE_S,
                 # The worker is not process 1: what user code leaves behind is reaped.
                 "linuxParameters": {"initProcessEnabled": True},
                 "environment": [{"name": name, "value": ""} for name in sorted(empty)],
@@ -55,7 +55,7 @@ def task_definition(
                     "options": {
                         "awslogs-group": deployment["log_group"],
                         "awslogs-region": deployment["region"],
-                        "awslogs-stream-prefix": CONTAINER_NAME,
+                        "awslogs-stream-prefix": LOG_STREAM_PREFIX,
                         "mode": "non-blocking",
                         "max-buffer-size": LOG_BUFFER,
                     },

@@ -1,8 +1,8 @@
-"""① Functions: what a caller holds to start, follow and cancel invocations.
+"""Functions: with which a caller starts, follows and cancels invocations.
 
 handle      Function, and get_deployed_function
 signature   a function's parameters as text, and whether arguments fit them
-target      to which project, version and parent the invocations of a function belong
+address     to which project, version and parent the invocations of a function belong
 """
 
 from multinode.function.handle import Function, InvocationIds, get_deployed_function, last_value

@@ -1,7 +1,7 @@
-"""① Where a function's invocations belong: the project and version, and the invocation that they are subtasks of.
+"""The address of a function: project, version and name, and the invocation that becomes the parent of what it starts.
 
-Inside a worker, the environment says which invocation is running. What it starts of its own project belongs to the very
-version that it runs itself, whatever has been deployed since, and has it as parent.
+Inside a worker, the environment says which invocation is running. It becomes the parent of what it starts in its own
+project, and that runs the same version, even if a newer one has been deployed since.
 """
 
 import os
@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from multinode.errors import InvalidUseError
 from multinode.transport import path
 from multinode_protocol import env_vars
+from multinode_protocol.ids import LATEST
 from multinode_protocol.messages import ParentInvocation
 
-__all__ = ["LATEST", "FunctionAddress", "target_of"]
-
-LATEST = "latest"
+__all__ = ["FunctionAddress", "address_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,10 @@ class FunctionAddress:
         return f"{self.version_path}{path('functions', self.function_name, 'invocations')}"
 
 
-def target_of(
+def address_of(
     project_name: str | None, version_id: str | None, function_name: str, environ: Mapping[str, str] = os.environ
 ) -> FunctionAddress:
-    """Return where a function of `project_name` (None: of the project that this code itself is part of) is started.
+    """Return the address of a function of `project_name` (None: of the project that this code belongs to).
 
     Raises: InvalidUseError when that is unknown, because this code does not run in a worker.
     """

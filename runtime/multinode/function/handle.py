@@ -1,4 +1,4 @@
-"""① A function as its callers hold it: one that is defined here, or one that is deployed somewhere."""
+"""A function for its callers: one that is defined here, or one that is deployed."""
 
 import functools
 import inspect
@@ -17,12 +17,13 @@ from multinode.errors import (
     InvocationDoesNotExist,
     ParameterValidationError,
 )
-from multinode.function.address import LATEST, FunctionAddress, target_of
+from multinode.function.address import FunctionAddress, address_of
 from multinode.function.signature import check_arguments, signature_text
 from multinode.invocation import Invocation, Results, await_end, cancel, fetch, hold, value_of
 from multinode.payload import encode_arguments
 from multinode.transport import Transport, shared
-from multinode_protocol.ids import new_invocation_id
+from multinode_protocol.ids import LATEST, new_invocation_id
+from multinode_protocol.limits import MAX_PARAMETERS
 from multinode_protocol.messages import (
     ExecutionSpec,
     FunctionSpec,
@@ -43,8 +44,6 @@ Seen = tuple[str, list[str] | None]
 
 MAX_IN_FLIGHT = 100
 _ANYTHING = ("*args", "**kwargs")
-MAX_PARAMETERS = 255
-"""The control plane keeps no longer signature; of a function with more parameters arguments are not checked."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +55,11 @@ class InvocationIds:
 
 
 class Function(Generic[P, R]):
-    """A function whose invocations run in containers of their own.
+    """A function whose invocations each run in their own container.
 
-    `Multinode.function` makes one of a function that is defined here; calling that runs it here. What is deployed is
-    had from `get_deployed_function`. Invocations are started, and asked about, on deployed functions and, inside a
-    worker, on the functions of the project that runs there; on others this raises InvalidUseError.
+    `Multinode.function` makes one from a function that is defined here; calling it runs it here. A deployed one comes
+    from `get_deployed_function`. Start and follow invocations on deployed functions or, inside a worker, on the
+    functions of the project that runs there; on others these methods raise InvalidUseError.
 
     The control plane is the one that `multinode.config.connection` names at the time of each call.
     """
@@ -99,27 +98,27 @@ class Function(Generic[P, R]):
     # ── one invocation ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Start an invocation with these arguments and return its id; it goes on whatever becomes of this program.
+        """Start an invocation with these arguments and return its id; it goes on even if this program ends.
 
-        Transient troubles of the network are retried; that never starts a second invocation.
+        Temporary network failures are retried; that never starts a second invocation.
 
         Raises: ParameterValidationError when the arguments do not fit the function, FunctionInputSizeLimitExceeded,
         PayloadError when they cannot be pickled; ProjectDoesNotExist, FunctionDoesNotExist, LimitIsReached and other
         ApiErrors; ControlPlaneNotConfiguredError, ControlPlaneUnreachableError; InvalidUseError for a function that is
         only defined here.
         """
-        return self._start(self._target(), _transport(), args, kwargs)
+        return self._start(self._address(), _transport(), args, kwargs)
 
     def get(self, invocation_id: str) -> Invocation:
         """Return an invocation of this function as it stands.
 
         Raises: InvocationDoesNotExist and other ApiErrors.
         """
-        target = self._target()
-        return _own(target, fetch(_transport(), _checked_id(invocation_id)))
+        address = self._address()
+        return _own(address, fetch(_transport(), _checked_id(invocation_id)))
 
     def cancel(self, invocation_id: str) -> Invocation:
-        """Ask that an invocation of this function be cancelled, with all its unfinished subtasks; twice is as once.
+        """Ask that an invocation of this function be cancelled, with all its unfinished subtasks. Idempotent.
 
         The function sees InvocationCancelledError and has time to clean up; until it has ended, the returned
         invocation is CANCELLING.
@@ -132,16 +131,16 @@ class Function(Generic[P, R]):
     def await_result(self, invocation_id: str, timeout: timedelta | float | None = None) -> R:
         """Return the result of an invocation of this function once it has succeeded.
 
-        `timeout`: seconds, or a timedelta; None waits as long as it takes. The control plane may be away for up to a
-        quarter of an hour meanwhile. Giving up the wait, or interrupting it, does not touch the invocation.
+        `timeout`: seconds, or a timedelta; None waits as long as it takes. The wait survives up to a quarter of an hour
+        without a control plane. Giving up or interrupting the wait does not affect the invocation.
 
         Raises: InvocationFailedError, with the traceback in the worker; InvocationCancelledError,
         InvocationTimedOutError (the function's own `timeout`); WaitTimedOutError (this call's); PayloadError when the
         result cannot be unpickled here; InvocationDoesNotExist and other ApiErrors.
         """
-        target = self._target()
+        address = self._address()
         timeout_s = None if timeout is None else _seconds(timeout)
-        return cast(R, value_of(_own(target, await_end(_transport(), _checked_id(invocation_id), timeout_s))))
+        return cast(R, value_of(_own(address, await_end(_transport(), _checked_id(invocation_id), timeout_s))))
 
     def call_remote(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the result of a new invocation: `start`, then `await_result`. Raises: what these two raise."""
@@ -150,16 +149,16 @@ class Function(Generic[P, R]):
     def list(self, offset: str | None = None) -> InvocationIds:
         """Return the ids of up to 50 invocations of this function's version, newest first.
 
-        Inside a worker: of those which the invocation that runs there has started.
+        Inside a worker: only those that the running invocation has started.
 
         Raises: OffsetIsInvalid and other ApiErrors.
         """
-        target = self._target()
+        address = self._address()
         query: dict[str, str | int] = {} if offset is None else {"initial_offset": offset}
-        if target.parent is not None:
-            query["parent_function_name"] = target.parent["function_name"]
-            query["parent_invocation_id"] = target.parent["invocation_id"]
-        answer = cast(InvocationsList, _transport().request("GET", target.invocations_path, query=query))
+        if address.parent is not None:
+            query["parent_function_name"] = address.parent["function_name"]
+            query["parent_invocation_id"] = address.parent["invocation_id"]
+        answer = cast(InvocationsList, _transport().request("GET", address.invocations_path, query=query))
         return InvocationIds([listed["invocation_id"] for listed in answer["invocations"]], answer["next_offset"])
 
     # ── many invocations ────────────────────────────────────────────────────────────────────────────────────────────
@@ -167,13 +166,13 @@ class Function(Generic[P, R]):
     def map(
         self, iterable: Iterable[Any], *, return_exceptions: bool = False, max_in_flight: int = MAX_IN_FLIGHT
     ) -> Results[R]:
-        """Return the results of one invocation for each item of `iterable`, in its order, each as soon as it is there.
+        """Return the results of one invocation for each item of `iterable`, in its order, as soon as it is available.
 
         The first `max_in_flight` are started at once, further ones as earlier ones end and results are read; so
-        `iterable` may be endless. With `return_exceptions` the error of a call that failed is given in its place;
-        without, it is raised there. The invocations after it go on even so, and also when the caller stops reading:
-        use ``with function.map(…) as results:`` to have what is unfinished cancelled when the block is left. All of
-        them run on the version that was the latest when `map` was called.
+        `iterable` may be endless. With `return_exceptions`, the error of a failed call is returned in its
+        place; otherwise it is raised there. Either way the later invocations go on, also when the caller stops
+        reading: use ``with function.map(…) as results:`` to cancel what is unfinished when the block is left. All
+        of them run the version that was the latest when `map` was called.
 
         Raises: ParameterValidationError for `max_in_flight`; what `start` raises because of the function itself; while
         the results are read, what `start` and `await_result` raise for each call.
@@ -187,13 +186,13 @@ class Function(Generic[P, R]):
         return_exceptions: bool = False,
         max_in_flight: int = MAX_IN_FLIGHT,
     ) -> Results[R]:
-        """Return what `map` returns, for an `iterable` whose items are each a call's positional arguments."""
+        """Return what `map` returns; each item of `iterable` holds the positional arguments of one call."""
         return self._results(map(_arguments, iterable), return_exceptions, max_in_flight)
 
     # ── here ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def call_local(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return the result of the function run right here, in this process and thread; of a generator the last value.
+        """Run the function here, in this process and thread, and return its result; of a generator, the last value.
 
         Raises: what the function raises; InvalidUseError for a deployed function, whose code is not here.
         """
@@ -226,23 +225,25 @@ class Function(Generic[P, R]):
 
     # ── how ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _target(self) -> FunctionAddress:
-        return target_of(self._project_name, self._version_id, self.__name__)
+    def _address(self) -> FunctionAddress:
+        return address_of(self._project_name, self._version_id, self.__name__)
 
-    def _start(self, target: FunctionAddress, transport: Transport, args: Iterable[Any], kwargs: dict[str, Any]) -> str:
+    def _start(
+        self, address: FunctionAddress, transport: Transport, args: Iterable[Any], kwargs: dict[str, Any]
+    ) -> str:
         arguments = tuple(args)
-        self._check(target, transport, arguments, kwargs)
+        self._check(address, transport, arguments, kwargs)
         invocation_id = new_invocation_id()
         definition: InvocationDefinition = {
             "input": encode_arguments(arguments, kwargs),
             "invocation_id": invocation_id,
         }
-        if target.parent is not None:
-            definition["parent_invocation"] = target.parent
+        if address.parent is not None:
+            definition["parent_invocation"] = address.parent
         try:
-            answer = transport.request("POST", target.invocations_path, body=definition)
+            answer = transport.request("POST", address.invocations_path, body=definition)
         except InvocationAlreadyExists:
-            # The id was drawn above: only an earlier sending of this very request, answered too late, can have used it.
+            # The id was drawn above: only an earlier sending of this request, answered too late, can have used it.
             return invocation_id
         seen = self._seen
         if seen is not None and seen[0] != answer["version_id"]:
@@ -250,32 +251,32 @@ class Function(Generic[P, R]):
         return invocation_id
 
     def _check(
-        self, target: FunctionAddress, transport: Transport, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, address: FunctionAddress, transport: Transport, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Raise ParameterValidationError if the arguments do not fit the function as it is, or was last seen."""
         if self._code is not None:
             check_arguments(signature_text(self._code), args, kwargs, function_name=self.__name__)
             return
         known = self._seen
-        version_id, signature = known or self._look_up(target, transport)
+        version_id, signature = known or self._look_up(address, transport)
         try:
             check_arguments(_ANYTHING if signature is None else signature, args, kwargs, function_name=self.__name__)
         except ParameterValidationError:
-            # What was seen earlier may not be the latest any more.
-            if known is None or target.version_id != LATEST or self._look_up(target, transport)[0] == version_id:
+            # The version that was seen earlier may no longer be the latest.
+            if known is None or address.version_id != LATEST or self._look_up(address, transport)[0] == version_id:
                 raise
-            self._check(target, transport, args, kwargs)
+            self._check(address, transport, args, kwargs)
 
-    def _look_up(self, target: FunctionAddress, transport: Transport) -> Seen:
+    def _look_up(self, address: FunctionAddress, transport: Transport) -> Seen:
         """Return the version's id and the signature there. Raises: FunctionDoesNotExist, naming what does."""
-        version = cast(VersionInfo, transport.request("GET", target.version_path))
+        version = cast(VersionInfo, transport.request("GET", address.version_path))
         functions = {info["function_name"]: info for info in version["functions"]}
         info = functions.get(self.__name__)
         if info is None:
             close = get_close_matches(self.__name__, functions, n=1)
             known = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(sorted(functions))}"
             raise FunctionDoesNotExist(
-                f"Version {version['version_id']} of {target.project_name} has no function {self.__name__!r}; {known}"
+                f"Version {version['version_id']} of {address.project_name} has no function {self.__name__!r}; {known}"
             )
         seen = self._seen = (version["version_id"], info.get("signature"))
         return seen
@@ -283,12 +284,12 @@ class Function(Generic[P, R]):
     def _results(self, calls: Iterable[tuple[Any, ...]], return_exceptions: bool, max_in_flight: int) -> Results[R]:
         if type(max_in_flight) is not int or max_in_flight < 1:
             raise ParameterValidationError(f"max_in_flight is {max_in_flight!r}; allowed is a whole number from 1")
-        target, transport = self._target(), _transport()
+        address, transport = self._address(), _transport()
         if self._code is None:
-            target = replace(target, version_id=self._look_up(target, transport)[0])
+            address = replace(address, version_id=self._look_up(address, transport)[0])
         return Results(
             calls,
-            start=lambda args: self._start(target, transport, args, {}),
+            start=lambda args: self._start(address, transport, args, {}),
             fetch=lambda invocation_id, wait_s: (
                 hold(transport, invocation_id, wait_s) if wait_s else fetch(transport, invocation_id)
             ),
@@ -299,17 +300,17 @@ class Function(Generic[P, R]):
 
 
 def get_deployed_function(project_name: str, function_name: str, version_id: str | None = None) -> Function[..., Any]:
-    """Return the function `function_name` of a deployed project. Nothing is sent before it is used.
+    """Return the function `function_name` of a deployed project. No request is sent before it is used.
 
-    `version_id`: one version for good; None: whichever is the latest at each start. Inside a worker, for its own
-    project, None is the version that runs there.
+    `version_id`: always this version; None: the latest at each start. Inside a worker, for its own project, None is
+    the version that runs there.
 
-    Raises: ParameterValidationError when one of them is not a name.
+    Raises: ParameterValidationError when an argument is not a name.
     """
     given = {"project_name": project_name, "function_name": function_name, "version_id": version_id or LATEST}
     for parameter, value in given.items():
         if not isinstance(value, str) or not value:
-            raise ParameterValidationError(f"{parameter} is {value!r}; allowed is a string that is not empty")
+            raise ParameterValidationError(f"{parameter} is {value!r}; allowed is a non-empty string")
     return Function(function_name, project_name=project_name, version_id=version_id)
 
 
@@ -323,13 +324,13 @@ def last_value(generator: Iterator[T]) -> T | None:
             return last if stop.value is None else cast(T, stop.value)
 
 
-def _own(target: FunctionAddress, invocation: Invocation) -> Invocation:
-    """Return `invocation` if it is one of the target's function. Raises: InvocationDoesNotExist."""
-    if (invocation.project_name, invocation.function_name) == (target.project_name, target.function_name):
+def _own(address: FunctionAddress, invocation: Invocation) -> Invocation:
+    """Return `invocation` if it belongs to the function at `address`. Raises: InvocationDoesNotExist."""
+    if (invocation.project_name, invocation.function_name) == (address.project_name, address.function_name):
         return invocation
     raise InvocationDoesNotExist(
         f"{invocation.invocation_id} is an invocation of {invocation.project_name}/{invocation.function_name}, "
-        f"not of {target.project_name}/{target.function_name}"
+        f"not of {address.project_name}/{address.function_name}"
     )
 
 

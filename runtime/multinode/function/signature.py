@@ -1,4 +1,4 @@
-"""① A function's parameters as a list of strings, so that arguments can be checked where its code is not.
+"""A function's parameters as a list of strings, so that arguments can be checked where its code is not.
 
 One string per parameter, in order:
 
@@ -8,7 +8,7 @@ One string per parameter, in order:
 ``x=, /``   has a default, by position      ``**names`` takes what is left of the keyword arguments
 
 ``def f(a, b=1, *args, c, **rest)`` is ``["a", "b=", "*args", "*, c", "**rest"]``. Annotations and the values of
-defaults are not part of it: whether an argument has the right type is for the function to say.
+defaults are not part of it: the function itself checks the types of its arguments.
 """
 
 import inspect
@@ -41,7 +41,7 @@ def check_arguments(
 ) -> None:
     """Return if a function of this signature can be called with these arguments.
 
-    A signature that this version cannot read fits everything: the function itself is the judge then.
+    A signature that this version cannot read fits everything: then the function itself has to refuse.
 
     Raises: ParameterValidationError, naming the argument that is missing or not known.
     """
@@ -52,7 +52,7 @@ def check_arguments(
         parsed.bind(*args, **kwargs)
     except TypeError as error:
         called = function_name or "the function"
-        raise ParameterValidationError(f"{called}({_shown(parsed)}) cannot be called so: {error}") from None
+        raise ParameterValidationError(f"{called}({_shown(parsed)}) cannot be called like this: {error}") from None
 
 
 def _text(parameter: inspect.Parameter) -> str:
@@ -77,5 +77,5 @@ def _parameter(text: str) -> inspect.Parameter:
 
 
 def _shown(signature: inspect.Signature) -> str:
-    """Return the parameters as they stand in a definition: ``a, b=..., *, c``."""
+    """Return the parameters as in a definition: ``a, b=..., *, c``."""
     return str(signature)[1:-1].replace("=Ellipsis", "=...")

@@ -1,4 +1,4 @@
-"""① Invocations as a caller sees them.
+"""Invocations, for their callers.
 
 record     one invocation, as it stood when it was read
 waiting    reading one, cancelling one, waiting for its end

@@ -1,4 +1,4 @@
-"""① One invocation and its attempts, as they stood when they were read: nothing here changes by itself."""
+"""One invocation and its attempts, as they were when they were read: nothing here changes by itself."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ __all__ = ["Execution", "Invocation", "value_of"]
 
 @dataclass(frozen=True)
 class Execution:
-    """One attempt at an invocation, in a container of its own. Times are aware, in UTC."""
+    """One attempt at an invocation, in its own container. Times are aware, in UTC."""
 
     execution_id: str
     attempt: int
@@ -51,21 +51,21 @@ class Execution:
 
 @dataclass(frozen=True)
 class Invocation:
-    """One request to run a function, as it stood when it was read. Times are aware, in UTC.
+    """One request to run a function, as it was when it was read. Times are aware, in UTC.
 
-    Results are decoded when they are asked for: `status` and all else can be read even where `result` cannot.
+    Results are decoded on access: `status` and the rest can be read even if `result` cannot.
     """
 
     invocation_id: str
     status: InvocationStatus
     status_reason: str
-    """In words: what an unfinished invocation waits for, or how it ended."""
+    """In words: what it is waiting for, or how it ended."""
     error: str | None
     """Why it is FAILED, TIMED_OUT or CANCELLED; None otherwise."""
     traceback: str | None
     """The traceback in the worker, if it is FAILED because the function raised."""
     terminated: bool
-    """True once it is finished and no container of it is left."""
+    """True once it is finished and its last container is gone."""
     num_failed_attempts: int
     created_at: datetime
     finished_at: datetime | None
@@ -82,8 +82,8 @@ class Invocation:
     def result(self) -> Any:
         """What the function returned; while it runs, the value that it yielded last. None when there is none.
 
-        A function that was cancelled or timed out may have a result, too: what it returned after it was interrupted,
-        or else the last value that it yielded.
+        A function that was cancelled or timed out may have a result, too: what it returned after the interruption, or
+        else the last value that it yielded.
 
         Raises: PayloadError when it cannot be unpickled here.
         """

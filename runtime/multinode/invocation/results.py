@@ -1,7 +1,7 @@
-"""① Many calls of one function at once, their results as one stream in the order of the calls.
+"""Many calls of one function at once, their results as one stream in the order of the calls.
 
-Only the result that is due next is waited for; the other invocations need no watching to go on. They are looked at
-when as many run as may, and more calls wait for one of them to end.
+Only the next result is waited for; the other invocations go on without being watched. They are looked at only when
+`max_in_flight` of them run and further calls wait for one to end.
 """
 
 from collections import deque
@@ -56,20 +56,20 @@ class _Call:
         raise self.end or AssertionError("the call is not settled")
 
     def is_interrupted_by(self, error: Exception) -> bool:
-        """True when `error` is not about this call: it was raised in this thread to end the function that runs here."""
+        """True when `error` is not the call's own: it was raised in this thread to end the function that runs here."""
         if isinstance(error, InvocationCancelledError | InvocationTimedOutError):
             return error is not self.end and error.invocation_id != self.invocation_id
         return isinstance(error, ExecutionInterruptedError)
 
 
 class Results(Generic[T], Iterator[T]):
-    """The results of `map` and `starmap`: an iterator, in the order of the calls, each as soon as it is there.
+    """The results of `map` and `starmap`: an iterator, in the order of the calls, each as soon as it is available.
 
-    The first calls are started at once, further ones as earlier ones end and results are read. A call that failed
-    raises its error in its turn (or gives it as a result, with `return_exceptions`); the next ``next()`` goes on with
-    the call after it. Whatever has been started goes on by itself: when an error ends the caller's loop, and when the
-    iterator is dropped. Nothing more is started then. To stop what is unfinished, call `cancel()`, or read the results
-    in a ``with`` block, which does so when it is left.
+    The first calls are started at once, further ones as earlier ones end and results are read. A failed call raises its
+    error in its turn (or returns it as a result, with `return_exceptions`); the next ``next()`` goes on with the call
+    after it. When an error ends the caller's loop, or the iterator is dropped, nothing more is started, but what has
+    been started goes on. To stop it, call `cancel()`, or read the results in a ``with`` block, which cancels what is
+    unfinished when it is left.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Results(Generic[T], Iterator[T]):
         return [call.invocation_id for call in self._unread if call.invocation_id is not None]
 
     def cancel(self) -> None:
-        """Start nothing more and cancel what is unfinished. Iteration goes on, over how each call has ended.
+        """Start nothing more and cancel what is unfinished. Iteration then goes on, and shows how each call ended.
 
         Raises: the first error of the requests, all of which are made.
         """
@@ -156,7 +156,7 @@ class Results(Generic[T], Iterator[T]):
             self.close()
 
     def _fill(self) -> None:
-        """Start calls while there are places for them. What the caller's iterable raises comes out here."""
+        """Start calls while there is room for them. Raises: what the caller's iterable raises."""
         most_unread = self._max_in_flight * UNREAD_PER_PLACE
         while self._calls is not None and self._in_flight < self._max_in_flight and len(self._unread) < most_unread:
             try:
@@ -171,7 +171,7 @@ class Results(Generic[T], Iterator[T]):
 
     def _await(self, call: _Call) -> None:
         """Wait for `call` for a while, and settle it if it has ended by then."""
-        # Of `exception()`, unlike `result()`, all that is raised was raised here: an interruption of this very thread.
+        # Unlike `result()`, `exception()` raises nothing but an interruption of this thread.
         error = call.started.exception()
         if error is not None:
             self._settle(call, error)

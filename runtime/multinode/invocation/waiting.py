@@ -1,4 +1,4 @@
-"""① Reading one invocation, cancelling it, waiting for its end: by its id alone."""
+"""Reading one invocation, cancelling it, waiting for its end: by its id alone."""
 
 import time
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import InvocationInfo
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["await_end", "cancel", "fetch", "hold"]
+__all__ = ["LONGEST_ROUND_S", "ROUND_GROWTH", "await_end", "cancel", "fetch", "hold"]
 
 PATIENCE_S = 900.0
-"""How long a wait goes on while the control plane is away: a restart, an upgrade, a laptop between two networks."""
+"""How long a wait survives without a control plane: a restart, an upgrade, a laptop between two networks."""
 LEAST_ROUND_S = 0.5
 """An unfinished invocation is not asked for again sooner, even if the server does not hold its answers."""
 LONGEST_ROUND_S = 3.0
@@ -25,7 +25,7 @@ ROUND_GROWTH = 1.3
 def fetch(
     transport: Transport, invocation_id: str, *, wait_s: float = 0, retry_for_s: float | None = None
 ) -> Invocation:
-    """Return the invocation as it stands; with `wait_s`, once it is finished or that many seconds have passed.
+    """Return the invocation as it is; with `wait_s`, once it is finished or that many seconds have passed.
 
     Raises: InvocationDoesNotExist and other ApiErrors, ControlPlaneUnreachableError.
     """
@@ -40,7 +40,7 @@ def fetch(
 
 
 def cancel(transport: Transport, invocation_id: str) -> Invocation:
-    """Ask that the invocation be cancelled, and return it as it stands then; twice is as once.
+    """Ask that the invocation be cancelled, and return it as it then is. Idempotent.
 
     Raises: InvocationIsAlreadyTerminated when it ended otherwise first; InvocationDoesNotExist and other ApiErrors.
     """
@@ -65,10 +65,10 @@ def hold(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Invocation:
-    """Return the invocation once it is finished, or as it stands after about `wait_s` seconds.
+    """Return the invocation once it is finished, or as it is after about `wait_s` seconds.
 
-    Never sooner than after `least_s` for an unfinished one, so that it may be called in a loop. `patience_s`: how long
-    it goes on while the control plane is away.
+    An unfinished one is never returned before `least_s`, so that this may be called in a loop. `patience_s`: how long
+    it keeps trying while the control plane does not answer.
     """
     began = monotonic()
     invocation = fetch(transport, invocation_id, wait_s=wait_s, retry_for_s=patience_s)
@@ -86,7 +86,7 @@ def await_end(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Invocation:
-    """Return the invocation once it is finished. Goes on for `PATIENCE_S` seconds while the control plane is away.
+    """Return the invocation once it is finished. Survives `PATIENCE_S` seconds without an answer.
 
     Raises: WaitTimedOutError after `timeout_s` seconds (None: never); InvocationDoesNotExist and other ApiErrors;
     ControlPlaneUnreachableError.

@@ -1,4 +1,4 @@
-"""① Arguments, results and progress as text: plain JSON where that is exact, an envelope with a pickle where it is not.
+"""Arguments, results and progress as text: plain JSON where that is exact, an envelope with a pickle where it is not.
 
 encoding          the functions below, and what counts as exact
 envelope          a pickled value with the versions of what it needs, and why one cannot be read

@@ -1,6 +1,6 @@
-"""① Values as text: plain JSON whenever reading it back gives the same values of the same types, else an envelope.
+"""Values as text: plain JSON whenever reading it back gives the same values of the same types, else an envelope.
 
-Plain JSON can be written and read by programs in any language; that is why it comes first.
+Plain JSON comes first because programs in any language can read and write it.
 """
 
 import json
@@ -23,7 +23,7 @@ from multinode_protocol.limits import MAX_PAYLOAD_BYTES
 __all__ = ["decode_arguments", "decode_value", "encode_arguments", "encode_value", "encode_value_for"]
 
 MAX_JSON_DEPTH = 200
-"""Deeper nesting goes as a pickle: parsers of other languages stop at a few hundred levels."""
+"""Deeper values are pickled: parsers of other languages stop at a few hundred levels."""
 
 
 def encode_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -40,7 +40,7 @@ def encode_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 def decode_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
     """Return the positional and the keyword arguments of an input text.
 
-    Read are ``[[args…], {kwargs…}]``, a JSON object of keyword arguments, an envelope, and what the first generation's
+    It reads ``[[args…], {kwargs…}]``, a JSON object of keyword arguments, an envelope, and what the first generation's
     SDK sends, ``[{"py/tuple": [args…]}, {kwargs…}]``.
 
     Raises: PayloadError.
@@ -157,7 +157,7 @@ def _within_limit(text: str, subject: str, error: type[MultinodeError]) -> str:
     size = len(text.encode("utf-8"))
     if size > MAX_PAYLOAD_BYTES:
         raise error(
-            f"{subject} {size:,} bytes once encoded; at most {MAX_PAYLOAD_BYTES:,} are carried. "
-            "Keep large data in a file or bucket that both sides reach, and pass its name"
+            f"{subject} {size:,} bytes once encoded; at most {MAX_PAYLOAD_BYTES:,} are allowed. "
+            "Keep large data in a file or bucket that both sides can reach, and pass its name"
         )
     return text

@@ -1,9 +1,9 @@
-"""① A value that JSON cannot carry, pickled, with what a reader needs to know when it cannot read it::
+"""A value that JSON cannot carry, pickled, with what a reader needs to know when it cannot read it::
 
     {"__multinode__": "cloudpickle", "data": <base64>, "repr": <text>, "python": "3.11.7", "packages": {"numpy": "2.1"}}
 
-`repr` and `packages` are for people and for error messages. Opening an envelope runs what its writer put in: open only
-what came from a control plane whose key holders you trust.
+`repr` and `packages` are for people and for error messages. Opening an envelope can run code of its writer: open only
+what comes from a control plane whose key holders you trust.
 """
 
 import base64
@@ -21,7 +21,7 @@ from multinode.errors import (
     InvocationTimedOutError,
     PayloadError,
 )
-from multinode.payload.own_code import Carry, dump, register_own_modules
+from multinode.payload.own_code import ByValue, dump, register_own_modules
 from multinode_protocol.limits import MAX_PAYLOAD_BYTES
 
 __all__ = ["ENVELOPE", "cut", "open_envelope", "sealed"]
@@ -31,7 +31,7 @@ CLOUDPICKLE = "cloudpickle"
 MAX_REPR_CHARS = 1_000
 
 _INTERRUPTIONS = (InvocationCancelledError, InvocationTimedOutError, ExecutionInterruptedError)
-"""Raised into running code at any moment, so perhaps while a value is pickled: never a fault of the value."""
+"""Raised into running code at any moment, so perhaps while a value is pickled: so the value is not at fault."""
 
 
 def sealed(value: object, subject: str) -> str:
@@ -74,7 +74,7 @@ def open_envelope(envelope: dict[str, Any]) -> Any:
     if minor != ".".join(map(str, sys.version_info[:2])) and "_make_function" in _names_in(data):
         # Byte code of another minor version does not raise: it may crash the interpreter.
         raise PayloadError(
-            _why_unreadable(envelope, "it holds functions, which only the Python that made them can run")
+            _why_unreadable(envelope, "it holds functions, which only run on the version of Python that made them")
         )
     try:
         return pickle.loads(data)  # noqa: S301 - see the module's docstring
@@ -94,12 +94,12 @@ def _pickled(value: object) -> bytes:
     """Return `value` pickled, own code by value; by reference where that fails or is too large to be carried."""
     register_own_modules()
     try:
-        data = dump(value, Carry.ALL)
+        data = dump(value, ByValue.ALL)
     except _INTERRUPTIONS:
         raise
     except Exception as failure:
         try:
-            return dump(value, Carry.NOTHING)
+            return dump(value, ByValue.NOTHING)
         except _INTERRUPTIONS:
             raise
         except Exception:
@@ -107,7 +107,7 @@ def _pickled(value: object) -> bytes:
     # Base64 makes 4 characters of 3 bytes; what surrounds the data takes a few thousand.
     if len(data) * 4 / 3 < MAX_PAYLOAD_BYTES - 5_000:
         return data
-    return min(data, dump(value, Carry.NOTHING), key=len)
+    return min(data, dump(value, ByValue.NOTHING), key=len)
 
 
 def _why_unreadable(envelope: dict[str, Any], reason: str) -> str:

@@ -1,9 +1,9 @@
-"""① Classes and functions of the user's own project travel inside the pickle, so that a reader needs no copy of them.
+"""Classes and functions of the user's own project travel inside the pickle, so that a reader needs no copy of them.
 
 A reader that has the very same source file (its *twin*: a caller with the code at hand, another worker of the project)
 gets its own class or function all the same, so that ``isinstance``, ``==`` of dataclasses and ``is`` of enum members
-hold. Every class, function and module of the user's own is therefore pickled as a call of `_rebuilt`: the place where
-the twin would be, the digest of its source file, and how to build it without one.
+hold. Every class, function and module of the user's own is therefore pickled as a call of `_rebuilt`: its origin, which
+says where the twin would be, and how to build it without one.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 
 from multinode.errors import ExecutionInterruptedError, InvocationCancelledError, InvocationTimedOutError
 
-__all__ = ["Carry", "dump", "register_own_modules", "travel_by_value"]
+__all__ = ["ByValue", "dump", "register_own_modules", "travel_by_value"]
 
 PICKLE_PROTOCOL = 5
 
 _code_dirs: list[str] = []
 _own_modules: set[str] = set()
 _others: set[tuple[str, str]] = set()
-"""Names and files of modules found not to be the user's own: looked at once, not at every value."""
+"""Names and files of modules that are not the user's own: checked once, not for every value."""
 _OURS = frozenset({"multinode", "multinode_cli", "multinode_control_plane", "multinode_protocol"})
 
 
@@ -36,7 +36,7 @@ def travel_by_value(code_dir: Path) -> None:
     """Make the classes and functions of the modules below `code_dir` travel inside pickles, from now on.
 
     Modules in a ``site-packages`` below it are not the user's own; modules that are imported later are. A process that
-    never calls this takes the folder of the running script (interactively: the working directory). Twice is as once.
+    never calls this takes the folder of the running script (interactively: the working directory). Idempotent.
     """
     root = os.path.realpath(code_dir)
     if root not in _code_dirs:
@@ -46,7 +46,7 @@ def travel_by_value(code_dir: Path) -> None:
 
 
 def register_own_modules() -> None:
-    """Take note of the user's own modules that have been imported since the last call."""
+    """Register the user's own modules that have been imported since the last call."""
     import cloudpickle  # type: ignore[import-untyped]
 
     roots = tuple(f"{root}{os.sep}" for root in (_code_dirs or _caller_dirs()))
@@ -62,22 +62,22 @@ def register_own_modules() -> None:
             cloudpickle.register_pickle_by_value(module)
 
 
-class Carry(Enum):
-    """Which of the user's own code goes into a pickle; the rest goes by the names of its modules."""
+class ByValue(Enum):
+    """Which of the user's own code is pickled by value; the rest is pickled by reference to its module."""
 
     ALL = "classes, functions and modules"
     ALL_BUT_MODULES = "classes and functions"
     NOTHING = "none"
 
 
-def dump(value: object, carry: Carry) -> bytes:
+def dump(value: object, by_value: ByValue) -> bytes:
     """Return `value` pickled. Raises: whatever pickling it raises."""
     file = io.BytesIO()
-    _pickler_class()(file, carry).dump(value)
+    _pickler_class()(file, by_value).dump(value)
     return file.getvalue()
 
 
-class _Place(NamedTuple):
+class _Origin(NamedTuple):
     """Where a reader would find a twin: `qualname` in `module` (empty: the module itself), from a file of `digest`."""
 
     module: str
@@ -88,16 +88,16 @@ class _Place(NamedTuple):
 # `_rebuilt` and `_set_state` are named in pickles that other versions of this package read: they keep place and shape.
 
 
-def _rebuilt(place: tuple[str, str, str], build: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def _rebuilt(origin: tuple[str, str, str], build: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """Return this process's twin of an own class, function or module; without one, what ``build(*args)`` makes."""
-    twin = _twin(_Place(*place))
+    twin = _twin(_Origin(*origin))
     return build(*args) if twin is None else twin
 
 
 def _set_state(target: Any, change: tuple[tuple[str, str, str], Callable[[Any, Any], object], Any]) -> None:
     """Complete what `_rebuilt` has built; a twin is complete."""
-    place, set_state, state = change
-    if _twin(_Place(*place)) is not target:
+    origin, set_state, state = change
+    if _twin(_Origin(*origin)) is not target:
         set_state(target, state)
 
 
@@ -106,41 +106,41 @@ def _set_module_state(module: types.ModuleType, state: dict[str, Any]) -> None:
 
 
 @cache
-def _pickler_class() -> Callable[[io.BytesIO, Carry], pickle.Pickler]:
+def _pickler_class() -> Callable[[io.BytesIO, ByValue], pickle.Pickler]:
     """Return the pickler's class; made on first use, so that importing the SDK does not import cloudpickle."""
     import cloudpickle
 
     class OwnCodePickler(cloudpickle.Pickler):  # type: ignore[misc]
-        def __init__(self, file: io.BytesIO, carry: Carry) -> None:
+        def __init__(self, file: io.BytesIO, by_value: ByValue) -> None:
             super().__init__(file, protocol=PICKLE_PROTOCOL)
-            self._carry = carry
+            self._by_value = by_value
 
         def reducer_override(self, obj: Any) -> Any:
-            place = _place_of(obj)
-            if place is None:
+            origin = _origin_of(obj)
+            if origin is None:
                 return super().reducer_override(obj)
-            if not place.qualname:
-                return _reduced_module(obj, place, self._carry)
-            if self._carry is Carry.NOTHING and place.module != "__main__":
+            if not origin.qualname:
+                return _reduced_module(obj, origin, self._by_value)
+            if self._by_value is ByValue.NOTHING and origin.module != "__main__":
                 return NotImplemented
             build, args, state, _items, _pairs, set_state = super().reducer_override(obj)
-            return _rebuilt, (tuple(place), build, args), (tuple(place), set_state, state), None, None, _set_state
+            return _rebuilt, (tuple(origin), build, args), (tuple(origin), set_state, state), None, None, _set_state
 
     return OwnCodePickler
 
 
-def _reduced_module(module: types.ModuleType, place: _Place, carry: Carry) -> tuple[Any, ...]:
+def _reduced_module(module: types.ModuleType, origin: _Origin, by_value: ByValue) -> tuple[Any, ...]:
     """Return how `module` is pickled: with what of it can be, since nobody asked for the locks and clients in it."""
-    if carry is not Carry.ALL:
+    if by_value is not ByValue.ALL:
         return importlib.import_module, (module.__name__,)
     state = {name: value for name, value in vars(module).items() if name not in _MACHINERY and _travels(value)}
-    build = (tuple(place), types.ModuleType, (module.__name__,))
-    return _rebuilt, build, (tuple(place), _set_module_state, state), None, None, _set_state
+    build = (tuple(origin), types.ModuleType, (module.__name__,))
+    return _rebuilt, build, (tuple(origin), _set_module_state, state), None, None, _set_state
 
 
 def _travels(value: object) -> bool:
     try:
-        dump(value, Carry.ALL_BUT_MODULES)
+        dump(value, ByValue.ALL_BUT_MODULES)
     except (ExecutionInterruptedError, InvocationCancelledError, InvocationTimedOutError):
         raise
     except Exception:
@@ -152,8 +152,8 @@ _MAIN_FILE = frozenset({"main", "__main__"})
 _MACHINERY = frozenset({"__builtins__", "__cached__", "__loader__", "__path__", "__spec__"})
 
 
-def _place_of(obj: Any) -> _Place | None:
-    """Return the place of an own class, function or module that its module knows by its name; None for all else."""
+def _origin_of(obj: Any) -> _Origin | None:
+    """Return the origin of an own class, function or module that its module knows by its name; None for all else."""
     if isinstance(obj, types.ModuleType):
         name, qualname = obj.__name__, ""
     elif isinstance(obj, type | types.FunctionType):
@@ -162,24 +162,24 @@ def _place_of(obj: Any) -> _Place | None:
         return None
     if name not in _own_modules or _found(sys.modules.get(name), qualname) is not obj:
         return None
-    return _Place(name, qualname, _digest(str(getattr(sys.modules[name], "__file__", ""))))
+    return _Origin(name, qualname, _digest(str(getattr(sys.modules[name], "__file__", ""))))
 
 
-def _twin(place: _Place) -> Any:
-    """Return what this process has at `place`, if it comes from the same source; else None.
+def _twin(origin: _Origin) -> Any:
+    """Return what this process has at `origin`, if it comes from the same source; else None.
 
     The project's main file is ``__main__`` where it runs as a script and ``main`` in a worker.
     """
-    if not place.digest:
+    if not origin.digest:
         return None
-    for name in (place.module, *(_MAIN_FILE - {place.module} if place.module in _MAIN_FILE else ())):
+    for name in (origin.module, *(_MAIN_FILE - {origin.module} if origin.module in _MAIN_FILE else ())):
         file = getattr(sys.modules.get(name), "__file__", None)
-        if isinstance(file, str) and _digest(file) == place.digest:
-            return _found(sys.modules[name], place.qualname)
+        if isinstance(file, str) and _digest(file) == origin.digest:
+            return _found(sys.modules[name], origin.qualname)
     for root in _code_dirs:  # a module of the project that this worker has not imported yet
-        stem = Path(root, *place.module.split("."))
-        if any(_digest(str(file)) == place.digest for file in (stem.with_suffix(".py"), stem / "__init__.py")):
-            return _found(importlib.import_module(place.module), place.qualname)
+        stem = Path(root, *origin.module.split("."))
+        if any(_digest(str(file)) == origin.digest for file in (stem.with_suffix(".py"), stem / "__init__.py")):
+            return _found(importlib.import_module(origin.module), origin.qualname)
     return None
 
 

@@ -1,4 +1,4 @@
-"""⑤ ``python -m multinode.worker``."""
+"""``python -m multinode.worker``."""
 
 import os
 import sys
@@ -8,5 +8,5 @@ from multinode.worker.run import main
 if __name__ == "__main__":
     code = main()
     sys.stderr.flush()
-    # Python's own way out takes SIGTERM's handler away first: one that comes late would change the exit code.
+    # Python would first remove the handler of SIGTERM, and a late SIGTERM would then change the exit code.
     os._exit(code)

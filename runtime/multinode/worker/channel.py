@@ -1,7 +1,7 @@
-"""⑤ Between supervisor and child: the order to make a call, and the frames that come back.
+"""Between supervisor and child: the request to make a call, and the frames that come back.
 
 A frame is a letter, a length and a text. Frames travel over a pipe of their own, so that nothing the user prints can be
-taken for a report. The child writes a frame whole, outside the reach of interruptions; the supervisor always reads, so
+mistaken for a report. The child writes a frame whole, protected from interruptions; the supervisor always reads, so
 a write waits for the supervisor's loop at most, never for the network.
 """
 
@@ -12,23 +12,21 @@ from typing import TypedDict
 
 from multinode.worker.error_report import ErrorReport
 
-__all__ = ["END", "PROGRESS", "UNBUFFERED", "BrokenChannel", "Call", "End", "Frame", "FrameReader", "FrameWriter"]
-
 PROGRESS = b"P"
 """The text is a value that the function yielded, encoded."""
 END = b"E"
-"""The text is an `End` in JSON. Nothing follows."""
+"""The text is a `CallResult` in JSON. Nothing follows."""
 
 UNBUFFERED = "PYTHONUNBUFFERED"
-"""Kept from the child, which buffers by line, but meant for the Python programs that the user's code runs."""
+"""Not set for the child, which buffers by line, but for the Python programs that the user's code runs."""
 
 _HEADER = struct.Struct("!cI")
 _MAX_FRAME_BYTES = 4_000_000
-"""Ten times a payload with its error text: more can only be garbage."""
+"""More than ten times a payload with its error text: a longer one is garbage."""
 
 
-class Call(TypedDict):
-    """The order. It is JSON on the child's stdin, whose end is the sign to begin."""
+class CallRequest(TypedDict):
+    """What the supervisor asks for. It is JSON on the child's stdin, whose end says that it may begin."""
 
     code_dir: str
     function_name: str
@@ -36,8 +34,8 @@ class Call(TypedDict):
     input: str
 
 
-class End(TypedDict):
-    """How the call ended, in the child's own words: with a result, or with an error."""
+class CallResult(TypedDict):
+    """How the call ended, as the child reports it: with a result, or with an error."""
 
     interrupted: bool
     """True when an interruption was raised inside the user's code before it ended."""
@@ -89,8 +87,8 @@ class FrameWriter:
     def send(self, kind: bytes, text: str) -> None:
         """Write one frame whole. Raises OSError when the supervisor is gone or the user's code closed the pipe.
 
-        In a fork of the process, which comes here when the user's code called ``os.fork`` and returned on both
-        sides, it ends that fork: one call, one report.
+        In a fork of the process it ends that fork, so that a call is reported once even if the user's code called
+        ``os.fork`` and returned on both sides.
         """
         if os.getpid() != self._pid:
             os._exit(0)

@@ -1,7 +1,7 @@
-"""⑤ One call of one function of the user's: ``python -m multinode.worker.child PARENT REASON_FD REPORT_FD``.
+"""One call of one of the user's functions: ``python -m multinode.worker.child PARENT REASON_FD REPORT_FD``.
 
-The supervisor starts it before it may run any code of the user's, so that an interpreter is ready when it may; the
-order comes over stdin. When stdin ends without one, the supervisor is gone, and so is the child.
+The supervisor starts it early, so that an interpreter is ready when the user's code may run. The request comes over
+stdin; when stdin ends without one, the supervisor is gone, and the child ends, too.
 """
 
 import atexit
@@ -20,16 +20,14 @@ import cloudpickle  # type: ignore[import-untyped]  # noqa: F401 before a file o
 
 import multinode.app  # noqa: F401 the same, and the time is free: the supervisor is still calling `start`
 from multinode import payload
-from multinode.worker import calling
-from multinode.worker.channel import END, PROGRESS, UNBUFFERED, Call, End, FrameWriter
+from multinode.worker.channel import END, PROGRESS, UNBUFFERED, CallRequest, CallResult, FrameWriter
 from multinode.worker.error_report import describe
+from multinode.worker.function_call import call_function
 from multinode.worker.interruption import Interruption
 from multinode.worker.project import enter, function_in, import_main
 
-__all__ = ["main"]
-
 _FIRST_VICTIM = 500
-"""Where memory runs out on the whole machine, the kernel shall choose the user's code, and spare the supervisor."""
+"""When the whole machine runs out of memory, the kernel should kill the user's code and spare the supervisor."""
 _PR_SET_PDEATHSIG = 1
 """linux/prctl.h"""
 
@@ -39,11 +37,11 @@ def main(arguments: list[str]) -> None:
     parent, reason_fd, report_fd = map(int, arguments)
     _die_with(parent)
     _prepare(reason_fd, report_fd)
-    # Read before the signal's handler is there: until then no user code has run, and the signal may end the process.
+    # Read before the handler is installed: no user code has run yet, so the signal may end the process.
     text = sys.stdin.buffer.read()
     if not text:
         os._exit(1)
-    call: Call = json.loads(text)
+    call: CallRequest = json.loads(text)
     interruption = Interruption(reason_fd, call["invocation_id"])
     interruption.install()
     _without_stdin()
@@ -55,30 +53,30 @@ def main(arguments: list[str]) -> None:
     _leave()
 
 
-def _run(call: Call, interruption: Interruption, writer: FrameWriter) -> End:
+def _run(call: CallRequest, interruption: Interruption, writer: FrameWriter) -> CallResult:
     code_dir = Path(call["code_dir"])
     try:
         result = _result(call, code_dir, interruption, writer)
     except BaseException as error:
         report = describe(error, code_dir)
-        return End(interrupted=interruption.raised is not None, final_output=None, error=report)
-    return End(interrupted=interruption.raised is not None, final_output=result, error=None)
+        return CallResult(interrupted=interruption.raised is not None, final_output=None, error=report)
+    return CallResult(interrupted=interruption.raised is not None, final_output=result, error=None)
 
 
-def _result(call: Call, code_dir: Path, interruption: Interruption, writer: FrameWriter) -> str:
+def _result(call: CallRequest, code_dir: Path, interruption: Interruption, writer: FrameWriter) -> str:
     enter(code_dir)
     module = interruption.call(import_main)
     payload.travel_by_value(code_dir)
     function = function_in(module, call["function_name"])
     args, kwargs = interruption.call(partial(payload.decode_arguments, call["input"]))
     encode = payload.encode_value_for(call["input"])
-    return calling.call(partial(function, *args, **kwargs), interruption, partial(writer.send, PROGRESS), encode)
+    return call_function(partial(function, *args, **kwargs), interruption, partial(writer.send, PROGRESS), encode)
 
 
 def _log(text: str) -> None:
-    """Write into the execution's logs, whatever the user's code made of ``sys.stderr``.
+    """Write into the execution's logs, even if the user's code has replaced ``sys.stderr``.
 
-    Only after the end is reported: the reader of the logs may stand still.
+    Called after the end was reported, since the reader of the logs may be stuck.
     """
     with contextlib.suppress(OSError):  # the user's code closed it: the report has the text all the same
         os.write(2, f"{text.rstrip()}\n".encode("utf-8", "backslashreplace"))
@@ -95,7 +93,7 @@ def _die_with(parent: int) -> None:
 
 
 def _prepare(*fds: int) -> None:
-    """Keep our pipes from the processes that the user's code starts, and have what it prints appear line by line.
+    """Hide our pipes from the processes that the user's code starts, and make what it prints appear line by line.
 
     Each line is one write, as on a terminal, so that lines of several processes do not mix; what cannot be encoded is
     escaped, whatever the locale. Other Python programs that the code runs are told not to buffer.
@@ -118,7 +116,7 @@ def _without_stdin() -> None:
 
 
 def _leave() -> NoReturn:
-    """End the process as Python does, but for its waiting for threads: the result is there, so they have no use left.
+    """End the process as Python does, but without waiting for threads: the result is there, so they are of no more use.
 
     The supervisor bounds the time of the exit functions.
     """

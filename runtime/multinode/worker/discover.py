@@ -1,11 +1,11 @@
-"""① What `deploy` runs inside the project's own environment to learn its functions.
+"""What `deploy` runs inside the project's own environment to find its functions.
 
 ``python -m multinode.worker.discover --code-dir D --output FILE [--timeout-s 120]`` imports ``D/main.py`` and writes
 
     {"functions": [FunctionSpec…], "python": "3.11.7", "multinode": "2.0.0"}      or
-    {"error": {"kind": …, "message": …, "traceback": … or null}}                  kinds: `finding.Kind`
+    {"error": {"kind": …, "message": …, "traceback": … or null}}                  kinds: `discover_child.ErrorKind`
 
-Exit code 0 when FILE was written, whatever it says, else 1 (2: wrong usage). Nothing is printed to stdout: what the
+Exit code 0 when FILE was written, with either content, else 1 (2: wrong usage). Nothing is printed to stdout: what the
 project prints while it is imported goes to stderr.
 """
 
@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-__all__ = ["main"]
+from multinode_protocol.process_tree import signal_group
 
 DEFAULT_TIMEOUT_S = 120.0
 _BEYOND_S = 5.0
-"""For an import that its own time-out cannot reach, in C code: then the process is killed."""
+"""For an import that is stuck in C code, where its own time-out has no effect: then the process is killed."""
 
 
 def main(arguments: list[str]) -> int:
@@ -43,10 +43,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _ask(code_dir: Path, timeout_s: float) -> dict[str, Any]:
-    """Return what the finding process says, or how it ended without a word."""
+    """Return what the child process reports, or how it ended without a report."""
     read_fd, write_fd = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "multinode.worker.finding", str(write_fd), str(code_dir), str(timeout_s)],
+        [sys.executable, "-P", "-m", "multinode.worker.discover_child", str(write_fd), str(code_dir), str(timeout_s)],
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr.fileno(),
         pass_fds=(write_fd,),
@@ -57,7 +57,7 @@ def _ask(code_dir: Path, timeout_s: float) -> dict[str, Any]:
         said = _read(read_fd, process, time.monotonic() + timeout_s + _BEYOND_S)
     finally:
         os.close(read_fd)
-        _kill_group(process.pid)
+        signal_group(process.pid)
         status = process.wait()
     if said:
         answer: dict[str, Any] = json.loads(said)
@@ -84,13 +84,6 @@ def _read(fd: int, process: subprocess.Popen[bytes], give_up_at: float) -> bytes
             elif process.poll() is not None:
                 return said
     return b""
-
-
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # gone; on macOS, PermissionError when only zombies are left
-        return
 
 
 def _write(output: Path, answer: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""⑤ What went wrong in the user's code, in words that fit into a report: never refused, never silent.
+"""What went wrong in the user's code, in a form that always fits into a report.
 
 Tracebacks are trimmed to what the user wrote or called: frames of Multinode itself and of Python's import machinery
-are left out, files below the project's folder are named relative to it.
+are left out, and paths below the project's folder are relative to it.
 """
 
 import contextlib
@@ -14,8 +14,6 @@ from typing import TypedDict
 import multinode
 from multinode.errors import NonRetryableError
 from multinode_protocol.limits import MAX_ERROR_CHARS
-
-__all__ = ["ErrorReport", "cut", "describe", "trimmed_traceback"]
 
 _OWN_DIR = f"{Path(multinode.__file__).parent}/"
 _MACHINERY = ("<frozen importlib.", "<frozen runpy>", importlib.__file__)
@@ -32,7 +30,7 @@ class ErrorReport(TypedDict):
 
 
 def cut(text: str, limit: int = MAX_ERROR_CHARS) -> str:
-    """Return `text` in at most `limit` characters: its first third and its end, and between them what is missing."""
+    """Return `text` in at most `limit` characters: its beginning and end, and a note on what is left out."""
     if len(text) <= limit:
         return text
     note = f"\n[… {len(text) - limit:,} characters or more left out …]\n"
@@ -44,7 +42,7 @@ def cut(text: str, limit: int = MAX_ERROR_CHARS) -> str:
 
 
 def describe(error: BaseException, code_dir: Path) -> ErrorReport:
-    """Return the report on `error`. It never raises: where the error cannot even be shown, its class is named."""
+    """Return the report on `error`. It never raises: if the error cannot be shown, it names its class."""
     kind = type(error)
     name = _name(kind)
     try:
@@ -56,7 +54,7 @@ def describe(error: BaseException, code_dir: Path) -> ErrorReport:
             error_traceback=_plain(cut(trimmed_traceback(error, code_dir))),
             retryable=not isinstance(error, NonRetryableError),
         )
-    except BaseException as trouble:  # out of memory or of stack, perhaps; there is nobody to raise it to
+    except BaseException as trouble:  # perhaps out of memory or stack; no caller could handle it
         return ErrorReport(
             error_message=f"{name}: (the rest cannot be shown: {_name(type(trouble))})",
             error_type=name,
@@ -67,7 +65,7 @@ def describe(error: BaseException, code_dir: Path) -> ErrorReport:
 
 
 def trimmed_traceback(error: BaseException, code_dir: Path) -> str:
-    """Return the traceback as Python prints it, with causes and groups, less the frames that are not the user's."""
+    """Return the traceback as Python prints it, with causes and groups, without the frames that are not the user's."""
     shown = traceback.TracebackException.from_exception(error, compact=True)
     root = f"{code_dir}/"
     for part in _parts(shown):

@@ -1,4 +1,4 @@
-"""⑤ Who this worker is, read from its env_vars."""
+"""Who this worker is, read from its environment."""
 
 import math
 import os
@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from multinode_protocol import env_vars
-
-__all__ = ["DEFAULT_GRACE_S", "Identity", "IdentityIsIncomplete", "container_identifier"]
-
-DEFAULT_GRACE_S = 120.0
+from multinode_protocol.limits import MAX_GRACE_S
 
 _ECS_METADATA = "ECS_CONTAINER_METADATA_URI_V4"
 _ECS_PATIENCE_S = 2.0
@@ -41,7 +38,7 @@ class Identity:
     invocation_id: str
     execution_id: str
     code_dir: Path
-    grace_s: float = DEFAULT_GRACE_S
+    grace_s: float = MAX_GRACE_S
     """Seconds between the interruption of the user's code and the killing of its process group."""
     not_before_ms: int | None = None
     json_logs: bool = False
@@ -63,7 +60,7 @@ class Identity:
             invocation_id=environ[env_vars.INVOCATION_ID],
             execution_id=environ[env_vars.EXECUTION_ID],
             code_dir=Path(os.path.abspath(environ.get(env_vars.CODE_DIR) or ".")),  # noqa: PTH100 symlinks stay
-            grace_s=_number(environ, env_vars.GRACE_S, DEFAULT_GRACE_S),
+            grace_s=_number(environ, env_vars.GRACE_S, MAX_GRACE_S),
             not_before_ms=int(_number(environ, env_vars.NOT_BEFORE_MS, 0)) or None,
             json_logs=environ.get(env_vars.LOG_FORMAT) == "json",
             worker_identifier=environ.get(env_vars.WORKER_IDENTIFIER) or None,
@@ -84,7 +81,7 @@ def _number(environ: Mapping[str, str], name: str, default: float) -> float:
 
 
 def container_identifier(identity: Identity, environ: Mapping[str, str]) -> str | None:
-    """Return what the platform calls this container: from the env_vars, on ECS the task's ARN. None: unknown.
+    """Return what the platform calls this container: from the environment, on ECS the task's ARN. None: unknown.
 
     Source: docs.aws.amazon.com, "Amazon ECS task metadata endpoint version 4", path ``/task``.
     """

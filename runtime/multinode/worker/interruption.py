@@ -1,15 +1,15 @@
-"""⑤ The interruption of the user's code, inside the child: an exception out of a signal, once, and only in their code.
+"""The interruption of the user's code, inside the child: an exception raised by a signal, once, and only in their code.
 
 The supervisor writes the reason into a pipe and sends `SIGNAL`. Python runs its handler in the main thread between
 two instructions, or inside a blocking call such as ``time.sleep``; where it raises, the user's code sees
 InvocationCancelledError, InvocationTimedOutError or ExecutionInterruptedError. The handler raises
 
-- only between the moments when `Interruption.call` enters the user's code and when that has given its result. Around
-  them, in our own code, it just notes that an interruption is pending;
-- only once: the supervisor repeats the signal, because an exception that is raised inside a destructor or a callback
-  of the garbage collector is printed by Python and lost. Only then is it raised again.
+- only while `Interruption.call` runs the user's code. Elsewhere, in our own code, it just notes that an interruption
+  is pending;
+- only once: the supervisor repeats the signal, because Python prints and drops an exception that is raised inside a
+  destructor or a callback of the garbage collector. Only then is it raised again.
 
-"Has given its result" must not leave a gap in which a finished result is lost to a late interruption. Therefore the
+There must be no gap in which a late interruption loses a result that is already complete. Therefore the
 call is made by ``defaultdict.__missing__``, which calls and stores in C, without an instruction between the two.
 """
 
@@ -27,10 +27,8 @@ from multinode_protocol.status import AbortReason
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-__all__ = ["INTERRUPTIONS", "SIGNAL", "Interruption"]
-
 SIGNAL = signal.SIGRTMAX - 1 if sys.platform == "linux" else signal.SIGUSR2
-"""One that hardly any library handles: SIGTERM would be taken from us by those that install a handler of their own."""
+"""One that hardly any library uses: many install their own handler of SIGTERM."""
 
 INTERRUPTIONS = (InvocationCancelledError, InvocationTimedOutError, ExecutionInterruptedError)
 _Raised = InvocationCancelledError | InvocationTimedOutError | ExecutionInterruptedError
@@ -39,7 +37,7 @@ T = TypeVar("T")
 
 
 class Interruption:
-    """At most one exception for the user's code. For the main thread."""
+    """At most one exception for the user's code. Used in the main thread only."""
 
     def __init__(self, reason_fd: int, invocation_id: str) -> None:
         """`reason_fd`: the reading end of the pipe on which the supervisor says why, in one word and a line end."""
@@ -47,12 +45,12 @@ class Interruption:
         self._invocation_id = invocation_id
         self._completed: Callable[[], bool] | None = None
         self.pending: _Raised | None = None
-        """Ordered, but not raised: the user's code was not running."""
+        """Requested, but not raised: the user's code was not running."""
         self.raised: _Raised | None = None
         """Raised inside the user's code, which may have caught it."""
 
     def install(self) -> None:
-        """Take the signal. What it finds already written is then raised at the next call."""
+        """Install the handler. A request that came before is raised at the next call."""
         os.set_blocking(self._reason_fd, False)
         signal.signal(SIGNAL, self._handle)
         sys.unraisablehook = self._unraisable
@@ -61,7 +59,7 @@ class Interruption:
         """Return what `step` returns; only here can an interruption be raised.
 
         `step` must be written in C (a `partial`, a bound method of C) for its result to be safe, see above. `over`
-        says that `step` has ended in another way than by returning: then, too, an interruption stays pending.
+        says that `step` has ended other than by returning: then, too, an interruption stays pending.
         """
         box = defaultdict[int, T](step)  # empty until `step` has given its result
         self._completed = lambda: 0 in box or over()
@@ -97,7 +95,7 @@ class Interruption:
         return ExecutionInterruptedError() if reason == AbortReason.INTERRUPTED else None
 
     def _unraisable(self, lost: "UnraisableHookArgs") -> None:
-        """Have it raised again, if it was ours that was raised where Python lets no exception out."""
+        """Make our exception pending again if Python dropped it: it was raised where none can propagate."""
         if lost.exc_value is not None and lost.exc_value is self.raised:
             self.pending, self.raised = self.raised.with_traceback(None), None
             return

@@ -1,8 +1,8 @@
-"""⑤ The execution's logs: what the user's code prints, line by line as it appears, and the worker's own remarks.
+"""The execution's logs: each line that the user's code prints, as it appears, and the worker's own remarks.
 
 The child's stdout and stderr are pipes that a thread of the supervisor reads. Each line goes to the supervisor's own
 stdout, where the platform keeps it: as JSON ``{"t": ms, "s": "stdout"|"stderr"|"worker", "m": text}``, or bare. Memory
-stays bounded whatever is printed: a full pipe makes the printing code wait.
+use is bounded: when the pipe is full, the code that prints waits.
 """
 
 import codecs
@@ -16,12 +16,10 @@ from collections.abc import Callable
 
 from multinode.worker.error_report import cut
 
-__all__ = ["MAX_LINE_BYTES", "PARTIAL_LINE_S", "LineSplitter", "LogPump", "LogWriter"]
-
 MAX_LINE_BYTES = 16_384
 """A longer line is cut into several."""
 PARTIAL_LINE_S = 1.0
-"""Text without a line end is written after so many seconds all the same."""
+"""After so many seconds, text is written even without a line end."""
 _READ_BYTES = 65_536
 _MAX_REMARK_CHARS = 800
 """With the worst escapes of JSON and UTF-8 still under the 4,096 bytes of `PIPE_BUF`."""
@@ -31,8 +29,8 @@ _REMARK_PATIENCE_S = 1.0
 class LineSplitter:
     """Cuts bytes into lines of text: UTF-8, with U+FFFD for what is not.
 
-    As on a terminal, a carriage return starts the line again: of a progress bar's many states the log has the last
-    one of each `PARTIAL_LINE_S`.
+    As on a terminal, a carriage return starts the line again: of a progress bar, the log has the last state in each
+    `PARTIAL_LINE_S`.
     """
 
     def __init__(self) -> None:
@@ -118,7 +116,7 @@ class LogWriter:
     def say(self, text: str) -> None:
         """Write a remark of the worker's own on one line, cut to what fits.
 
-        Where the reader stands still, the remark is lost, not waited for: the worker has more to do.
+        If the reader is stuck, the remark is dropped: the worker cannot wait for it.
         A pipe that polls as writable takes `PIPE_BUF` bytes at once: pipe(7).
         """
         lines = [cut(" ".join(text.split()), _MAX_REMARK_CHARS)]
@@ -136,7 +134,7 @@ class LogWriter:
             self._lock.release()
 
     def write(self, stream: str, lines: list[str]) -> None:
-        """Write `lines` of `stream`. Where nothing can be written (disk full, reader gone) they are counted as lost."""
+        """Write `lines` of `stream`. When nothing can be written (disk full, reader gone), they are counted as lost."""
         with self._lock:
             self._write(stream, lines)
 
@@ -180,7 +178,7 @@ class LogPump(threading.Thread):
         self._wake_read, self._wake_write = os.pipe()
 
     def finish(self, wait_s: float) -> bool:
-        """Write what has been printed so far, and end. Whoever still holds the pipes open is not waited for.
+        """Write what has been printed so far, and end. Processes that still hold the pipes open are not waited for.
 
         True when all of it was written within `wait_s` seconds.
         """
@@ -229,7 +227,7 @@ class LogPump(threading.Thread):
         return bool(data)
 
     def _drain(self, fd: int) -> None:
-        """Carry what lies in the pipe now: no more than a pipe can hold, should somebody go on writing."""
+        """Carry what is in the pipe now, at most what a pipe can hold: somebody may go on writing."""
         name, splitter = self._streams[fd]
         left = 1_048_576
         with contextlib.suppress(OSError):

@@ -1,16 +1,14 @@
-"""⑤ What the kernel says about memory: how often it killed a process of this container for want of it."""
+"""How often the kernel killed a process of this container because memory ran out."""
 
 from pathlib import Path
 
-__all__ = ["oom_kills"]
-
 
 def oom_kills(proc: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return the kernel's count of out-of-memory kills in our control group. None where it cannot be read.
+    """Return the kernel's count of out-of-memory kills in our control group. None: it cannot be read.
 
     Version 2 keeps it in `memory.events`, version 1 (Linux 4.13 and later) in `memory.oom_control`, both as a line
     ``oom_kill N``: docs.kernel.org, admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. Inside a container the group's
-    own folder is often mounted as the root, whatever `proc` calls it; so both places are tried.
+    own folder is often mounted as the root, even if `proc` has another path for it; so both are tried.
     """
     try:
         groups = [line.split(":", 2) for line in proc.read_text(encoding="utf-8").splitlines()]

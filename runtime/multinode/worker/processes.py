@@ -1,36 +1,30 @@
-"""⑤ The child that runs the user's code, its process group, and the guard that outlives a killed supervisor.
+"""The child that runs the user's code, its process group, and the guard that outlives a killed supervisor.
 
 Nothing that the user's code starts may outlive the execution:
 
 - the child leads a session and process group of its own, which is killed whole when the execution ends;
-- its environment carries a cookie, drawn once per worker; on Linux, processes that left the group are found by it;
-- where the supervisor itself is killed, the kernel kills the child (PR_SET_PDEATHSIG), and the guard, a fork made
-  before all else, kills the group and the strays. The guard keeps every file open that the supervisor was started
-  with, so a lock held through one of them is let go only when nothing of the execution is left.
+- its environment carries a cookie, drawn once per worker; on Linux, it identifies processes that have left the group;
+- if the supervisor itself is killed, the kernel kills the child (PR_SET_PDEATHSIG), and the guard, a fork made first,
+  kills the group and the strays. The guard keeps open every file that the supervisor was started with, so a lock held
+  through one of them is released only when nothing of the execution is left.
 
-As process 1 of a container none of that is needed: the kernel ends all others with it. There the supervisor is also
-the one that orphans fall to, and reaps them.
+Process 1 of a container needs none of that: the kernel ends all others with it. There the supervisor also inherits
+orphans, and reaps them.
 """
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 from multinode.worker.channel import UNBUFFERED
-
-__all__ = ["COOKIE", "Child", "Guard", "Processes", "kill_all", "kill_group", "spawn"]
+from multinode_protocol.process_tree import ProcessId, kill_all
 
 COOKIE = "MULTINODE_WORKER_COOKIE"
 """The variable by which processes of one worker are recognised."""
-
-_KILL_ROUNDS = 100
-_PAUSE_S = 0.02
 
 
 @dataclass(slots=True)
@@ -56,7 +50,7 @@ class Child:
             os.kill(self.pid, number)
 
     def reap(self) -> None:
-        """Collect every child process that has ended; note it when it is this one."""
+        """Collect every child process that has ended, and note the status of this one."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -69,9 +63,9 @@ class Child:
 
 
 def spawn(environ: Mapping[str, str], cookie: str) -> Child:
-    """Start the child: an interpreter like this one, which waits to be told what to call. Raises OSError.
+    """Start the child: an interpreter like this one, which waits for a CallRequest. Raises OSError.
 
-    It runs with ``-P``, so that no file of the user's shadows a module before `main.py` is imported.
+    It runs with ``-P``, so that none of the user's files shadows a module before `main.py` is imported.
     """
     call_read, call_write = os.pipe()
     reason_read, reason_write = os.pipe()
@@ -98,66 +92,25 @@ def spawn(environ: Mapping[str, str], cookie: str) -> Child:
     return Child(process.pid, call_write, reason_write, report_read, stdout_read, stderr_read)
 
 
-def kill_all(group: int, cookie: str) -> None:
-    """Kill the process group and, on Linux, all other processes with the cookie, until none is left.
-
-    A signal to a group reaches every member at once, and new ones cannot be forked past it; strays are killed round
-    by round, for two seconds at most.
-    """
-    for _ in range(_KILL_ROUNDS):
-        kill_group(group)
-        strays = _with_cookie(cookie)
-        for pid in strays:
-            _kill(pid)
-        if not strays:
-            return
-        time.sleep(_PAUSE_S)
-
-
-def kill_group(group: int) -> None:
-    """Send SIGKILL to every process of the group. No error when it has none."""
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # gone; on macOS, PermissionError when only zombies are left
-        return
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _with_cookie(cookie: str) -> list[int]:
-    """Return the ids of the processes, but this one, whose environment carries the cookie. Zombies have none."""
-    wanted = f"{COOKIE}={cookie}\0".encode()
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            environ = entry.read_bytes()
-        except OSError:  # ended meanwhile, or another user's
-            continue
-        pid = int(entry.parent.name)
-        if wanted in environ and pid != os.getpid():
-            found.append(pid)
-    return found
+def _kill(group: int, cookie: str) -> None:
+    """Kill the process group of a child and everything else that it has started, and wait until none of it runs."""
+    kill_all(cookie, ProcessId(group, 0), variable=COOKIE)
 
 
 class Processes:
-    """All processes of one worker but itself."""
+    """All processes of one worker except itself."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Start the guard, then the child. To be called while this process has one thread. Raises OSError."""
+        """Start the guard, then the child. Call it while this process has one thread. Raises OSError."""
         self._cookie = uuid4().hex
         self._guard: Guard | None = Guard(self._cookie)
         self.child = spawn(environ, self._cookie)
         self._guard.watch(self.child.pid)
 
     def end(self) -> None:
-        """Kill what is left of them. A second time, when the group's number may be another's, nothing is done."""
+        """Kill what is left of them. Does nothing the second time: the group's number may have been reused."""
         if self._guard is not None:
-            kill_all(self.child.pid, self._cookie)
+            _kill(self.child.pid, self._cookie)
             self._guard.dismiss()
             self._guard = None
 
@@ -166,7 +119,7 @@ class Guard:
     """A fork of the supervisor that does nothing until the supervisor is gone, and then kills what it left behind."""
 
     def __init__(self, cookie: str) -> None:
-        """Fork. To be called while the process has one thread, and before the child is there."""
+        """Fork. Call it while the process has one thread, and before the child is started."""
         self._fd: int | None = None
         if os.getpid() == 1:
             return
@@ -180,11 +133,11 @@ class Guard:
         os.close(read_end)
 
     def watch(self, group: int) -> None:
-        """Say which process group to kill when this process is gone."""
+        """Tell the guard which process group to kill when this process is gone."""
         self._tell(f"{group}\n".encode())
 
     def dismiss(self) -> None:
-        """Say that the group is gone: its number may soon be another's."""
+        """Tell the guard that the group is gone: its number may soon be reused."""
         self._tell(b".")
         if self._fd is not None:
             os.close(self._fd)
@@ -206,4 +159,4 @@ def _stand_guard(fd: int, cookie: str) -> None:
     while data := os.read(fd, 100):
         words += data
     if words and not words.endswith(b"."):
-        kill_all(int(words), cookie)
+        _kill(int(words), cookie)

@@ -1,7 +1,7 @@
-"""⑤ Progress on its way to the control plane: the newest value wins, and the function never waits for the network.
+"""Progress on its way to the control plane: the newest value wins, and the function never waits for the network.
 
-A thread of its own sends the values. While one request is on its way, newer values replace each other; what is sent
-next is the newest. The same thread asks why the worker was told to stop: that question goes before any progress.
+A separate thread sends the values. While one request is on its way, newer values replace each other; what is sent
+next is the newest. The same thread asks why the worker was told to stop: that question takes precedence over progress.
 """
 
 import threading
@@ -9,17 +9,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from multinode.worker.reporting import Away, ControlPlane, NotOurs, Rejected, pauses
+from multinode.worker.reporting import ControlPlane, OwnershipLost, Rejected, Unavailable, pauses
 from multinode_protocol.status import AbortReason
-
-__all__ = ["MIN_INTERVAL_S", "Progress", "ProgressReporter"]
 
 MIN_INTERVAL_S = 0.5
 """Between two updates: each costs the control plane a request and a write."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ProgressUpdate:
     """A yielded value, encoded; `sequence` counts the values of the execution from 1."""
 
     text: str
@@ -27,7 +25,7 @@ class Progress:
 
 
 class ProgressReporter(threading.Thread):
-    """Sends what `put` is given, at its own pace, until `close`. `changed` is called when an answer is there."""
+    """Sends what `put` receives, at its own pace, until `close`. `changed` is called when an answer arrives."""
 
     def __init__(
         self,
@@ -47,13 +45,13 @@ class ProgressReporter(threading.Thread):
         self._update_at = 0.0
         """When the next update may be sent, on the monotonic clock."""
         self._question_at: float | None = None
-        """When the question is to be asked. None: there is none."""
+        """When to ask the question. None: there is none."""
         self._stopping = False
-        self._away = False
-        self.unsent: Progress | None = None
+        self._unavailable = False
+        self.unsent: ProgressUpdate | None = None
         """The newest value, until it has arrived."""
-        self.not_ours: str | None = None
-        """Why the control plane wants nothing more of this worker, once it said so."""
+        self.ownership_lost: str | None = None
+        """Why this worker has lost the execution, once the control plane has said so."""
         self.answer: tuple[AbortReason | None] | None = None
         """The answer to `ask`, once it is there."""
 
@@ -61,23 +59,23 @@ class ProgressReporter(threading.Thread):
         """Report `text` as the latest progress. Returns at once."""
         with self._condition:
             self._count += 1
-            self.unsent = Progress(text, self._count)
+            self.unsent = ProgressUpdate(text, self._count)
             self._condition.notify()
 
     def ask(self) -> None:
-        """Ask the control plane why the worker was told to stop; `answer` has it some time after."""
+        """Ask the control plane why the worker was told to stop; the reply appears in `answer`."""
         with self._condition:
             self._question_at = 0.0
             self._condition.notify()
 
     def stop(self) -> None:
-        """Send nothing more after the request that is under way."""
+        """Send nothing more after the current request."""
         with self._condition:
             self._stopping = True
             self._condition.notify()
 
-    def close(self, wait_s: float) -> Progress | None:
-        """Stop, and return the last value if it has not arrived. A request under way gets `wait_s` seconds."""
+    def close(self, wait_s: float) -> ProgressUpdate | None:
+        """Stop, and return the last value if it has not arrived. The current request gets `wait_s` seconds."""
         self.stop()
         self.join(wait_s)
         with self._condition:
@@ -88,16 +86,16 @@ class ProgressReporter(threading.Thread):
         while (task := self._next_task()) is not None:
             try:
                 task()
-            except Away as away:
+            except Unavailable as error:
                 self._put_off(next(waits), asking=task == self._send_question)
-                self._note_away(away)
-            except NotOurs as refusal:
-                self.not_ours = str(refusal)
+                self._note_unavailable(error)
+            except OwnershipLost as refusal:
+                self.ownership_lost = str(refusal)
                 self._changed()
                 return
             else:
                 waits = pauses()
-                self._note_away(None)
+                self._note_unavailable(None)
 
     def _next_task(self) -> Callable[[], None] | None:
         """Wait until there is something to send, and return what sends it. None: no more."""
@@ -117,7 +115,7 @@ class ProgressReporter(threading.Thread):
         try:
             answer = self._control_plane.stop_reason()
         except Rejected as rejection:
-            raise Away(str(rejection)) from rejection
+            raise Unavailable(str(rejection)) from rejection
         with self._condition:
             self._question_at = None
             self.answer = (answer,)
@@ -138,16 +136,16 @@ class ProgressReporter(threading.Thread):
                 self.unsent = None
 
     def _put_off(self, pause_s: float, *, asking: bool) -> None:
-        """Have nothing sent for a while, but for a question that has not been asked before."""
+        """Send nothing for a while, except a question that has not been asked before."""
         with self._condition:
             until = time.monotonic() + pause_s
             self._update_at = max(self._update_at, until)
             if asking:
                 self._question_at = until
 
-    def _note_away(self, away: Away | None) -> None:
-        if away is not None and not self._away:
-            self._say(f"{away}; the function goes on, and the report follows")
-        elif away is None and self._away:
+    def _note_unavailable(self, error: Unavailable | None) -> None:
+        if error is not None and not self._unavailable:
+            self._say(f"{error}; the function goes on, and the report follows")
+        elif error is None and self._unavailable:
             self._say("the control plane answers again")
-        self._away = away is not None
+        self._unavailable = error is not None

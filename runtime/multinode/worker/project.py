@@ -1,4 +1,4 @@
-"""⑤ The user's project: importing its `main.py`, and finding the `Multinode` object and the functions in it."""
+"""The user's project: importing its `main.py`, and finding the `Multinode` object and the functions in it."""
 
 import importlib
 import os
@@ -13,8 +13,6 @@ from multinode.errors import NonRetryableError
 if TYPE_CHECKING:
     from multinode.app import Multinode
 
-__all__ = ["MAIN", "FunctionIsMissing", "MainIsMissing", "apps_in", "enter", "function_in", "import_main"]
-
 MAIN = "main"
 
 
@@ -27,13 +25,13 @@ class FunctionIsMissing(NonRetryableError):
 
 
 def enter(code_dir: Path) -> None:
-    """Make the project's folder what a user expects: the working directory, and first on the module path.
+    """Make the project's folder the working directory and the first entry of the module path.
 
-    Raises MainIsMissing, so that a `main` module that lies elsewhere is never taken for the project's.
+    Raises MainIsMissing, so that a `main` module from elsewhere is never mistaken for the project's.
     """
     file = code_dir / f"{MAIN}.py"
     if not file.is_file():
-        raise MainIsMissing(f"there is no main.py in {code_dir}: it is where a project's functions are looked for")
+        raise MainIsMissing(f"there is no main.py in {code_dir}: a project's functions are defined there")
     os.chdir(code_dir)
     sys.path.insert(0, str(code_dir))
     sys.argv = [str(file)]
@@ -67,5 +65,5 @@ def function_in(module: ModuleType, name: str) -> Callable[..., object]:
     known = sorted(known for app in apps.values() for known in app.functions)
     raise FunctionIsMissing(
         f"main.py has no function {name!r} decorated with `function` of a Multinode object;"
-        f" it has: {', '.join(known) or 'none'}. Deploy the project again"
+        f" it has: {', '.join(known) or 'no functions'}. Deploy the project again"
     )

@@ -1,8 +1,8 @@
-"""⑤ The supervisor: start the execution, have the child make the call, report the end. No code of the user's is in it.
+"""The supervisor: start the execution, have the child make the call, report the end. It runs none of the user's code.
 
-The main thread waits for everything at once, see `watch`. Two threads, made before the user's code may run (a fork
-bomb leaves none to be made), carry the logs and talk to the control plane, so that neither a slow reader of logs nor
-a slow network delays a time-out or a kill.
+The main thread waits for everything at once: see `supervision`. Two threads carry the logs and talk to the control
+plane, so that neither a slow reader of logs nor a slow network delays a time-out or a kill. They are started before the
+user's code runs, because after a fork bomb no thread can be started.
 """
 
 import json
@@ -16,20 +16,20 @@ from uuid import uuid4
 
 from multinode.config import connection
 from multinode.errors import ControlPlaneNotConfiguredError
-from multinode.worker.channel import Call
-from multinode.worker.ending import Ending, fallback, report
+from multinode.worker.call_outcome import CallOutcome, fallback, report
+from multinode.worker.channel import CallRequest
 from multinode.worker.identity import Identity, IdentityIsIncomplete, container_identifier
 from multinode.worker.logs import LogPump, LogWriter
 from multinode.worker.memory import oom_kills
 from multinode.worker.processes import Processes
-from multinode.worker.progress import Progress, ProgressReporter
+from multinode.worker.progress import ProgressReporter, ProgressUpdate
 from multinode.worker.reporting import (
     FINISH_PATIENCE_S,
     START_PATIENCE_S,
-    Away,
     ControlPlane,
-    NotOurs,
+    OwnershipLost,
     Rejected,
+    Unavailable,
     keep_trying,
 )
 from multinode.worker.signals import Signals
@@ -38,14 +38,12 @@ from multinode.worker.supervision import CallSupervision
 from multinode_protocol.messages import ExecutionInfo, FinishBody
 from multinode_protocol.status import AbortReason
 
-__all__ = ["main"]
-
 _LONGEST_HOLD_S = 3600.0
-"""A clock that is wrong by more must not hold an execution for ever."""
+"""A wrong clock must not hold an execution for ever."""
 _DRAIN_S = 5.0
-"""For the last lines of the logs, should their reader stand still."""
+"""For the last lines of the logs, in case their reader is stuck."""
 _LAST_UPDATE_S = 20.0
-"""For a progress update that is under way when the child ends: a little longer than one request may take."""
+"""For a progress update that is being sent when the child ends: a little longer than a request may take."""
 
 T = TypeVar("T")
 
@@ -95,24 +93,24 @@ class Supervisor:
             return 1
         plan = StopPlan(deadline=time.monotonic() + _remaining_s(execution), grace_s=self._identity.grace_s)
         kills_before = oom_kills()
-        watch = CallSupervision(self._processes.child, plan, self._reporter, self._signals, self._logs.say)
-        watch.run(b"" if self._signals.stop_requested else self._order(execution))
+        supervision = CallSupervision(self._processes.child, plan, self._reporter, self._signals, self._logs.say)
+        supervision.run(b"" if self._signals.stop_requested else self._call_request(execution))
         self._processes.end()
         self._pump.finish(_DRAIN_S)
-        if watch.not_ours is not None:
+        if supervision.ownership_lost is not None:
             return 1
-        ending = Ending(
-            end=watch.end,
+        outcome = CallOutcome(
+            result=supervision.result,
             status=self._processes.child.status,
             reason=plan.reason,
             oom_kills=_since(kills_before),
             memory_gib=execution["resource_spec"]["memory_gbs"],
-            broken=watch.broken,
+            broken=supervision.broken,
         )
-        return self._finish(plan, ending)
+        return self._finish(plan, outcome)
 
     def _start(self) -> ExecutionInfo | None:
-        """Return the execution once it counts as started. None, and no code runs, when it shall not be."""
+        """Return the execution once it counts as started. None: it does not start, and no code runs."""
         self._hold()
         if self._signals.stop_requested:
             self._logs.say(f"not starting {self._identity.execution_id}: told to stop before it began")
@@ -125,12 +123,12 @@ class Supervisor:
                 patience_s=START_PATIENCE_S,
                 give_up=lambda: self._signals.stop_requested,
             )
-        except (Away, NotOurs, Rejected) as error:
+        except (Unavailable, OwnershipLost, Rejected) as error:
             self._logs.say(f"not starting {self._identity.execution_id}: {error}")
             return None
 
     def _hold(self) -> None:
-        """Wait until the code may start. The clock is read once: setting it meanwhile changes nothing."""
+        """Wait until the code may start. The clock is read once, so that setting it meanwhile changes nothing."""
         not_before_ms = self._identity.not_before_ms
         if not_before_ms is None:
             return
@@ -139,8 +137,8 @@ class Supervisor:
         while (left_s := until - time.monotonic()) > 0 and not self._signals.stop_requested:
             self._signals.wait(left_s)
 
-    def _order(self, execution: ExecutionInfo) -> bytes:
-        call = Call(
+    def _call_request(self, execution: ExecutionInfo) -> bytes:
+        call = CallRequest(
             code_dir=str(self._identity.code_dir),
             function_name=self._identity.function_name,
             invocation_id=self._identity.invocation_id,
@@ -148,32 +146,32 @@ class Supervisor:
         )
         return json.dumps(call).encode("ascii")
 
-    def _finish(self, plan: StopPlan, ending: Ending) -> int:
-        """Report the last progress and the end, for as long as it takes. Return the worker's exit code."""
+    def _finish(self, plan: StopPlan, outcome: CallOutcome) -> int:
+        """Report the last progress and the end, however long that takes. Return the worker's exit code."""
         unsent = self._reporter.close(_LAST_UPDATE_S)
-        if ending.end is not None and ending.oom_kills:
-            self._logs.say(f"memory ran out: the kernel ended {ending.oom_kills} of the function's processes")
+        if outcome.result is not None and outcome.oom_kills:
+            self._logs.say(f"memory ran out: the kernel ended {outcome.oom_kills} of the function's processes")
         try:
-            if ending.reason is AbortReason.INTERRUPTED and not plan.answered:
-                ending = replace(ending, reason=self._reason_at_last())
-            body = report(ending)
+            if outcome.reason is AbortReason.INTERRUPTED and not plan.answered:
+                outcome = replace(outcome, reason=self._reason_at_last())
+            body = report(outcome)
             self._send_last(unsent, body)
             self._send_end(body)
-        except (Away, NotOurs, Rejected) as error:
+        except (Unavailable, OwnershipLost, Rejected) as error:
             self._logs.say(f"the end of {self._identity.execution_id} could not be reported: {error}")
             return 1
         return 0
 
     def _reason_at_last(self) -> AbortReason:
-        """Return why the worker was told to stop, which could not be learned when it was."""
+        """Return why the worker was told to stop, asked again because there was no answer at the time."""
         try:
             return self._keep_trying(self._control_plane.stop_reason) or AbortReason.INTERRUPTED
         except Rejected as rejection:
-            self._logs.say(f"why the worker was told to stop cannot be learned: {rejection}")
+            self._logs.say(f"the control plane did not say why the worker was told to stop: {rejection}")
             return AbortReason.INTERRUPTED
 
-    def _send_last(self, unsent: Progress | None, body: FinishBody) -> None:
-        """Report the last progress, unless the result is the same text: a generator's last value mostly is."""
+    def _send_last(self, unsent: ProgressUpdate | None, body: FinishBody) -> None:
+        """Report the last progress, unless the result is the same text, as it usually is for a generator."""
         if unsent is None or unsent.text == body.get("final_output"):
             return
         try:
@@ -207,7 +205,7 @@ class Supervisor:
 
 
 def _open_standard_streams() -> None:
-    """See that descriptors 0 to 2 are taken, so that no pipe of ours becomes what is printed to."""
+    """Make sure that descriptors 0 to 2 are open, so that none of our pipes becomes stdout or stderr."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(fd)

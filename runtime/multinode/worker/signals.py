@@ -1,12 +1,10 @@
-"""⑤ Signals to the supervisor, as something its loop can wait for together with everything else."""
+"""Signals to the supervisor, in a form that its loop can wait for beside everything else."""
 
 import contextlib
 import os
 import selectors
 import signal
 from types import FrameType
-
-__all__ = ["Signals"]
 
 _STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -18,7 +16,7 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        """Install the handlers. For the main thread."""
+        """Install the handlers. Call it in the main thread."""
         self.stop_requested = False
         self.fd, self._write_fd = os.pipe()
         for fd in (self.fd, self._write_fd):
@@ -29,12 +27,12 @@ class Signals:
         signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
 
     def wake(self) -> None:
-        """Make the pipe readable. For any thread."""
+        """Make the pipe readable. Any thread may call it."""
         with contextlib.suppress(BlockingIOError):  # full: then it is readable already
             os.write(self._write_fd, b"\0")
 
     def clear(self) -> None:
-        """Empty the pipe. What woke it has to be looked for afterwards, not before."""
+        """Empty the pipe. Look for what woke it afterwards, not before."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self.fd, 4096):
                 pass

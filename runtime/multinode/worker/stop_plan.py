@@ -1,15 +1,15 @@
-"""⑤ When to interrupt the user's code and when to kill it: decisions on one monotonic clock, without acting.
+"""When to interrupt the user's code and when to kill it: decisions by one monotonic clock, without acting.
 
-Who may order a stop, and what it is then called:
+A stop has one of these causes:
 
 - the time-out, which the supervisor counts itself from the answer to `start`: TIMED_OUT;
-- SIGTERM (or SIGINT, SIGHUP) to the supervisor: why, only the control plane knows. It is asked at once. Until it has
-  answered, but no longer than `PATIENCE_S`, the code runs on; without an answer it is interrupted as INTERRUPTED, and
-  the reason is asked again before the end is reported.
+- SIGTERM (or SIGINT, SIGHUP) to the supervisor. Only the control plane knows why, so it is asked at once. The code runs
+  on until it answers, at most for `PATIENCE_S`. Without an answer the code is interrupted as INTERRUPTED, and the
+  question is asked again before the end is reported.
 
-The first order to interrupt gives the exception that the user's code sees. Between the interruption and the kill lies
-the grace. Where a SIGTERM announced a platform's SIGKILL, the kill comes earlier by a margin that leaves time to
-report: 10 s, or half the grace where the grace is 20 s or less.
+The first cause decides which exception the user's code sees. The grace is the time between the interruption and the
+kill. When a SIGTERM announces the platform's SIGKILL, the kill comes earlier, by a margin that leaves time to report:
+10 s, or half the grace if that is 20 s or less.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,12 @@ from enum import Enum
 
 from multinode_protocol.status import AbortReason
 
-__all__ = ["PATIENCE_S", "StopPlan", "Step", "margin_s"]
-
 PATIENCE_S = 3.0
 _REPORTING_MARGIN_S = 10.0
 _FIRST_REPEAT_S = 1.0
 
 
-class Step(Enum):
+class StopAction(Enum):
     """What the supervisor does next to the child."""
 
     WAIT = "WAIT"
@@ -56,7 +54,7 @@ class StopPlan:
     _repeat_s: float = _FIRST_REPEAT_S
 
     def request(self, now: float) -> None:
-        """Note that the supervisor was told to stop. Only the first time counts: platforms repeat themselves."""
+        """Note that the supervisor was told to stop. Only the first time counts: platforms repeat the signal."""
         if self.requested_at is None:
             self.requested_at = now
             self._kill_by(now + self.grace_s - margin_s(self.grace_s))
@@ -68,20 +66,20 @@ class StopPlan:
         if self.reason is AbortReason.INTERRUPTED:
             self.reason = self._answer
 
-    def step(self, now: float) -> Step:
-        """Return what is due at `now`. INTERRUPT comes again, ever more rarely: a raise inside a destructor is lost."""
+    def action(self, now: float) -> StopAction:
+        """Return what is due at `now`. INTERRUPT is repeated, ever more rarely: one inside a destructor is lost."""
         if self.reason is None:
             self._decide(now)
         if self.kill_at is not None and now >= self.kill_at:
-            return Step.KILL
+            return StopAction.KILL
         if self._signal_at is not None and now >= self._signal_at:
             self._signal_at = now + self._repeat_s
             self._repeat_s *= 2
-            return Step.INTERRUPT
-        return Step.WAIT
+            return StopAction.INTERRUPT
+        return StopAction.WAIT
 
     def next_at(self) -> float:
-        """Return when `step` can first say something new, unless it is told something before."""
+        """Return when `action` may next return something else, if nothing is noted before."""
         times = [self.kill_at, self._signal_at]
         if self.reason is None:
             times += [self.deadline, self._patience_ends()]

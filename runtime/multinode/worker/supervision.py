@@ -1,7 +1,7 @@
-"""⑤ The loop over one call: from the order to the child until the child is gone.
+"""The loop over one call: from the request to the child until the child is gone.
 
-It waits for whatever comes first: a frame or the end of the child, a signal, an answer of the control plane, a time
-on the plan.
+It waits for what comes first: a frame or the end of the child, a signal, an answer of the control plane, a time in the
+plan.
 """
 
 import contextlib
@@ -12,25 +12,24 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from multinode.worker.channel import END, PROGRESS, BrokenChannel, End, FrameReader
+from multinode.worker.channel import END, PROGRESS, BrokenChannel, CallResult, FrameReader
 from multinode.worker.interruption import SIGNAL
-from multinode.worker.processes import Child, kill_group
+from multinode.worker.processes import Child
 from multinode.worker.progress import ProgressReporter
 from multinode.worker.signals import Signals
-from multinode.worker.stop_plan import Step, StopPlan
-
-__all__ = ["CallSupervision"]
+from multinode.worker.stop_plan import StopAction, StopPlan
+from multinode_protocol.process_tree import signal_group
 
 _LEAVE_S = 10.0
 """For the child's exit functions, once its result is there."""
 _VANISH_S = 30.0
-"""For the kernel to carry out SIGKILL, before the worker ends without."""
+"""For the kernel to carry out SIGKILL; then the worker ends without waiting for it."""
 _READ_BYTES = 1_048_576
 _LONGEST_SLEEP_S = 3600.0
 
 
 class CallSupervision:
-    """What is known of one call while it goes on."""
+    """One call while it runs."""
 
     def __init__(
         self, child: Child, plan: StopPlan, reporter: ProgressReporter, signals: Signals, say: Callable[[str], None]
@@ -42,23 +41,23 @@ class CallSupervision:
         self._say = say
         self._frames = FrameReader()
         self._selector = selectors.DefaultSelector()
-        self._order = memoryview(b"")
+        self._request = memoryview(b"")
         self._signalled = False
         self._leave_by: float | None = None
         self._vanish_by: float | None = None
-        self.end: End | None = None
-        """The child's own words, once it has said them."""
+        self.result: CallResult | None = None
+        """What the child reported, once it has."""
         self.broken: str | None = None
         """What is wrong with the bytes that came from the child."""
-        self.not_ours: str | None = None
-        """Why the code was stopped without a report: the control plane no longer counts on this worker."""
+        self.ownership_lost: str | None = None
+        """Why the code was stopped without a report: this worker has lost the execution."""
 
-    def run(self, order: bytes) -> None:
-        """Send `order` (nothing: the child is to be stopped before it runs) and return when the child is gone."""
+    def run(self, request: bytes) -> None:
+        """Send `request` (nothing: the child is to be stopped before it runs) and return when the child is gone."""
         self._selector.register(self._signals.fd, selectors.EVENT_READ)
         self._selector.register(self._child.report_fd, selectors.EVENT_READ)
-        if order:
-            self._order = memoryview(order)
+        if request:
+            self._request = memoryview(request)
             self._selector.register(self._child.call_fd, selectors.EVENT_WRITE)
         with self._selector:
             while not self._is_over():
@@ -77,28 +76,28 @@ class CallSupervision:
         self._hear(now)
         if self._vanish_by is not None:
             return
-        if self.end is not None:
+        if self.result is not None:
             if self._leave_by is not None and now >= self._leave_by:
-                self._say(f"the code's exit functions ran for more than {_LEAVE_S:g} s after its end: killed")
+                self._say(f"the exit functions of the code ran for more than {_LEAVE_S:g} s after its end: killed")
                 self._kill(now)
             return
-        step = self._plan.step(now)
-        if step is Step.INTERRUPT:
+        action = self._plan.action(now)
+        if action is StopAction.INTERRUPT:
             self._interrupt()
-        elif step is Step.KILL:
-            self._say("the function did not end within its grace: killed")
+        elif action is StopAction.KILL:
+            self._say("the function did not end within its grace period: killed")
             self._kill(now)
 
     def _hear(self, now: float) -> None:
-        """Take note of what signals and the control plane have said."""
+        """Note what signals and the control plane have said."""
         if self._signals.stop_requested and self._plan.requested_at is None:
             self._plan.request(now)
             self._reporter.ask()
         if self._reporter.answer is not None and not self._plan.answered:
             self._plan.answer(self._reporter.answer[0])
-        if self._reporter.not_ours is not None and self.not_ours is None and self.end is None:
-            self.not_ours = self._reporter.not_ours
-            self._say(f"stopping the function without a report: {self.not_ours}")
+        if self._reporter.ownership_lost is not None and self.ownership_lost is None and self.result is None:
+            self.ownership_lost = self._reporter.ownership_lost
+            self._say(f"stopping the function without a report: {self.ownership_lost}")
             self._kill(now)
 
     def _interrupt(self) -> None:
@@ -111,12 +110,12 @@ class CallSupervision:
 
     def _kill(self, now: float) -> None:
         self._vanish_by = now + _VANISH_S
-        kill_group(self._child.pid)
+        signal_group(self._child.pid)
 
     def _sleep_s(self) -> float:
         times = [self._vanish_by]
         if self._vanish_by is None:
-            times += [self._leave_by] if self.end is not None else [self._plan.next_at()]
+            times += [self._leave_by] if self.result is not None else [self._plan.next_at()]
         due = min((time for time in times if time is not None), default=time.monotonic() + _LONGEST_SLEEP_S)
         return min(max(0.0, due - time.monotonic()), _LONGEST_SLEEP_S)
 
@@ -124,24 +123,24 @@ class CallSupervision:
         if fd == self._signals.fd:
             self._signals.clear()
         elif fd == self._child.call_fd:
-            self._send_order()
+            self._send_request()
         elif not self._read():
             self._selector.unregister(fd)
 
-    def _send_order(self) -> None:
-        """Write what the pipe takes; close it at the end, which is the child's sign to begin."""
+    def _send_request(self) -> None:
+        """Write what the pipe takes; close it at the end, which tells the child to begin."""
         try:
-            self._order = self._order[os.write(self._child.call_fd, self._order) :]
+            self._request = self._request[os.write(self._child.call_fd, self._request) :]
         except BlockingIOError:
             return
         except BrokenPipeError:  # it has ended: its status will tell
-            self._order = memoryview(b"")
-        if not self._order:
+            self._request = memoryview(b"")
+        if not self._request:
             self._selector.unregister(self._child.call_fd)
             os.close(self._child.call_fd)
 
     def _read(self) -> bool:
-        """Take in what the child has sent. False when it can send no more."""
+        """Read what the child has sent. False when it can send no more."""
         try:
             data = os.read(self._child.report_fd, _READ_BYTES)
         except BlockingIOError:
@@ -150,7 +149,7 @@ class CallSupervision:
         return bool(data) and self.broken is None
 
     def _read_rest(self) -> None:
-        """Take in what the child sent last. A fork of it may hold the pipe open, and is not waited for."""
+        """Read what the child sent last. A fork of it may hold the pipe open, and is not waited for."""
         with contextlib.suppress(BlockingIOError):
             while self.broken is None and (data := os.read(self._child.report_fd, _READ_BYTES)):
                 self._take(data)
@@ -160,13 +159,13 @@ class CallSupervision:
             frames = self._frames.feed(data)
         except BrokenChannel as broken:
             self.broken = str(broken)
-            if self.end is None:
+            if self.result is None:
                 self._kill(time.monotonic())
             return
         progress = [frame.text for frame in frames if frame.kind == PROGRESS]
         if progress:
             self._reporter.put(progress[-1])
         for frame in frames:
-            if frame.kind == END and self.end is None:
-                self.end = cast(End, json.loads(frame.text))
+            if frame.kind == END and self.result is None:
+                self.result = cast(CallResult, json.loads(frame.text))
                 self._leave_by = time.monotonic() + _LEAVE_S

@@ -96,12 +96,12 @@ def test_the_newest_version_is_named_in_the_request_so_that_no_later_one_is_star
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "error: solve(n, rounds=...) cannot be called so: missing a required argument: 'n'"),
+        ((), "error: solve(n, rounds=...) cannot be called like this: missing a required argument: 'n'"),
         (
             ("--arg", "n=1", "--arg", "m=2"),
-            "cannot be called so: got an unexpected keyword argument 'm'",
+            "cannot be called like this: got an unexpected keyword argument 'm'",
         ),
-        (("--args", "[1, 2, 3]"), "solve(n, rounds=...) cannot be called so: too many positional arguments"),
+        (("--args", "[1, 2, 3]"), "solve(n, rounds=...) cannot be called like this: too many positional arguments"),
         (("--args", "{n: 3}"), "--args is not JSON"),
         (("--args", '["' + "x" * 250_000 + '"]'), "at most 250,000"),
     ],

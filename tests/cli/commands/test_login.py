@@ -46,9 +46,9 @@ def test_a_refused_key_leaves_the_earlier_login_as_it_was(
     [
         (("--api-url", "http://example.org", "--api-key", KEY), "", 2, "would send the key unprotected"),
         (("--api-url", "ftp://127.0.0.1", "--api-key", KEY), "", 2, "would send the key unprotected"),
-        (("--api-url", "nonsense", "--api-key", KEY), "", 2, "not one of a control plane"),
+        (("--api-url", "nonsense", "--api-key", KEY), "", 2, "cannot be that of a control plane"),
         (("--api-url", "http://127.0.0.1:1", "--api-key", "-"), "", 2, "The API key is empty"),
-        (("--api-url", "http://127.0.0.1:1", "--api-key", "a\x1bb"), "", 2, "characters that no key has"),
+        (("--api-url", "http://127.0.0.1:1", "--api-key", "a\x1bb"), "", 2, "characters that no key contains"),
         (("--api-url", "http://127.0.0.1:1"), "", 2, "which key? Pipe it in with --api-key -"),
         ((), "", 2, "which control plane? Give --api-url URL"),
         (("--api-url", "http://127.0.0.1:1", "--api-key", KEY), "", 3, "cannot be reached: connection refused"),

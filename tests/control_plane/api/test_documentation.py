@@ -39,11 +39,6 @@ def test_the_page_states_the_limits_that_are_enforced() -> None:
         limits.MAX_PROJECT_NAME_CHARS,
         limits.MAX_FUNCTION_NAME_CHARS,
         limits.MAX_FUNCTIONS,
-        limits.MAX_CONCURRENCY,
-        limits.MAX_RETRIES,
-        limits.MAX_TIMEOUT_S,
-        limits.MAX_QUEUE_S,
-        limits.MAX_GRACE_S,
         limits.MAX_LOG_LINES,
         limits.MAX_PAGE,
         limits.MAX_WAIT_S,
@@ -53,4 +48,3 @@ def test_the_page_states_the_limits_that_are_enforced() -> None:
         limits.MAX_EVERY_S,
     ):
         assert re.search(rf"\b{number:,}\b", stated), number
-    assert f"up to {limits.MAX_CPU:.0f} and {limits.MAX_MEMORY_GBS:.0f}" in stated

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.api import validation
-from multinode_control_plane.core.records import ExecutionSpec, FunctionSpec, LocalBundle, ResourceSpec, RetryPolicy
+from multinode_control_plane.core.records import FunctionSpec, LocalBundle
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from tests.support.refusals import refusal
 
 
@@ -52,7 +53,13 @@ def test_a_version_with_all_fields_becomes_records() -> None:
                 "f",
                 "other",
                 ResourceSpec(4.0, 30.5, 100_000),
-                ExecutionSpec(50, 86_400, 30, 15, RetryPolicy(1.0, 3.0, 10.5, 0.25, ("ValueError",))),
+                ExecutionSpec(
+                    timeout_s=86_400,
+                    max_retries=50,
+                    max_queue_s=30,
+                    grace_s=15,
+                    retry=RetryPolicy(1.0, 3.0, 10.5, 0.25, ("ValueError",)),
+                ),
                 "Adds.",
                 ("x", "y="),
             ),
@@ -65,7 +72,7 @@ def test_a_version_with_all_fields_becomes_records() -> None:
 def test_a_version_of_the_first_generation_takes_the_defaults() -> None:
     request = validation.version_request(version(function(docker_image_override=None, unknown=[1])))
     assert request.functions == (
-        FunctionSpec("f", None, ResourceSpec(0.5, 1.0, 3), ExecutionSpec(2, 60, None, 120, RetryPolicy())),
+        FunctionSpec("f", None, ResourceSpec(0.5, 1.0, 3), ExecutionSpec(timeout_s=60, max_retries=2)),
     )
     assert (request.local_bundle, request.task_definition) == (None, None)
 

@@ -7,12 +7,13 @@ import pytest
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.lifecycle import waiting_reason
-from multinode_control_plane.core.records import QueueName, RetryPolicy
+from multinode_control_plane.core.records import QueueName
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import LaunchRefused
 from multinode_control_plane.services import task_events
 from multinode_control_plane.services.context import Limits
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.function_options import RetryPolicy
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 from tests.support.world import FAILURE, SUCCESS, World, function_spec
 

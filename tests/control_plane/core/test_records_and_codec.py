@@ -8,8 +8,9 @@ import pytest
 from multinode_control_plane.core import external_transitions, lifecycle
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
-from multinode_control_plane.core.records import FunctionKey, Gate, Invocation, LocalBundle, RetryPolicy, Version
+from multinode_control_plane.core.records import FunctionKey, Gate, Invocation, LocalBundle, Version
 from multinode_control_plane.core.retry import delay_after_failed_launch, delay_before_next
+from multinode_protocol.function_options import RetryPolicy
 from tests.support.world import FAILURE, World, function_spec
 
 

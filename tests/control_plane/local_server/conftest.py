@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from multinode_control_plane.adapters.local.process_tree import kill_all
 from multinode_control_plane.adapters.local.workers import WorkerFolders
+from multinode_protocol.process_tree import kill_all
 from tests.support.http_client import Client
 from tests.support.local_server import LocalServer
 from tests.support.stub_worker import make_bundle

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from multinode_control_plane.adapters.local.process_tree import kill_all
 from multinode_control_plane.adapters.local.workers import WorkerFolders
+from multinode_protocol.process_tree import kill_all
 from tests.support.local_server import LocalServer, spec, until
 
 pytestmark = pytest.mark.slow

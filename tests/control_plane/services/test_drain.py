@@ -4,10 +4,11 @@ import pytest
 
 from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import Index, invocation_key
-from multinode_control_plane.core.records import Invocation, Project, QueueName, RetryPolicy
+from multinode_control_plane.core.records import Invocation, Project, QueueName
 from multinode_control_plane.ports import Page, Put
 from multinode_control_plane.services.context import Limits
 from multinode_control_plane.services.drain import drain
+from multinode_protocol.function_options import RetryPolicy
 from multinode_protocol.status import InvocationStatus
 from tests.support.world import World, function_spec
 

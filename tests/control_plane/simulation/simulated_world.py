@@ -8,22 +8,14 @@ from functools import partial
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
-from multinode_control_plane.core.records import (
-    ExecutionSpec,
-    FunctionSpec,
-    Invocation,
-    ParentRef,
-    Project,
-    ResourceSpec,
-    RetryPolicy,
-    Version,
-)
+from multinode_control_plane.core.records import FunctionSpec, Invocation, ParentRef, Project, Version
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.ports import ABSENT, Change, Put, StoreUnavailable
 from multinode_control_plane.services import executions, invocations, projects, task_events
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import sweep
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 from tests.control_plane.simulation.history import check_change, check_end, check_slots, text_of
 from tests.control_plane.simulation.scheduler import Fault, Scheduler
@@ -51,7 +43,13 @@ class SimulatedWorld:
         rng = scheduler.rng
         self.max_concurrency = rng.choice((1, 2, 5))
         retry = RetryPolicy(initial_delay_s=rng.choice((0.0, 5.0, 90.0)))
-        spec = ExecutionSpec(rng.choice((0, 1, 3)), rng.choice((30, 300)), rng.choice((None, None, 120)), 20, retry)
+        spec = ExecutionSpec(
+            max_retries=rng.choice((0, 1, 3)),
+            timeout_s=rng.choice((30, 300)),
+            max_queue_s=rng.choice((None, None, 120)),
+            grace_s=20,
+            retry=retry,
+        )
         function = FunctionSpec("f", None, ResourceSpec(0.1, 0.25, self.max_concurrency), spec)
         self.store = SimulatedStore(scheduler, self._committed)
         self.compute = SimulatedCompute(scheduler, self._launched)

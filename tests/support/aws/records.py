@@ -4,15 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from multinode_control_plane.adapters.aws.task_exit import worker_of
-from multinode_control_plane.core.records import (
-    Execution,
-    ExecutionSpec,
-    Invocation,
-    QueueName,
-    ResourceSpec,
-    WorkerDetails,
-)
+from multinode_control_plane.core.records import Execution, Invocation, QueueName, WorkerDetails
 from multinode_control_plane.ports import LaunchRequest
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec
 from multinode_protocol.status import InvocationStatus, WorkerStatus
 
 __all__ = [

@@ -11,21 +11,13 @@ from typing import Any
 from unittest.mock import patch
 
 from multinode_control_plane.core.keys import gate_key, invocation_key
-from multinode_control_plane.core.records import (
-    ExecutionSpec,
-    FunctionKey,
-    FunctionSpec,
-    Invocation,
-    ParentRef,
-    Project,
-    ResourceSpec,
-    Version,
-)
+from multinode_control_plane.core.records import FunctionKey, FunctionSpec, Invocation, ParentRef, Project, Version
 from multinode_control_plane.core.worker_transitions import FinishReport
 from multinode_control_plane.handlers import api, changes, sweep, task_events
 from multinode_control_plane.ports import ABSENT, Put
 from multinode_control_plane.services import executions, invocations
 from multinode_control_plane.wiring import aws
+from multinode_protocol.function_options import ExecutionSpec, ResourceSpec
 from multinode_protocol.status import Outcome
 from tests.support.aws.dynamodb_local import shared_dynamodb_local
 from tests.support.aws.ecs import CLUSTER, FakeEcs

@@ -14,13 +14,13 @@ from botocore.exceptions import ClientError
 
 from multinode_control_plane.adapters.aws.clients import NO_ANSWER
 from multinode_control_plane.ports import Conflict, StoreUnavailable
+from multinode_protocol.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 TRIES = 5
-FIRST_PAUSE_S = 0.03
-LONGEST_PAUSE_S = 1.0
+BACKOFF = Backoff(first_s=0.03, longest_s=1.0)
 
 _THROTTLED = frozenset(
     {
@@ -125,6 +125,5 @@ class DynamoRetries:
         raise AssertionError("the last try has returned or raised")
 
     def pause(self, attempt: int) -> None:
-        """Wait before try `attempt` + 1; a random part keeps those who collided from colliding again."""
-        longest = min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S)
-        self._sleep(longest * (0.5 + random.random() / 2))  # noqa: S311 - jitter
+        """Wait before try `attempt` + 1."""
+        self._sleep(BACKOFF.pause_s(attempt, random.random()))  # noqa: S311 - jitter

@@ -21,7 +21,6 @@ from multinode_control_plane.adapters.aws.clients import NO_ANSWER, Clients
 from multinode_control_plane.adapters.aws.ecs_errors import Refusal, failure_reason, refusal_of
 from multinode_control_plane.adapters.aws.rate_limiter import RateLimiter
 from multinode_control_plane.adapters.aws.task_exit import (
-    CONTAINER_NAME,
     STOP_REASON_PREFIX,
     Task,
     container_exit,
@@ -34,6 +33,8 @@ from multinode_control_plane.adapters.aws.task_exit import (
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import Clock, ContainerState, LaunchRefused, LaunchRequest
 from multinode_protocol import env_vars
+from multinode_protocol.backoff import Backoff
+from multinode_protocol.ecs_task import CONTAINER_NAME
 from multinode_protocol.fargate_sizes import NoTaskSize, covering
 
 if TYPE_CHECKING:
@@ -47,8 +48,7 @@ LAUNCH_BURST = 20
 LAUNCH_PATIENCE_S = 20.0
 """How long one launch is tried again while ECS throttles it; the handler's own time must hold more than that."""
 UNCLEAR_TRIES = 4
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 8.0
+BACKOFF = Backoff(first_s=0.5, longest_s=8.0)
 TOKEN_LIFE = timedelta(minutes=50)
 """ECS forgets a client token an hour after its task has ended: replayed later it would start a second one (F5)."""
 MAX_TOKEN_CHARS = 64
@@ -98,7 +98,7 @@ class EcsCompute:
         if self._clock.now() - request.execution.updated_at > TOKEN_LIFE:
             return self._settle_old(request)
         give_up_at = self._monotonic() + LAUNCH_PATIENCE_S
-        unclear = pauses = 0
+        unclear = tries = 0
         while True:
             self._pace.take()
             try:
@@ -116,8 +116,8 @@ class EcsCompute:
                     if unclear == UNCLEAR_TRIES:
                         raise
                 logger.info("launch %s: trying again after: %s", request.token, reason)
-            self._pause(pauses)
-            pauses += 1
+            tries += 1
+            self._sleep(BACKOFF.pause_s(tries, self._uniform()))
 
     def _run_task(self, arguments: "RunTaskRequestTypeDef") -> WorkerDetails:
         """Send one request. ECS answers a repeated token with the task that it started before, or with its ARN."""
@@ -139,10 +139,6 @@ class EcsCompute:
         if found:
             return found[0].worker
         raise LaunchRefused("its launch was never answered, and no container of it is known")
-
-    def _pause(self, count: int) -> None:
-        longest = min(FIRST_PAUSE_S * 2**count, LONGEST_PAUSE_S)
-        self._sleep(longest * (0.5 + self._uniform() / 2))
 
     # --- the rest ---
 

@@ -19,11 +19,12 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from multinode_control_plane.adapters.aws.clients import Clients
+from multinode_control_plane.core.times import optional_ms, whole_ms
 from multinode_control_plane.ports import Announcement
+from multinode_protocol.backoff import Backoff
 
 if TYPE_CHECKING:
     from mypy_boto3_events.type_defs import PutEventsRequestEntryTypeDef
@@ -34,8 +35,7 @@ SOURCE = "multinode"
 DETAIL_TYPE = "Multinode Invocation State Change"
 ENTRIES_AT_ONCE = 10
 TRIES = 5
-FIRST_PAUSE_S = 0.1
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+BACKOFF = Backoff(first_s=0.1, longest_s=1.0)
 
 
 class AnnouncementFailed(Exception):
@@ -61,14 +61,14 @@ class EventBridgePublisher:
     def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> None:
         """Send up to ten events. A successful answer may have refused some of them: only those are sent again."""
         left, codes = entries, {""}
-        for attempt in range(TRIES):
+        for attempt in range(1, TRIES + 1):
             results = self._clients.events.put_events(Entries=left)["Entries"]
             left = [entry for entry, result in zip(left, results, strict=True) if result.get("ErrorCode")]
             if not left:
                 return
             codes = {f"{result.get('ErrorCode')}: {result.get('ErrorMessage', '')}" for result in results}
-            if attempt < TRIES - 1:
-                self._sleep(FIRST_PAUSE_S * 2**attempt * (0.5 + random.random() / 2))  # noqa: S311 - jitter
+            if attempt < TRIES:
+                self._sleep(BACKOFF.pause_s(attempt, random.random()))  # noqa: S311 - jitter
         raise AnnouncementFailed(f"the event bus {self._event_bus} refused {len(left)} events: {', '.join(codes)}")
 
     def _entry(self, announcement: Announcement) -> "PutEventsRequestEntryTypeDef":
@@ -100,11 +100,7 @@ def detail_of(announcement: Announcement, deployment: str) -> dict[str, object]:
         "finished": invocation.status.finished,
         "attempts": invocation.attempts,
         "error": invocation.last_failure,
-        "time_ms": _ms(announcement.at),
-        "creation_time_ms": _ms(invocation.created_at),
-        "finish_time_ms": None if invocation.finished_at is None else _ms(invocation.finished_at),
+        "time_ms": whole_ms(announcement.at),
+        "creation_time_ms": whole_ms(invocation.created_at),
+        "finish_time_ms": optional_ms(invocation.finished_at),
     }
-
-
-def _ms(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(milliseconds=1)

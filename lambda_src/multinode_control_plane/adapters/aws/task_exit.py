@@ -13,14 +13,11 @@ from typing import cast
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_protocol import env_vars
+from multinode_protocol.ecs_task import CONTAINER_NAME, LOG_STREAM_PREFIX
 
 Task = Mapping[str, object]
 """The `detail` of a task event, or one of `DescribeTasks`' tasks."""
 
-CONTAINER_NAME = "worker"
-"""The worker's container in every task definition of ours."""
-LOG_STREAM_PREFIX = "worker"
-"""`awslogs-stream-prefix` in every task definition of ours."""
 STOP_REASON_PREFIX = "multinode: "
 """Begins the reason of every stop that we ask for: without it a stop was somebody else's."""
 WORKER_TYPE = "AWS_ECS"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from multinode_control_plane.adapters.local.sqlite import Outbox
 from multinode_control_plane.ports import Change, StoreUnavailable
+from multinode_protocol.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class Feed:
                 return LONGEST_PAUSE_S
             return None
         self._tries[invocation_id] = tries
-        pause_s: float = min(self._first_pause_s * 2 ** (tries - 1), LONGEST_PAUSE_S)
+        pause_s = Backoff(self._first_pause_s, LONGEST_PAUSE_S, jitter=0).pause_s(tries, 0)
         logger.warning("change %d of %s failed, trying again in %.1f s: %r", seq, invocation_id, pause_s, error)
         return pause_s
 

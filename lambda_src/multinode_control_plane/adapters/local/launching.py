@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from multinode_control_plane.adapters.local.private_files import read_json
-from multinode_control_plane.adapters.local.process_tree import MARK
 from multinode_control_plane.core.records import LocalBundle
 from multinode_control_plane.ports import LaunchRefused, LaunchRequest
 from multinode_protocol import env_vars
+from multinode_protocol.process_tree import MARK
 
 WORKER_COMMAND = ("-P", "-m", "multinode.worker")
 """``-P`` keeps the project's own modules out of the supervisor's way: a project may well have a `queue.py`."""
-INHERITED = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER")
-"""What a worker takes over of the server's environment: no keys, no settings of the server's own."""
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.ETXTBSY, errno.ENOSPC})
 """Shortages: another try may find them mended."""
 
@@ -35,7 +33,7 @@ def worker_environment(
     request: LaunchRequest, bundle: LocalBundle, server_environment: Mapping[str, str], mark: str
 ) -> dict[str, str]:
     """Return all of the worker's env_vars. The project's own values give way to Multinode's."""
-    inherited = {name: server_environment[name] for name in INHERITED if name in server_environment}
+    inherited = {name: server_environment[name] for name in env_vars.INHERITED if name in server_environment}
     # Programs that the project's requirements brought along are found first.
     path = os.pathsep.join([str(Path(bundle.python).parent), inherited.get("PATH", os.defpath)])
     return {

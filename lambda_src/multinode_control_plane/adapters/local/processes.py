@@ -24,12 +24,12 @@ from multinode_control_plane.adapters.local import launching
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
 from multinode_control_plane.adapters.local.deployment_id import deployment_id
 from multinode_control_plane.adapters.local.logs import last_words
-from multinode_control_plane.adapters.local.process_tree import ProcessId, find_leader, identify, kill_all, send
 from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolder, WorkerFolders, mark_of
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import ContainerState, LaunchRefused, LaunchRequest
 from multinode_protocol.limits import PROJECT_NAME_PATTERN
+from multinode_protocol.process_tree import ProcessId, find_leader, identify, kill_all, send
 
 logger = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ from typing import TypeVar
 
 from multinode_control_plane.adapters.local.logs import log_file_name
 from multinode_control_plane.adapters.local.private_files import JsonObject, read_json, sync_folder, write_json
-from multinode_control_plane.adapters.local.process_tree import ProcessId
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import WorkerDetails
+from multinode_protocol.process_tree import ProcessId
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,10 @@ import json
 import re
 from pathlib import Path
 
-from multinode_cli.backends.aws.task_definition import STOP_TIMEOUT_S, task_definition
-from multinode_control_plane.adapters.aws.task_exit import CONTAINER_NAME, worker_of
+from multinode_cli.backends.aws.task_definition import task_definition
+from multinode_control_plane.adapters.aws.task_exit import worker_of
 from multinode_control_plane.wiring.aws import Settings
+from multinode_protocol.ecs_task import CONTAINER_NAME
 from tests.support.aws.records import ENVIRONMENT, TASK_ARN
 
 DEPLOYMENT = {
@@ -32,7 +33,7 @@ def test_the_container_and_its_log_stream_are_where_the_control_plane_looks_for_
     stream = f"{options['awslogs-stream-prefix']}/{container['name']}/{task_id}"
     assert worker_of(TASK_ARN).logs_identifier == stream
     # The default grace of a function, 120 s, is what Fargate leaves a container between SIGTERM and SIGKILL.
-    assert container["stopTimeout"] == STOP_TIMEOUT_S == 120
+    assert container["stopTimeout"] == 120
 
 
 def test_terraform_sets_every_variable_that_the_control_plane_reads() -> None:

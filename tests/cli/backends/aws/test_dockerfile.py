@@ -12,8 +12,8 @@ from multinode_cli.backends.aws.account import MAX_NAME_CHARS, NAME_PATTERN
 from multinode_cli.backends.aws.dockerfile import ImageSpec, default_base_image, read_image_spec, render, write_context
 from multinode_cli.backends.aws.task_definition import task_definition
 from multinode_cli.errors import UsageFailure
-from multinode_control_plane.adapters.aws.task_exit import CONTAINER_NAME
 from multinode_control_plane.wiring import aws
+from multinode_protocol.ecs_task import CONTAINER_NAME
 from tests.support.cli.account import deployment_values
 
 ROOT = Path(__file__).parents[4]

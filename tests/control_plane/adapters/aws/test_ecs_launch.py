@@ -12,8 +12,8 @@ from multinode_control_plane.adapters.aws.clients import Clients
 from multinode_control_plane.adapters.aws.ecs import EcsCompute, EcsSettings
 from multinode_control_plane.adapters.aws.rate_limiter import RateLimiter
 from multinode_control_plane.adapters.aws.task_exit import worker_of
-from multinode_control_plane.core.records import ResourceSpec
 from multinode_control_plane.ports import LaunchRefused
+from multinode_protocol.function_options import ResourceSpec
 from tests.support.aws.records import EXECUTION_ID, INVOCATION_ID, NOW, TASK_ARN, execution, invocation, launch_request
 from tests.support.fakes import FakeClock
 

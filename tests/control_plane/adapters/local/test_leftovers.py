@@ -10,11 +10,11 @@ import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory, prepare
 from multinode_control_plane.adapters.local.deployment_id import deployment_id
-from multinode_control_plane.adapters.local.process_tree import find_leader, identify
 from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolders
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import LocalBundle
 from multinode_control_plane.ports import LaunchRequest
+from multinode_protocol.process_tree import find_leader, identify
 from tests.control_plane.conftest import Eventually
 from tests.support.local_compute import Ends, backend, request_of
 from tests.support.stub_worker import notes, pids_of, release, started

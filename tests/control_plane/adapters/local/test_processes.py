@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from multinode_control_plane.adapters.local.data_dir import DataDirectory
-from multinode_control_plane.adapters.local.process_tree import (
+from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolders
+from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
+from multinode_control_plane.core.records import LocalBundle, WorkerDetails
+from multinode_control_plane.ports import LaunchRefused
+from multinode_protocol.process_tree import (
     ProcessId,
     identify,
     kill_all,
     kill_group,
     send,
 )
-from multinode_control_plane.adapters.local.workers import LaunchRecord, WorkerFolders
-from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
-from multinode_control_plane.core.records import LocalBundle, WorkerDetails
-from multinode_control_plane.ports import LaunchRefused
 from tests.control_plane.conftest import Eventually
 from tests.support.local_compute import Ends, backend, request_of
 from tests.support.stub_worker import make_bundle, notes, pids_of, release, started

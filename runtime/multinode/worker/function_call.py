@@ -1,7 +1,7 @@
-"""⑤ The call of the user's function, with each value that a generator yields, under interruption.
+"""The call of the user's function, which may be interrupted at each value that a generator yields.
 
 The result is what the function returns. A generator's result is what it returns, or else (it returns None) the last
-value that it yielded; None where it yielded none.
+value that it yielded; None if it yielded nothing.
 """
 
 from collections.abc import Callable, Generator
@@ -11,16 +11,14 @@ from typing import Any
 from multinode.errors import FunctionOutputSizeLimitExceeded, PayloadError
 from multinode.worker.interruption import INTERRUPTIONS, Interruption
 
-__all__ = ["call"]
 
-
-def call(
+def call_function(
     function: Callable[[], Any],
     interruption: Interruption,
     report: Callable[[str], None],
     encode: Callable[[object], str],
 ) -> str:
-    """Return the function's result, encoded. `report` is given each yielded value, encoded, before the next is made.
+    """Return the function's result, encoded. `report` gets each yielded value, encoded, before the next is computed.
 
     `function` must be written in C (a `partial`). Raises what the function raises, PayloadError and
     FunctionOutputSizeLimitExceeded. A yielded value that cannot be reported raises one of these two at its ``yield``.

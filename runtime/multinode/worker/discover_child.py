@@ -1,7 +1,8 @@
-"""① Importing a project's `main.py` to find its functions.
+"""Importing a project's `main.py` to find its functions.
 
-`discover` runs ``python -m multinode.worker.finding FD CODE_DIR TIMEOUT_S`` as a process of its own, because an import
-may print, exit, crash or never end. The answer, a `Found` or a `NotFound` in JSON, is written to the file descriptor.
+`discover` runs ``python -m multinode.worker.discover_child FD CODE_DIR TIMEOUT_S`` as a separate process, because an
+import may print, exit, crash or never end. The answer is written to the file descriptor: a `DiscoveredFunctions` or a
+`DiscoveryFailure`, in JSON.
 """
 
 import contextlib
@@ -15,14 +16,13 @@ from types import FrameType
 from typing import Literal, TypedDict
 
 import multinode.app
+import multinode.options
 from multinode.errors import DuplicateFunctionError, MultinodeError, ParameterValidationError
 from multinode.worker.error_report import cut, describe
 from multinode.worker.project import MainIsMissing, apps_in, enter, import_main
 from multinode_protocol.messages import FunctionSpec
 
-__all__ = ["Found", "Kind", "NotFound", "Problem", "find"]
-
-Kind = Literal[
+ErrorKind = Literal[
     "no_main",
     "import_failed",
     "no_app",
@@ -33,34 +33,34 @@ Kind = Literal[
 ]
 
 
-class Found(TypedDict):
-    """The project's functions, and what they were found with."""
+class DiscoveredFunctions(TypedDict):
+    """The project's functions, and the versions that found them."""
 
     functions: list[FunctionSpec]
     python: str
     multinode: str
 
 
-class Problem(TypedDict):
-    kind: Kind
+class DiscoveryError(TypedDict):
+    kind: ErrorKind
     message: str
     """One or a few lines for the user: what is wrong and what to do."""
     traceback: str | None
     """Where the user's code raised, trimmed to that code."""
 
 
-class NotFound(TypedDict):
-    error: Problem
+class DiscoveryFailure(TypedDict):
+    error: DiscoveryError
 
 
-class _TookTooLong(BaseException):
-    """Not an Exception, so that what the user's code tries on an import error does not catch it."""
+class _ImportTimedOut(BaseException):
+    """Not an Exception, so that the user's own handlers do not catch it."""
 
 
-def find(code_dir: Path, timeout_s: float) -> Found | NotFound:
+def find(code_dir: Path, timeout_s: float) -> DiscoveredFunctions | DiscoveryFailure:
     """Return the functions of the project in `code_dir`, or what is wrong with it. Its `main` stays imported.
 
-    For the main thread: the time-out is an alarm, so that the traceback shows where the import was.
+    Call it in the main thread: the time-out is an alarm, so that the traceback shows where the import was.
     """
     signal.signal(signal.SIGALRM, _on_alarm)
     try:
@@ -71,7 +71,7 @@ def find(code_dir: Path, timeout_s: float) -> Found | NotFound:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except MainIsMissing as error:
-        return _problem("no_main", str(error))
+        return _failure("no_main", str(error))
     except BaseException as error:
         return _import_failed(error, code_dir, timeout_s)
     apps = apps_in(module)
@@ -79,70 +79,70 @@ def find(code_dir: Path, timeout_s: float) -> Found | NotFound:
         return _not_one_app(list(apps))
     name, app = apps.popitem()
     if not app.functions:
-        return _problem(
-            "no_functions", f"main.py has no functions: decorate those that shall run remotely with @{name}.function()"
+        return _failure(
+            "no_functions", f"main.py has no functions: decorate those that should run remotely with @{name}.function()"
         )
     specs: list[FunctionSpec] = []
     for function_name, function in app.functions.items():
         try:
             specs.append(function.spec())
         except (MultinodeError, TypeError, ValueError) as error:
-            return _problem("invalid_function", f"the function {function_name!r} cannot be deployed: {error}")
-    return Found(functions=specs, python=platform.python_version(), multinode=_version())
+            return _failure("invalid_function", f"the function {function_name!r} cannot be deployed: {error}")
+    return DiscoveredFunctions(functions=specs, python=platform.python_version(), multinode=_version())
 
 
-def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> NotFound:
+def _import_failed(error: BaseException, code_dir: Path, timeout_s: float) -> DiscoveryFailure:
     report = describe(error, code_dir)
     shown = report["error_traceback"] or None
     if isinstance(error, DuplicateFunctionError):
-        return _problem("duplicate_function", str(error), shown)
+        return _failure("duplicate_function", str(error), shown)
     if isinstance(error, ParameterValidationError) and _was_decorating(error):
-        return _problem("invalid_function", str(error), shown)
-    if isinstance(error, _TookTooLong):
+        return _failure("invalid_function", str(error), shown)
+    if isinstance(error, _ImportTimedOut):
         message = (
-            f"the import of main.py did not end within {timeout_s:g} s: put what runs long into a function,"
+            f"the import of main.py did not end within {timeout_s:g} s: move the slow code into a function,"
             ' or under `if __name__ == "__main__":`'
         )
     elif isinstance(error, ModuleNotFoundError):
         message = (
             f"main.py cannot be imported: {report['error_message']}."
-            " If it comes from a package, add that to requirements.txt"
+            " If it is in a package, add that to requirements.txt"
         )
     else:
         message = f"main.py cannot be imported: {report['error_message']}"
-    return _problem("import_failed", message, shown)
+    return _failure("import_failed", message, shown)
 
 
 def _was_decorating(error: BaseException) -> bool:
-    """True when the error came out of `Multinode.function`, and not of another of our calls."""
+    """True when the error came from `Multinode.function` or `Retry`, and not from another of our calls."""
     step = error.__traceback__
     while step is not None:
-        if step.tb_frame.f_code.co_filename == multinode.app.__file__:
+        if step.tb_frame.f_code.co_filename in (multinode.app.__file__, multinode.options.__file__):
             return True
         step = step.tb_next
     return False
 
 
-def _not_one_app(names: list[str]) -> NotFound:
+def _not_one_app(names: list[str]) -> DiscoveryFailure:
     if names:
-        return _problem(
+        return _failure(
             "several_apps",
             f"main.py has {len(names)} Multinode objects, {', '.join(sorted(names))}: a project has exactly one,"
             " and all its functions are decorated with it",
         )
-    return _problem(
+    return _failure(
         "no_app",
         "main.py has no Multinode object among its global variables: write `from multinode import Multinode`,"
         " `mn = Multinode()`, and decorate the functions with @mn.function()",
     )
 
 
-def _problem(kind: Kind, message: str, shown: str | None = None) -> NotFound:
-    return NotFound(error=Problem(kind=kind, message=cut(message), traceback=shown))
+def _failure(kind: ErrorKind, message: str, shown: str | None = None) -> DiscoveryFailure:
+    return DiscoveryFailure(error=DiscoveryError(kind=kind, message=cut(message), traceback=shown))
 
 
 def _on_alarm(_number: int, _frame: FrameType | None) -> None:
-    raise _TookTooLong
+    raise _ImportTimedOut
 
 
 def _version() -> str:

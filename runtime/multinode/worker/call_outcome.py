@@ -1,4 +1,4 @@
-"""⑤ What is reported at the end: a pure function of what the child said, how it ended, and why it was stopped.
+"""What is reported at the end. It follows from what the child said, how it ended, and why it was stopped.
 
 | the child said | stop ordered | report |
 |---|---|---|
@@ -14,23 +14,21 @@ import os
 import signal
 from dataclasses import dataclass
 
-from multinode.worker.channel import End
+from multinode.worker.channel import CallResult
 from multinode_protocol.messages import FinishBody
 from multinode_protocol.status import AbortReason, Outcome
 
-__all__ = ["Ending", "fallback", "report"]
-
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """All that is known when the child is gone."""
+class CallOutcome:
+    """What is known once the child is gone."""
 
-    end: End | None
-    """The child's own words, if it said any."""
+    result: CallResult | None
+    """What the child reported, if it did."""
     status: int | None
     """What `os.waitpid` said of the child. None: it could not even be killed."""
     reason: AbortReason | None
-    """Why its interruption was ordered. None: it was not."""
+    """Why it was interrupted. None: it was not."""
     oom_kills: int | None
     """How many processes of the container the kernel killed for memory meanwhile. None: unknown."""
     memory_gib: float | None = None
@@ -39,19 +37,19 @@ class Ending:
     """What was wrong with the bytes from the child, if they made no sense."""
 
 
-def report(ending: Ending) -> FinishBody:
+def report(outcome: CallOutcome) -> FinishBody:
     """Return the report. It holds an `error_message` exactly when the outcome is FAILED."""
-    end = ending.end
-    if end is None:
-        return _aborted(ending.reason) if ending.reason is not None else _lost(ending)
-    if end["interrupted"]:
-        body = _aborted(ending.reason or AbortReason.INTERRUPTED)
-        if end["final_output"] is not None:
-            body["final_output"] = end["final_output"]
+    result = outcome.result
+    if result is None:
+        return _aborted(outcome.reason) if outcome.reason is not None else _lost(outcome)
+    if result["interrupted"]:
+        body = _aborted(outcome.reason or AbortReason.INTERRUPTED)
+        if result["final_output"] is not None:
+            body["final_output"] = result["final_output"]
         return body
-    error = end["error"]
+    error = result["error"]
     if error is None:
-        return {"outcome": Outcome.SUCCEEDED, "final_output": end["final_output"]}
+        return {"outcome": Outcome.SUCCEEDED, "final_output": result["final_output"]}
     return {
         "outcome": Outcome.FAILED,
         "error_message": error["error_message"],
@@ -86,38 +84,38 @@ def _failed(kind: str, message: str, *, infrastructure: bool = False) -> FinishB
     }
 
 
-def _lost(ending: Ending) -> FinishBody:
-    """Return the report on a child that ended without a word."""
-    if ending.broken is not None:
+def _lost(outcome: CallOutcome) -> FinishBody:
+    """Return the report on a child that ended without reporting."""
+    if outcome.broken is not None:
         return _failed(
             "ProcessLost",
-            f"the function's process wrote into the worker's pipe, so its result cannot be told ({ending.broken});"
+            f"the function's process wrote into the worker's pipe, so its result is lost ({outcome.broken});"
             " does the code write to file descriptors that it did not open?",
         )
-    if ending.status is None:
+    if outcome.status is None:
         return _failed("ProcessLost", "the function's process could not be killed", infrastructure=True)
-    if not os.WIFSIGNALED(ending.status):
-        code = os.waitstatus_to_exitcode(ending.status)
+    if not os.WIFSIGNALED(outcome.status):
+        code = os.waitstatus_to_exitcode(outcome.status)
         return _failed(
             "ProcessExited",
             f"the function's process ended with exit code {code} before the function returned:"
             " the code, or a library, called os._exit or the like (the logs may say more)",
         )
-    number = os.WTERMSIG(ending.status)
+    number = os.WTERMSIG(outcome.status)
     name = _signal_name(number)
     if number != signal.SIGKILL:
         return _failed("ProcessKilled", f"the function's process was ended by {name} ({signal.strsignal(number)})")
-    if ending.oom_kills == 0:
+    if outcome.oom_kills == 0:
         return _failed(
             "ProcessKilled",
             "something outside ended the function's process with SIGKILL;"
-            " the kernel counted no lack of memory in this container",
+            " the kernel counted no out-of-memory kill in this container",
             infrastructure=True,
         )
-    size = f" (now {ending.memory_gib:g} GiB)" if ending.memory_gib else ""
+    size = f" (now {outcome.memory_gib:g} GiB)" if outcome.memory_gib else ""
     certainty = (
         "the kernel ended the function's process with SIGKILL because memory ran out"
-        if ending.oom_kills
+        if outcome.oom_kills
         else "the function's process was ended by SIGKILL, most likely because memory ran out"
     )
     return _failed("OutOfMemory", f"{certainty}; give the function more with memory=…{size}", infrastructure=True)

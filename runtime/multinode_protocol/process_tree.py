@@ -1,8 +1,11 @@
-"""④ Everything that a worker has started: finding it, and killing all of it.
+"""All processes that a process has started: finding them, and killing them all. Standard library only.
 
-A worker leads its own session, and all that it starts inherits both the session and the environment. A process that
-has left the session is still known by the environment, one that has wiped its environment by the session. Linux tells
-both in ``/proc`` (proc(5)); elsewhere only the process group of the worker itself can be reached.
+The first process leads its own session, and all that it starts inherits both the session and the environment, in which
+a variable marks them. A process that has left the session is still known by its environment, one that has wiped its
+environment by the session. Linux shows both in ``/proc`` (proc(5)); elsewhere only the process group of the first
+process can be reached.
+
+The local backend finds a worker and all that it started by it, the worker what the user's code has started.
 """
 
 import os
@@ -12,6 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+__all__ = ["MARK", "ProcessId", "find_leader", "identify", "kill_all", "kill_group", "send", "signal_group"]
 
 MARK = "MULTINODE_WORKER_MARK"
 """The environment variable by which the processes of a worker are found: it names deployment and launch."""
@@ -84,15 +89,20 @@ def find_leader(mark: str) -> ProcessId | None:
     return ProcessId(leaders[0][0], leaders[0][1].start_time) if leaders else None
 
 
-def kill_all(mark: str, leader: ProcessId | None) -> bool:
-    """Kill the worker and all that it started, and wait until none of it runs.
+def kill_all(mark: str, leader: ProcessId | None, *, variable: str = MARK) -> bool:
+    """Kill the session's leader and all that it started, and wait until none of it runs.
 
-    Return False when some survive, or when nobody can tell. Outside Linux only the worker's process group counts.
+    `variable` holds `mark` in the environment of each. Return False when some survive, or when nobody can tell. Outside
+    Linux only the leader's process group counts.
     """
     if sys.platform != "linux":
         return kill_group(leader)
     for _ in range(ROUNDS):
-        alive = list(_members(mark, leader))
+        session = _session(leader)
+        if session is not None:
+            # It reaches every member at once: none can fork itself past it.
+            signal_group(session)
+        alive = list(_members(mark, leader, variable))
         if not alive:
             return True
         for pid in alive:
@@ -124,15 +134,30 @@ def kill_group(
     return False
 
 
-def _members(mark: str, leader: ProcessId | None) -> Iterator[int]:
-    """Give the numbers of the processes that belong to a worker and still run."""
-    entry_of_mark = f"{MARK}={mark}".encode()
-    session = None if leader is None else leader.pid
-    if leader is not None and leader.start_time:
+def signal_group(group: int) -> None:
+    """Send SIGKILL to every process of a group. No error when it has none."""
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # gone; on macOS, PermissionError when only zombies are left
+        return
+
+
+def _session(leader: ProcessId | None) -> int | None:
+    """Return the number of the leader's session and process group. None when it may be another's by now."""
+    if leader is None:
+        return None
+    if leader.start_time:
         now = _stat(leader.pid)
         if now is not None and now.start_time != leader.start_time:
-            # The session's number has passed on, which it can only do once nobody of the old session is left.
-            session = None
+            # The number has passed on, which it can only do once nobody of the old session is left.
+            return None
+    return leader.pid
+
+
+def _members(mark: str, leader: ProcessId | None, variable: str = MARK) -> Iterator[int]:
+    """Yield the numbers of the processes that belong to the leader and still run."""
+    entry_of_mark = f"{variable}={mark}".encode()
+    session = _session(leader)
     own = os.getpid()
     for entry in PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == own:
