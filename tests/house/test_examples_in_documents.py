@@ -161,7 +161,7 @@ def check_answer(reader: Reader, shown: Any, answer: Any, name: str = "the answe
 
 
 def check_python(reader: Reader, code: str, prelude: str) -> None:
-    latest = [here for here in reader.ids.values() if here.startswith("inv-")][-1]
+    latest = next((here for here in reversed(reader.ids.values()) if here.startswith("inv-")), None)
     (reader.folder / "example.py").write_text(f"{prelude}\nid = {latest!r}\n{code}")
     printed, exit_code = reader.types(f"""python -c "{AS_TYPED}" "$(cat {reader.folder / "example.py"})" """)
     assert exit_code == 0, printed
