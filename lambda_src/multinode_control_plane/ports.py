@@ -147,7 +147,6 @@ class LaunchRequest:
     execution: Execution
     invocation: Invocation
     environment: Mapping[str, str]
-    docker_image: str
     task_definition: str | None
     local_bundle: LocalBundle | None
 

@@ -49,9 +49,6 @@ class Call:
         return self.parameters[name]
 
 
-Endpoint = Callable[[Call], Mapping[str, object]]
-
-
 @dataclass(frozen=True, slots=True)
 class Route:
     """`rule` names the parts of the path in angle brackets: ``/projects/<project_name>``."""

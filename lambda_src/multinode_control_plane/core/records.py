@@ -266,12 +266,6 @@ class ChildLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    execution_id: str
-    invocation_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Gate:
     """The open executions of a function: a set of ids, never a count, so that a leak names its holder."""
 

@@ -126,8 +126,6 @@ def _launch(reactor: Reactor, invocation_id: str, effect: Launch) -> None:
 
 
 def _launch_request(reactor: Reactor, invocation: Invocation, execution: Execution, version: Version) -> LaunchRequest:
-    spec = version.function(invocation.function_name)
-    override = None if spec is None else spec.docker_image_override
     variables = {
         env_vars.API_URL: reactor.api_url(),
         env_vars.API_KEY: reactor.token_of(invocation, execution),
@@ -145,7 +143,6 @@ def _launch_request(reactor: Reactor, invocation: Invocation, execution: Executi
         execution=execution,
         invocation=invocation,
         environment=variables,
-        docker_image=override or version.default_docker_image,
         task_definition=version.task_definition,
         local_bundle=version.local_bundle,
     )

@@ -64,7 +64,6 @@ def launch_request(number: int, bundle: LocalBundle | None = None) -> LaunchRequ
             "MULTINODE_EXECUTION_ID": execution.execution_id,
             "MULTINODE_FUNCTION_NAME": "sleep",
         },
-        docker_image="image",
         task_definition=None,
         local_bundle=bundle,
     )

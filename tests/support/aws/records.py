@@ -86,7 +86,6 @@ def launch_request(**changes: object) -> LaunchRequest:
         execution=execution(worker=None),
         invocation=invocation(),
         environment={"MULTINODE_INVOCATION_ID": INVOCATION_ID, "MULTINODE_API_KEY": "mnx_claims_signature"},
-        docker_image="repository@sha256:0",
         task_definition="arn:aws:ecs:eu-west-1:123456789012:task-definition/multinode-main-tsp:3",
         local_bundle=None,
     )
