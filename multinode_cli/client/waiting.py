@@ -1,11 +1,11 @@
-"""Asking repeatedly: until something has happened, and through outages of the control plane."""
+"""Asking repeatedly, through outages of the control plane."""
 
 import threading
 import time
 from collections.abc import Callable
-from enum import Enum
 from typing import ParamSpec, TypeVar
 
+from multinode.invocation.polling import Seen, poll
 from multinode_cli.client.api import ControlPlaneAway
 from multinode_cli.console.terminal import Terminal
 from multinode_cli.console.text import duration
@@ -15,53 +15,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 PATIENCE_S = 180.0
-FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 5.0
-LONGEST_ROUND_S = 3.0
-ROUND_GROWTH = 1.3
-
-
-class Seen(Enum):
-    """What one question found out."""
-
-    END = "end"
-    NEWS = "news"
-    NOTHING = "nothing"
-
-
-def poll(
-    ask: Callable[[], Seen],
-    *,
-    every_s: float | None = None,
-    longest_s: float | None = None,
-    growth: float = ROUND_GROWTH,
-    timeout_s: float | None = None,
-    sleep: Callable[[float], object] = time.sleep,
-    monotonic: Callable[[], float] = time.monotonic,
-) -> bool:
-    """Return True once `ask` has seen the end; False if `timeout_s` seconds pass first.
-
-    A question that brings no news begins at least `every_s` seconds before the next one. With `longest_s` that time
-    grows up to it, and starts over after news: not every server holds its answers back.
-    """
-    first_s = FIRST_PAUSE_S if every_s is None else every_s
-    round_s, began = first_s, monotonic()
-    give_up_at = float("inf") if timeout_s is None else began + timeout_s
-    while True:
-        seen = ask()
-        if seen is Seen.END:
-            return True
-        if monotonic() >= give_up_at:
-            return False
-        if seen is Seen.NEWS:
-            round_s = first_s
-        else:
-            early_s = round_s - (monotonic() - began)
-            if early_s > 0:
-                sleep(early_s)
-            if longest_s is not None:
-                round_s = min(round_s * growth, longest_s)
-        began = monotonic()
 
 
 class Patience:

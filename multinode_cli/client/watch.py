@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from multinode.invocation.polling import LONGEST_ROUND_S, Seen, poll
 from multinode_cli.client.api import Api
-from multinode_cli.client.waiting import LONGEST_ROUND_S, Patience, Seen, poll
+from multinode_cli.client.waiting import Patience
 from multinode_cli.console.json_output import is_final
 from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import InvocationInfo, LogLine

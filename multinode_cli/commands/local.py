@@ -17,8 +17,8 @@ from multinode.errors import (
     InvocationDoesNotExist,
     InvocationIsAlreadyTerminated,
 )
+from multinode.invocation.polling import Seen, poll
 from multinode_cli.client.api import Api, is_loopback
-from multinode_cli.client.waiting import Seen, poll
 from multinode_cli.commands.options import json_option
 from multinode_cli.console.tables import pairs
 from multinode_cli.console.terminal import Terminal, current

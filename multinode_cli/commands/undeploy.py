@@ -5,11 +5,12 @@ import contextlib
 import click
 
 from multinode.errors import FunctionDoesNotExist, ProjectDoesNotExist, ProjectIsBeingDeleted, VersionDoesNotExist
+from multinode.invocation.polling import Seen, poll
 from multinode_cli.backends.base import Leftovers
 from multinode_cli.backends.factory import backend_of
 from multinode_cli.client.api import Api, connect
 from multinode_cli.client.lookup import Lookup
-from multinode_cli.client.waiting import Patience, Seen, poll
+from multinode_cli.client.waiting import Patience
 from multinode_cli.commands.options import arguments_typed, filled, project_option
 from multinode_cli.console.questions import confirm
 from multinode_cli.console.terminal import Terminal, current

@@ -5,21 +5,19 @@ from collections.abc import Callable
 from typing import cast
 
 from multinode.errors import ControlPlaneUnreachableError, InvocationIsAlreadyTerminated, WaitTimedOutError
+from multinode.invocation.polling import LONGEST_ROUND_S, Seen, poll
 from multinode.invocation.record import Invocation
 from multinode.transport import Transport, path
 from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import InvocationInfo
 from multinode_protocol.status import InvocationStatus
 
-__all__ = ["LONGEST_ROUND_S", "ROUND_GROWTH", "await_end", "cancel", "fetch", "hold"]
+__all__ = ["await_end", "cancel", "fetch", "hold"]
 
 PATIENCE_S = 900.0
 """How long a wait survives without a control plane: a restart, an upgrade, a laptop between two networks."""
 LEAST_ROUND_S = 0.5
 """An unfinished invocation is not asked for again sooner, even if the server does not hold its answers."""
-LONGEST_ROUND_S = 3.0
-"""What that grows to: on AWS a request that waits is paid for, so answers come at once and are asked for less often."""
-ROUND_GROWTH = 1.3
 
 
 def fetch(
@@ -60,19 +58,16 @@ def hold(
     invocation_id: str,
     wait_s: int,
     *,
-    least_s: float = LEAST_ROUND_S,
-    patience_s: float = PATIENCE_S,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Invocation:
     """Return the invocation once it is finished, or as it is after about `wait_s` seconds.
 
-    An unfinished one is never returned before `least_s`, so that this may be called in a loop. `patience_s`: how long
-    it keeps trying while the control plane does not answer.
+    An unfinished one is never returned before `LEAST_ROUND_S`, so that this may be called in a loop.
     """
     began = monotonic()
-    invocation = fetch(transport, invocation_id, wait_s=wait_s, retry_for_s=patience_s)
-    early_s = min(least_s, wait_s) - (monotonic() - began)
+    invocation = fetch(transport, invocation_id, wait_s=wait_s, retry_for_s=PATIENCE_S)
+    early_s = min(LEAST_ROUND_S, wait_s) - (monotonic() - began)
     if not invocation.status.finished and early_s > 0:
         sleep(early_s)
     return invocation
@@ -92,33 +87,23 @@ def await_end(
     ControlPlaneUnreachableError.
     """
     give_up_at = float("inf") if timeout_s is None else monotonic() + timeout_s
-    round_s = LEAST_ROUND_S
-    while True:
+    latest: list[Invocation] = []
+
+    def ask() -> Seen:
         left_s = max(0.0, give_up_at - monotonic())
-        try:
-            invocation = hold(
-                transport,
-                invocation_id,
-                int(min(MAX_WAIT_S, left_s)),
-                least_s=round_s,
-                patience_s=min(PATIENCE_S, left_s),
-                monotonic=monotonic,
-                sleep=sleep,
-            )
-        except ControlPlaneUnreachableError as error:
-            if monotonic() < give_up_at:
-                raise
-            raise WaitTimedOutError(
-                f"Invocation {invocation_id} did not end within {timeout_s:g} s: {error}"
-            ) from error
-        if invocation.status.finished:
-            return invocation
-        round_s = min(round_s * ROUND_GROWTH, LONGEST_ROUND_S)
-        left_s = give_up_at - monotonic()
-        if left_s <= 0:
-            raise WaitTimedOutError(
-                f"Invocation {invocation_id} did not end within {timeout_s:g} s; it is {invocation.status} "
-                f"({invocation.status_reason}) and goes on: wait again, or cancel it"
-            )
-        if left_s < 1:  # the server counts whole seconds
-            sleep(min(left_s, LEAST_ROUND_S))
+        wait_s, patience_s = int(min(MAX_WAIT_S, left_s)), min(PATIENCE_S, left_s)
+        latest[:] = [fetch(transport, invocation_id, wait_s=wait_s, retry_for_s=patience_s)]
+        return Seen.END if latest[0].status.finished else Seen.NOTHING
+
+    missed = f"Invocation {invocation_id} did not end within {0 if timeout_s is None else timeout_s:g} s"
+    try:
+        ended = poll(ask, longest_s=LONGEST_ROUND_S, timeout_s=timeout_s, monotonic=monotonic, sleep=sleep)
+    except ControlPlaneUnreachableError as error:
+        if monotonic() < give_up_at:
+            raise
+        raise WaitTimedOutError(f"{missed}: {error}") from error
+    if ended:
+        return latest[0]
+    raise WaitTimedOutError(
+        f"{missed}; it is {latest[0].status} ({latest[0].status_reason}) and goes on: wait again, or cancel it"
+    )

@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from multinode.invocation.polling import LONGEST_ROUND_S, Seen, poll
 from multinode_cli.client.api import ControlPlaneAway
-from multinode_cli.client.waiting import LONGEST_ROUND_S, Patience, Seen, poll
+from multinode_cli.client.waiting import Patience
 from multinode_cli.client.watch import InvocationChanged, InvocationWatcher, LinesWritten, LogsEnded, WatchFailed
 from multinode_cli.console.terminal import Style, Terminal
 from multinode_cli.errors import ControlPlaneFailure
@@ -163,7 +164,7 @@ def test_polling_at_an_even_pace_gives_up_when_its_time_is_over(setting: Setting
     clock = setting.clock
     ask = answers(Seen.NOTHING)
     assert poll(ask, every_s=2.0, timeout_s=5.0, sleep=clock.sleep, monotonic=clock.monotonic) is False
-    assert clock.slept == [2.0, 2.0, 2.0]  # after 0, 2 and 4 s; after 6 s the time is over
+    assert clock.slept == [2.0, 2.0, 1.0]  # after 0, 2 and 4 s; after 5 s the time is over
 
 
 def test_who_waits_for_the_end_only_asks_for_the_end(setting: Setting):

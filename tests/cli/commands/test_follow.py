@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from multinode.invocation import polling
 from multinode_cli.client import waiting
 from multinode_cli.commands import follow as follow_module
 from tests.cli.conftest import Multinode
@@ -92,7 +93,7 @@ def test_times_are_counted_by_the_control_planes_clock(multinode: Multinode, pla
 def test_an_outage_is_survived(
     multinode: Multinode, plane: FakeControlPlane, identifier: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(waiting, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(polling, "FIRST_PAUSE_S", 0.05)
     told_all = partial(plane.until_asked, "invocation", "logs")
     thread = later(
         told_all,
@@ -121,7 +122,7 @@ def test_an_outage_that_lasts_ends_with_how_to_come_back(
     monkeypatch: pytest.MonkeyPatch,
     options: tuple[str, ...],
 ):
-    monkeypatch.setattr(waiting, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(polling, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(waiting, "PATIENCE_S", 0.3)
     thread = later(partial(plane.until_asked, "invocation"), plane.go_away)
     outcome = multinode("wait", identifier, *options)
