@@ -83,11 +83,11 @@ coverage: $(VENV)/.developer  ## after `make test`: branch coverage of core, ser
 
 .PHONY: simulate
 simulate: $(VENV)/.developer  ## random histories with faults at every port call; more of them: SEEDS=10000
-	MULTINODE_SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest -q --timeout=0 tests/simulation/test_simulation.py
+	MULTINODE_SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest -q --timeout=0 tests/control_plane/simulation/test_simulation.py
 
 .PHONY: kills
 kills: $(VENV)/.developer  ## local server and workers killed at random under load; more or fewer: KILLS=100
-	MULTINODE_KILLS=$(KILLS) $(BIN)/pytest -q -s --timeout=0 tests/local/test_kills.py
+	MULTINODE_KILLS=$(KILLS) $(BIN)/pytest -q -s --timeout=0 tests/control_plane/local_server/test_kills.py
 
 .PHONY: clean
 clean:  ## remove what the other targets made

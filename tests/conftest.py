@@ -25,7 +25,7 @@ hypothesis.settings.register_profile("unhurried", unhurried)
 hypothesis.settings.register_profile("brief", unhurried, max_examples=15)
 hypothesis.settings.load_profile("unhurried")
 
-pytest.register_assert_rewrite("tests.cli.journey")
+pytest.register_assert_rewrite("tests.support.cli.journey")
 
 REQUIRE = "MULTINODE_TESTS_REQUIRE"
 OF_MULTINODE, OF_THE_TESTS = "MULTINODE_", "MULTINODE_TESTS_"

@@ -1,4 +1,4 @@
-"""What the control plane needs of the world, as Protocols: `adapters/` implement them, `tests/contract/` checks them.
+"""What the control plane needs of the world, as Protocols: `adapters/` implement them, a contract suite checks them.
 
 Conflict(Exception)             a condition of a commit did not hold: read again and decide again
 StoreUnavailable(Exception)     the store did not answer; the write may or may not have happened

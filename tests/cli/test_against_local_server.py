@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.journey import *  # noqa: F403 - the tests that every control plane passes
-from tests.cli.journey import DEADLINE_S, ENV_FILE, MAIN, User, until
+from tests.support.cli.journey import *  # noqa: F403 - the tests that every control plane passes
+from tests.support.cli.journey import DEADLINE_S, ENV_FILE, MAIN, User, until
 
 pytestmark = pytest.mark.slow
 

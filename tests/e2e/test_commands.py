@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.cli.journey import *  # noqa: F403 - the tests that every control plane passes
-from tests.cli.journey import ENV_FILE, MAIN, User
 from tests.e2e.world import World
+from tests.support.cli.journey import *  # noqa: F403 - the tests that every control plane passes
+from tests.support.cli.journey import ENV_FILE, MAIN, User
 
 pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 

@@ -12,7 +12,7 @@ from multinode_control_plane.adapters.aws.eventbridge import DETAIL_TYPE, SOURCE
 from multinode_control_plane.adapters.aws.trigger_events import trigger_request
 from multinode_control_plane.ports import Announcement
 from multinode_protocol.limits import MAX_PAYLOAD_BYTES
-from tests.contract.samples import NOW, busy_invocation
+from tests.support.records import NOW, busy_invocation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "automation.md").read_text(encoding="utf-8")
 

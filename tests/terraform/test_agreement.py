@@ -27,14 +27,14 @@ from multinode_control_plane.handlers.sweep import TIME_FOR_ANOTHER_MS
 from multinode_control_plane.ports import Announcement
 from multinode_control_plane.wiring import aws
 from multinode_protocol.limits import MAX_WAIT_S
+from tests.support.world import World
 from tests.terraform.mirror import Planned, Terraform
 from tests.terraform.patterns import matches
-from tests.world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.requires("terraform")]
 
 REPOSITORY = Path(__file__).parents[2]
-SAMPLES = sorted((REPOSITORY / "tests" / "aws" / "samples").glob("*.json"))
+SAMPLES = sorted((REPOSITORY / "tests" / "support" / "aws" / "task_events").glob("*.json"))
 HANDLERS = ("api", "changes", "sweep", "task_events", "trigger")
 
 
@@ -216,7 +216,7 @@ def test_the_rule_brings_every_event_that_the_code_acts_on_and_no_other(made: Pl
 
 
 def test_the_rule_leaves_out_other_clusters(made: Planned) -> None:
-    event = json.loads((REPOSITORY / "tests" / "aws" / "samples" / "exited_0.json").read_text())
+    event = json.loads((REPOSITORY / "tests" / "support" / "aws" / "task_events" / "exited_0.json").read_text())
     assert event["detail"]["clusterArn"] == "arn:aws:ecs:eu-west-1:123456789012:cluster/multinode-main"
     assert not rule_matches(made, event)
 

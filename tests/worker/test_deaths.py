@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.processes import without_marks
+from tests.support.processes import without_marks
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from tests.worker.processes import alive, without_marks
+from tests.support.processes import alive, without_marks
 
 pytestmark = pytest.mark.slow
 

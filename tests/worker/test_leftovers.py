@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.worker.processes import alive
+from tests.support.processes import alive
 
 pytestmark = pytest.mark.slow
 

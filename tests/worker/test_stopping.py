@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.worker.processes import alive
-from tests.worker.sources import COMPUTES, SLEEPS, STUBBORN, cancel
+from tests.support.processes import alive
+from tests.support.stoppable_functions import COMPUTES, SLEEPS, STUBBORN, cancel
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from tests.support.stoppable_functions import SLEEPS, STUBBORN, cancel
 from tests.worker.control_plane import Away, refused
-from tests.worker.sources import SLEEPS, STUBBORN, cancel
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,6 @@
 """The one place that makes AWS clients: each when it is first used, all with the same time-outs.
 
-botocore itself reads ``AWS_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_<SERVICE>``, the region and the credentials; `tests/aws`
+botocore itself reads ``AWS_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_<SERVICE>``, the region and the credentials; a test
 holds it to that for every service. It is used without boto3 around it: the resource layer would only add to each cold
 start.
 """

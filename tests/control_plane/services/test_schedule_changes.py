@@ -1,0 +1,121 @@
+"""Functions that run by their schedules: each time once, whatever is deployed or deleted."""
+
+from multinode_control_plane.core.keys import project_key
+from multinode_control_plane.core.records import Invocation, Schedule, Schedules, Version
+from multinode_control_plane.services import projects, schedules
+from multinode_control_plane.services.drain import drain
+from tests.support.schedule_world import HOURLY, NINE, FaultyStore, at, deploy, new_world, record, scheduled, starts
+from tests.support.world import function_spec
+
+
+def test_only_the_newest_version_s_schedules_fire() -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), scheduled("gone", HOURLY))
+    newer = deploy(world, scheduled("tidy", NINE), scheduled("added", Schedule("15 9 * * *")))
+    world.advance(60 * 60)
+    assert world.sweep().fired == 2
+    assert {(i.function_name, i.version_id) for i in world.store.records(Invocation)} == {
+        ("tidy", newer.version_id),
+        ("added", newer.version_id),
+    }
+
+
+def test_a_version_without_schedules_stops_those_of_the_one_before() -> None:
+    world = new_world()
+    deploy(world)
+    deploy(world, function_spec("tidy"))
+    world.advance(86_400)
+    report = world.sweep()
+    assert (report.fired, report.next_due) == (0, None)
+    assert starts(world) == []
+
+
+def test_a_deploy_does_not_lose_the_run_that_is_just_due() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60 + 1)  # due, and not swept yet
+    newer = deploy(world)
+    assert world.sweep().fired == 1
+    (started,) = world.store.records(Invocation)
+    assert started.version_id == newer.version_id
+
+
+def test_a_schedule_that_has_changed_counts_from_its_deploy() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60 + 1)
+    deploy(world, scheduled("tidy", NINE))  # its nine o'clock was a second ago
+    assert (world.sweep().fired, record(world).due_at) == (0, at("01-11 09:00"))
+
+
+def test_of_two_deploys_at_once_the_newer_version_has_the_last_word() -> None:
+    world = new_world()
+    assert isinstance(world.store, FaultyStore)
+    newer: list[Version] = []
+    # The older one has drawn its id when the newer one is registered.
+    world.store.before = [lambda: newer.append(deploy(world, function_spec("plain")))]
+    tries: list[str] = []
+    new = world.ids.new
+
+    def draw(prefix: str) -> str:
+        tries.append(prefix)
+        return f"ver-{0:032x}" if len(tries) in (1, 3) else new(prefix)
+
+    world.ids.new = draw  # type: ignore[method-assign]
+    older = deploy(world)
+    assert older.version_id < newer[0].version_id
+    assert record(world) == Schedules("shop", newer[0].version_id, ())
+    assert len(world.store.records(Version)) == 3  # that of the fake world's own project too
+
+
+def test_a_deploy_between_reading_and_firing_takes_the_run_over() -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), scheduled("gone", HOURLY))
+    world.advance(30 * 60)
+    assert isinstance(world.store, FaultyStore)
+    newer: list[Version] = []
+    world.store.before = [lambda: newer.append(deploy(world))]
+    assert schedules.fire_due(world.context, "shop") == 1
+    (started,) = world.store.records(Invocation)
+    assert (started.function_name, started.version_id) == ("tidy", newer[0].version_id)
+
+
+def test_two_sweeps_at_once_start_each_run_once() -> None:
+    world = new_world()
+    deploy(world, scheduled("tidy", HOURLY), scheduled("report", NINE))
+    world.advance(30 * 60)
+    assert isinstance(world.store, FaultyStore)
+    other: list[int] = []
+    world.store.before = [lambda: other.append(schedules.fire_due(world.context, "shop"))]
+    schedules.fire_due(world.context, "shop")
+    assert other == [2]
+    assert starts(world) == [("report", "10 09:00"), ("tidy", "10 09:00")]
+
+
+def test_a_project_that_is_being_deleted_fires_nothing_and_leaves_nothing() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60)
+    projects.request_deletion(world.context, "shop")
+    assert world.sweep().fired == 0
+    while not drain(world.context, world.compute, world.logs, "shop"):
+        world.react()
+    assert {place for place, _ in world.store.items} == {project_key("p").partition}
+
+
+def test_a_deletion_between_reading_and_firing_stops_the_run() -> None:
+    world = new_world()
+    deploy(world)
+    world.advance(30 * 60)
+    assert isinstance(world.store, FaultyStore)
+    world.store.before = [lambda: projects.request_deletion(world.context, "shop") and None]
+    assert schedules.fire_due(world.context, "shop") == 0
+    assert starts(world) == []
+
+
+def test_a_schedule_whose_version_is_gone_is_reported() -> None:
+    world = new_world()
+    version = deploy(world)
+    world.advance(30 * 60)
+    del world.store.items["PROJECT#shop", f"VERSION#{version.version_id}"]
+    assert world.sweep().failed == 1

@@ -1,0 +1,66 @@
+"""A fake world whose functions have schedules, and a store that can be interrupted at every commit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from multinode_control_plane.api.validation import VersionRequest
+from multinode_control_plane.core.keys import schedules_key
+from multinode_control_plane.core.records import FunctionSpec, Invocation, Schedule, Schedules, Version
+from multinode_control_plane.ports import Write
+from multinode_control_plane.services import projects
+from tests.support.fakes import FakeClock, MemoryStore
+from tests.support.world import World, function_spec
+
+__all__ = ["HOURLY", "NINE", "FaultyStore", "at", "deploy", "new_world", "record", "scheduled", "starts"]
+
+HOURLY = Schedule(every_s=3600)
+NINE = Schedule("0 9 * * *", "Europe/London")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(f"2026-{text}").replace(tzinfo=UTC)
+
+
+def scheduled(name: str, schedule: Schedule | None) -> FunctionSpec:
+    return replace(function_spec(name, max_concurrency=100), schedule=schedule)
+
+
+class FaultyStore(MemoryStore):
+    """`before` and `after` the next commits, these are called; what they raise reaches the caller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before: list[Callable[[], None]] = []
+        self.after: list[Callable[[], None]] = []
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        if self.before:
+            self.before.pop(0)()
+        super().commit(writes)
+        if self.after:
+            self.after.pop(0)()
+
+
+def new_world(text: str = "01-10 08:30", *, fires: bool = True) -> World:
+    """Return a deployment at that time in 2026, with a project ``shop`` that has no version."""
+    world = World(store=FaultyStore(), clock=FakeClock(at(text)), fires_schedules=fires)
+    projects.create(world.context, "shop")
+    return world
+
+
+def deploy(world: World, *specs: FunctionSpec, project: str = "shop") -> Version:
+    request = VersionRequest("image", specs or (scheduled("tidy", HOURLY),), None, None)
+    return projects.create_version(world.context, project, request)
+
+
+def starts(world: World) -> list[tuple[str, str]]:
+    """Return function and time of creation of each invocation, by both."""
+    made = sorted((i.created_at, i.function_name) for i in world.store.records(Invocation))
+    return [(name, f"{created_at:%d %H:%M}") for created_at, name in made]
+
+
+def record(world: World) -> Schedules:
+    stored = world.store.get(schedules_key("shop"))
+    assert stored is not None
+    return stored.record
