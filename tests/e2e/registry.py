@@ -15,8 +15,6 @@ from pathlib import Path
 from tests.e2e.front import Answer, Forward, Request
 from tests.e2e.processes import Process, free_port
 
-__all__ = ["EcrImages", "Registry"]
-
 USER, PASSWORD = "AWS", "ministack-auth-token"
 """What the emulator's `GetAuthorizationToken` hands out."""
 PASSWORD_FILE = f"{USER}:$2b$04$fv8v.vsiwyRKXfLFxBeJ9.1EOp2xynyj.r16BOnntgldi.fhWmZbG\n"

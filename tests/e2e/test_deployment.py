@@ -16,9 +16,7 @@ def test_a_login_from_aws_finds_the_deployment_that_terraform_made(world: World)
     assert (who["api_url"], who["backend"]) == (world.front.api_url, "ecs")
 
 
-def test_the_image_of_a_version_is_in_the_registry_under_the_digest_that_its_containers_run(
-    world: World, tsp: dict[str, Any]
-):
+def test_a_versions_image_is_in_the_registry_under_the_digest_that_runs(world: World, tsp: dict[str, Any]):
     family = f"{world.deployment['task_family_prefix']}tsp"
     newest = world.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
     (container,) = newest["containerDefinitions"]

@@ -12,9 +12,7 @@ from tests.e2e.world import World
 pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
-def test_an_image_that_cannot_be_pulled_ends_the_invocation_with_the_platforms_reason(
-    world: World, folder: Path, tmp_path: Path
-):
+def test_an_image_that_cannot_be_pulled_ends_with_the_platforms_reason(world: World, folder: Path, tmp_path: Path):
     changed = shutil.copytree(folder, tmp_path / "project")
     (changed / "changed.txt").write_text("an image of its own")
     world.deploy(changed, "vanished")

@@ -142,7 +142,7 @@ def test_a_slow_first_call_does_not_keep_others_from_being_started(plane: Plane,
     assert plane.most_open == 2
 
 
-def test_the_pauses_between_looks_grow_while_nothing_ends_and_shrink_when_something_does() -> None:
+def test_pauses_between_looks_grow_while_nothing_ends_and_shrink_when_it_does() -> None:
     fetched: list[tuple[str, int]] = []
     ends_at = {"inv-1": 4, "inv-0": 6}  # ends with so many waits for the first call behind it
 

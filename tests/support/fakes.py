@@ -32,17 +32,6 @@ from multinode_control_plane.ports import (
 )
 from multinode_protocol.messages import LogLine
 
-__all__ = [
-    "FakeAnnouncer",
-    "FakeClock",
-    "FakeCompute",
-    "FakeIds",
-    "FakeKeychain",
-    "FakeLogs",
-    "FakeWaiter",
-    "MemoryStore",
-]
-
 R = TypeVar("R", bound=Record)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 Item = tuple[int, Record]

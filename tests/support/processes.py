@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-__all__ = ["alive", "without_marks"]
-
 
 def without_marks(traceback: str) -> str:
     """Return a traceback less the lines of ``^`` and ``~``, which differ between versions of Python."""

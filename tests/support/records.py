@@ -29,18 +29,6 @@ from multinode_control_plane.core.records import (
 )
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
-__all__ = [
-    "FUNCTION",
-    "NOW",
-    "busy_invocation",
-    "invocation",
-    "one_of_each",
-    "open_execution",
-    "project",
-    "queue_entry",
-    "schedules",
-]
-
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 FUNCTION = FunctionKey("shop", "ver-1", "price")
 

@@ -12,8 +12,6 @@ from multinode_control_plane.services import projects
 from tests.support.fakes import FakeClock, MemoryStore
 from tests.support.world import World, function_spec
 
-__all__ = ["HOURLY", "NINE", "FaultyStore", "at", "deploy", "new_world", "record", "scheduled", "starts"]
-
 HOURLY = Schedule(every_s=3600)
 NINE = Schedule("0 9 * * *", "Europe/London")
 

@@ -2,8 +2,6 @@
 
 import signal
 
-__all__ = ["COMPUTES", "SLEEPS", "STUBBORN", "cancel"]
-
 REPORTS_WHAT_IT_SEES = """
 import time
 @mn.function()

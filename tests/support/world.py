@@ -26,8 +26,6 @@ from multinode_control_plane.services.sweep import SweepReport, sweep
 from multinode_protocol.status import Outcome
 from tests.support.fakes import FakeAnnouncer, FakeClock, FakeCompute, FakeIds, FakeLogs, MemoryStore
 
-__all__ = ["World", "function_spec"]
-
 SUCCESS = FinishReport(Outcome.SUCCEEDED, final_output="42")
 FAILURE = FinishReport(
     Outcome.FAILED, error_message="ValueError: no", error_type="ValueError", error_bases=("ValueError",)

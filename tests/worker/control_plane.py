@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["EXECUTION", "Away", "ControlPlane", "Request"]
-
 EXECUTION = "exe-" + "e" * 32
 ROUTE = re.compile(
     r"/projects/demo/versions/ver-1/functions/(?P<function>\w+)/invocations/inv-1/executions/"

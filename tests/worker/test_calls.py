@@ -65,7 +65,7 @@ def test_a_generator_reports_progress_and_its_last_value_is_the_result(launch, c
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": '"last"'}
 
 
-def test_what_a_generator_returns_is_its_result_and_the_last_yield_is_reported_before(launch, control_plane):
+def test_a_generators_return_is_its_result_and_the_last_yield_is_reported_first(launch, control_plane):
     worker = launch("@mn.function()\ndef work():\n    yield 1\n    yield 2\n    return 'returned'")
     assert worker.wait() == 0
     assert control_plane.updates[-1] == 2
@@ -78,7 +78,7 @@ def test_a_generator_that_yields_nothing_results_in_none(launch, control_plane):
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "null"}
 
 
-def test_a_fast_generator_is_not_slowed_by_a_slow_control_plane_and_updates_are_coalesced(launch, control_plane):
+def test_a_slow_control_plane_does_not_slow_a_generator_and_updates_coalesce(launch, control_plane):
     control_plane.before["update"] = lambda _: time.sleep(0.3)
     worker = launch(
         """
@@ -159,7 +159,7 @@ def test_files_of_the_project_named_like_modules_of_python_do_not_break_the_work
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "1"}
 
 
-def test_threads_that_still_run_do_not_keep_the_execution_alive_but_exit_functions_run(launch, control_plane):
+def test_running_threads_do_not_keep_the_execution_alive_and_exit_functions_run(launch, control_plane):
     worker = launch(
         """
         import atexit, threading, time

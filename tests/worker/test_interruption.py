@@ -59,7 +59,7 @@ def test_it_is_raised_inside_the_code_as_the_class_of_its_reason(ordered, reason
     assert getattr(raised.value, "invocation_id", "inv-1") == "inv-1"
 
 
-def test_between_calls_it_stays_pending_and_the_next_call_raises_it_before_the_code_begins(ordered):
+def test_between_calls_it_stays_pending_and_the_next_call_raises_it_first(ordered):
     interruption, order = ordered
     called = []
     order()

@@ -28,7 +28,7 @@ def test_an_incomplete_line_is_due_a_second_after_its_first_byte():
     assert splitter.due_at() is None
 
 
-def test_what_follows_a_flushed_part_is_a_line_of_its_own_and_a_bare_line_end_is_none():
+def test_text_after_a_flushed_part_is_a_new_line_and_a_bare_line_end_is_none():
     splitter = LineSplitter()
     splitter.feed(b"part", 0.0)
     assert splitter.flush() == ["part"]
@@ -156,7 +156,7 @@ def test_lines_for_a_reader_that_is_gone_are_dropped_and_the_pump_goes_on(pipe):
     assert pump.finish(30)
 
 
-def test_the_pump_ends_while_somebody_else_holds_the_pipe_open_and_all_that_was_written_is_there(tmp_path):
+def test_the_pump_ends_while_another_process_holds_the_pipe_and_loses_nothing(tmp_path):
     with (tmp_path / "log").open("wb") as log:
         theirs_read, theirs_write = os.pipe()
         pump = LogPump({theirs_read: "stdout"}, LogWriter(log.fileno(), json_lines=False))

@@ -32,7 +32,7 @@ def go_away(_):
     raise Away
 
 
-def test_a_control_plane_that_is_away_during_the_call_gets_the_result_when_it_is_back(launch, control_plane):
+def test_a_control_plane_away_during_the_call_gets_the_result_when_it_is_back(launch, control_plane):
     worker = launch(
         """
         import time
@@ -131,7 +131,7 @@ def test_a_refused_start_ends_the_worker_quietly_and_no_code_runs(launch, contro
         refused("InvocationDoesNotExist", "An invocation with this ID does not exist for this function", 404),
     ],
 )
-def test_a_worker_whose_execution_goes_on_elsewhere_kills_its_code_and_reports_nothing(launch, control_plane, answer):
+def test_a_worker_whose_execution_goes_on_elsewhere_kills_its_code_silently(launch, control_plane, answer):
     worker = launch(YIELDS_FOR_EVER)
     worker.until_printed("running")
     control_plane.before["update"] = lambda _: answer
@@ -185,7 +185,7 @@ def test_a_slow_update_does_not_delay_the_time_out(launch, control_plane):
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
 
 
-def test_sigterm_while_the_end_waits_for_the_control_plane_makes_the_worker_try_again_at_once(launch, control_plane):
+def test_sigterm_while_the_end_waits_for_the_control_plane_retries_at_once(launch, control_plane):
     worker = launch("@mn.function()\ndef work():\n    print('running')\n    return 1")
     control_plane.after["start"] = lambda _: control_plane.close()
     worker.until(lambda: worker.printed("worker"))

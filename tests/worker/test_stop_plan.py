@@ -42,7 +42,7 @@ def test_the_answer_that_nobody_asked_makes_an_interruption():
     assert stopping.reason is AbortReason.INTERRUPTED
 
 
-def test_without_an_answer_it_is_interrupted_after_three_seconds_and_the_late_answer_mends_the_reason():
+def test_without_an_answer_it_is_interrupted_after_3_s_and_the_reason_follows():
     stopping = plan()
     stopping.request(110.0)
     assert stopping.next_at() == 113.0
@@ -69,7 +69,7 @@ def test_a_repeated_request_changes_nothing():
     assert stopping.kill_at == 220.0
 
 
-def test_a_request_during_the_grace_of_a_time_out_may_kill_earlier_but_not_rename_it():
+def test_a_request_during_a_time_outs_grace_may_kill_earlier_but_not_rename_it():
     stopping = StopPlan(deadline=160.0, grace_s=120.0)
     assert stopping.step(160.0) is Step.INTERRUPT
     stopping.request(165.0)

@@ -72,9 +72,7 @@ def test_the_control_planes_own_stop_after_the_time_out_is_reported_as_timed_out
     assert control_plane.finished["final_output"] == '"saw InvocationTimedOutError"'
 
 
-def test_an_interruption_that_the_function_lets_pass_has_no_result_and_leaves_its_traceback_in_the_logs(
-    launch, control_plane
-):
+def test_an_escaped_interruption_has_no_result_and_logs_its_traceback(launch, control_plane):
     worker = launch("import time\n@mn.function()\ndef work():\n    print('running')\n    time.sleep(3600)")
     cancel(worker, control_plane)
     assert worker.wait() == 0
@@ -102,7 +100,7 @@ def test_an_error_while_cleaning_up_is_still_a_cancel(launch, control_plane):
     assert "ValueError: while cleaning up" in worker.printed("stderr")
 
 
-def test_a_generator_sees_the_cancel_cleans_up_with_a_last_yield_and_that_is_its_result(launch, control_plane):
+def test_a_cancelled_generators_last_yield_while_cleaning_up_is_its_result(launch, control_plane):
     worker = launch(
         """
         import time
@@ -148,7 +146,7 @@ def test_the_second_signal_does_not_raise_again_while_the_function_cleans_up(lau
     assert control_plane.finished["final_output"] == '"clean"'
 
 
-def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes_after_the_grace(launch, control_plane):
+def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes(launch, control_plane):
     worker = launch(STUBBORN, MULTINODE_GRACE_S="3")
     cancel(worker, control_plane)
     assert worker.wait() == 0

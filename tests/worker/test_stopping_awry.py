@@ -47,9 +47,7 @@ def test_sigterm_during_start_is_reported_without_running_the_code(launch, contr
     assert worker.printed() == []
 
 
-def test_with_the_control_plane_away_sigterm_interrupts_all_the_same_and_the_reason_is_mended_later(
-    launch, control_plane
-):
+def test_with_the_control_plane_away_sigterm_interrupts_and_the_reason_follows(launch, control_plane):
     worker = launch(SLEEPS)
     worker.until_printed("running")
     control_plane.close()

@@ -86,7 +86,7 @@ def test_uninstall_of_what_is_not_there_says_what_is(run: Any, account: TestAcco
     assert "there is no Multinode deployment called 'main' in eu-west-1. Did you mean 'mein'?" in done.err
 
 
-def test_an_interrupted_uninstall_goes_on_when_the_deployment_s_parameter_is_gone_already(
+def test_an_interrupted_uninstall_goes_on_when_the_parameter_is_gone_already(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform, account: TestAccount
 ):
     assert run("install").code == 0

@@ -97,7 +97,7 @@ def test_of_two_active_secrets_of_a_key_both_open_and_a_revoked_one_does_not() -
     assert api.call("GET", "/projects", authorization=f"Bearer {KEY}").status == 403
 
 
-def test_the_keychain_is_asked_by_id_alone_and_a_comparison_is_made_even_for_an_unknown_one(
+def test_the_keychain_is_asked_by_id_and_unknown_ids_are_compared_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compared: list[tuple[str, str]] = []
@@ -241,7 +241,7 @@ def test_an_execution_reads_lists_cancels_and_follows_its_own_children_alone() -
     assert api.world.get(stranger).cancellation_requested_at is None
 
 
-def test_an_execution_reads_its_own_projects_versions_without_the_places_of_their_code() -> None:
+def test_an_execution_reads_its_projects_versions_without_their_code_paths() -> None:
     api = Api()
     api.put("/projects/shop")
     bundle = {"code_dir": "/code", "python": "/python", "env_file": "/secret"}

@@ -76,7 +76,7 @@ def test_a_schedule_that_cannot_be_is_refused_by_its_field(schedule: object, det
     assert answer.detail == f"The request is invalid: {detail}"
 
 
-def test_a_machine_that_knows_no_time_zones_takes_the_name_as_it_is_where_it_does_not_fire(
+def test_without_time_zones_a_name_is_accepted_as_it_is_where_it_does_not_fire(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def unknown(name: object) -> None:

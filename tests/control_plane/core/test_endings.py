@@ -32,7 +32,7 @@ def test_an_invocation_backing_off_is_cancelled_at_once() -> None:
     assert [key for key in world.store.items if key[1].startswith("BACKOFF")] == []
 
 
-def test_a_launched_container_whose_code_has_not_started_never_starts_it_after_a_cancel() -> None:
+def test_a_launched_container_never_starts_its_code_after_a_cancel() -> None:
     world = World()
     created = world.create()
     world.react()
@@ -199,7 +199,7 @@ def test_a_cancel_asked_for_first_wins_over_a_time_out() -> None:
     assert ended.status is InvocationStatus.CANCELLED
 
 
-def test_a_stop_is_repeated_until_the_container_has_gone_without_beginning_the_grace_anew() -> None:
+def test_a_stop_is_repeated_until_the_container_is_gone_without_a_new_grace() -> None:
     world = World()
     created = world.started()
     world.cancel(created)

@@ -94,7 +94,7 @@ def test_a_final_status_stays_whatever_is_asked() -> None:
     assert external_transitions.cancel(ended, "late", now) is ended
 
 
-def test_a_container_that_goes_before_its_start_after_the_end_only_gives_its_slot_back() -> None:
+def test_a_container_that_ends_unstarted_after_the_end_only_frees_its_slot() -> None:
     world = World()
     created = world.create()
     world.react()
@@ -105,7 +105,7 @@ def test_a_container_that_goes_before_its_start_after_the_end_only_gives_its_slo
     assert (after.status, after.failed_launches, after.terminated) == (before.status, 0, True)
 
 
-def test_a_failure_reported_while_being_cancelled_and_a_lost_container_end_cancelled() -> None:
+def test_a_failure_reported_while_cancelling_and_a_lost_container_end_cancelled() -> None:
     world = World((function_spec(max_retries=1),))
     created = world.started()
     failed = world.finish(created, FAILURE)

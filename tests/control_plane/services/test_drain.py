@@ -115,7 +115,7 @@ def test_an_index_that_lags_proposes_what_is_gone_or_not_over_and_drain_copes() 
     assert drain(world.context, world.compute, world.logs, "p") is True
 
 
-def test_where_requests_have_a_longest_life_a_deletion_waits_for_them_and_starts_do_not_contend() -> None:
+def test_where_requests_have_a_longest_life_a_deletion_waits_for_them() -> None:
     world = World(limits=Limits(hold_retry_s=0, longest_request_s=30))
     commit = world.store.commit
     late: list[str] = []

@@ -107,7 +107,7 @@ def test_a_parent_cancelled_while_its_child_is_being_created_wins() -> None:
     assert ("INV#inv-child", "INVOCATION") not in world.store.items
 
 
-def test_a_child_does_not_start_once_an_ancestor_was_cancelled_even_before_the_cascade() -> None:
+def test_a_child_of_a_cancelled_ancestor_does_not_start_before_the_cascade_either() -> None:
     world = World(WIDE)
     top = world.started()
     middle = world.started(parent=top)

@@ -52,7 +52,7 @@ def test_it_tells_of_itself_where_its_data_is(deployment: LocalDeployment, direc
     assert (deployment.info["backend"], deployment.info["data_dir"]) == ("local", str(directory.root))
 
 
-def test_bundles_that_no_version_refers_to_are_removed_once_their_deploy_must_be_over(
+def test_bundles_without_a_version_are_removed_once_their_deploy_must_be_over(
     deployment: LocalDeployment, directory: DataDirectory, eventually: Eventually
 ) -> None:
     used = add_bundle(directory, "used", BUNDLE_GRACE_S + 60)

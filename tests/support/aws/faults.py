@@ -7,8 +7,6 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 
-__all__ = ["Network"]
-
 
 class Network:
     """Sends a client's requests, and keeps them. `fates` decide over the next ones, one each; then all is well.

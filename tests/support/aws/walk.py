@@ -32,8 +32,6 @@ from tests.support.aws.ecs import CLUSTER, FakeEcs
 from tests.support.aws.emulators import moto_environment, streams_client
 from tests.support.aws.table import StreamReader, create_table
 
-__all__ = ["FUNCTION", "Walk", "walking"]
-
 TABLE, BUS, GROUP = "multinode-walk", "walk-events", "/multinode/walk/workers"
 FUNCTION = FunctionKey("shop", "ver-1", "price")
 API_KEY = "mn_00000001_" + "k" * 43

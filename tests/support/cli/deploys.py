@@ -6,8 +6,6 @@ from typing import Any
 from tests.cli.conftest import Multinode, Outcome
 from tests.cli.fake_control_plane import FakeControlPlane
 
-__all__ = ["changes", "deploys"]
-
 
 def deploys(multinode: Multinode, code: Path) -> Any:
     """Return what deploys that folder as a project."""

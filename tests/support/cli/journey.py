@@ -14,29 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "ENV_FILE",
-    "MAIN",
-    "User",
-    "until",
-    "test_a_cancelled_function_may_clean_up_and_what_it_returned_is_shown",
-    "test_a_failure_shows_the_traceback_and_is_exit_code_1",
-    "test_a_nearly_right_id_gets_the_corrected_command",
-    "test_a_result_alone_is_printed",
-    "test_a_result_of_the_users_own_class_is_printed_by_its_repr",
-    "test_a_timeout_is_exit_code_1",
-    "test_an_interrupted_follow_leaves_the_function_running",
-    "test_arguments_that_do_not_fit_start_nothing",
-    "test_cancelling_a_finished_invocation_is_exit_code_2",
-    "test_everything_there_is_can_be_listed_and_described",
-    "test_following_tells_of_status_progress_logs_and_result",
-    "test_logs_are_followed_to_the_end",
-    "test_several_are_waited_for",
-    "test_the_id_is_enough_for_get_wait_and_logs",
-    "test_the_logs_of_both_attempts_are_merged_and_can_be_told_apart",
-    "test_the_variables_of_the_environment_file_reach_the_function",
-]
-
 DEADLINE_S = 180.0
 ENV_FILE = "ZOO_SECRET=hunter2\n"
 MAIN = '''

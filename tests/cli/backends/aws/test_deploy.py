@@ -71,7 +71,7 @@ def test_the_task_definition_says_how_fargate_runs_the_worker(
     assert container["logConfiguration"]["options"]["mode"] == "non-blocking"
 
 
-def test_the_values_of_env_are_stored_encrypted_and_only_their_names_go_anywhere_else(
+def test_values_of_env_are_stored_encrypted_and_only_their_names_go_elsewhere(
     deploy: Any, aws_plane: FakeControlPlane, account: TestAccount, docker: FakeDocker, code: Path
 ):
     (code / ".env").write_text("TOKEN=s3cret-value\nEMPTY=\n")
@@ -117,7 +117,7 @@ def test_an_image_that_the_registry_has_is_not_pushed_again(
     assert len(registered(aws_plane)) == 2
 
 
-def test_the_registry_s_password_is_read_from_stdin_into_a_configuration_that_is_gone(
+def test_the_registrys_password_goes_by_stdin_into_a_configuration_that_is_gone(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
 ):
     assert deploy().code == 0

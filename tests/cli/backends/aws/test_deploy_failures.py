@@ -36,7 +36,7 @@ def test_a_size_that_fargate_has_not_is_refused_with_the_nearest_one(
     assert docker.calls("push") == []
 
 
-def test_a_value_of_env_that_no_parameter_can_hold_is_refused_before_anything_is_built(
+def test_a_value_of_env_too_long_for_a_parameter_is_refused_before_the_build(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker, code: Path
 ):
     # 4096 bytes fit; é has two in UTF-8.

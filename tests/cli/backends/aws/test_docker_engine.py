@@ -125,7 +125,7 @@ def files_of(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
         yield member.name, b"" if file is None else file.read()
 
 
-def test_functions_are_found_in_the_image_with_the_values_of_env_and_the_version_is_known(image: Image, project: Path):
+def test_functions_are_found_in_the_image_with_env_values_and_a_known_version(image: Image, project: Path):
     findings = Docker.found(silent()).discover(image, read_env_file(project))
     assert findings.report is not None, findings.printed
     assert findings.report.get("error") is None

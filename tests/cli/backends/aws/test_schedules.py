@@ -58,7 +58,7 @@ def there(account: TestAccount) -> dict[str, str]:
     return {name: client.get_schedule(Name=name, GroupName=GROUP)["ScheduleExpression"] for name in names}
 
 
-def test_a_deploy_makes_changes_and_deletes_schedules_as_the_newest_version_has_them(
+def test_a_deploy_makes_changes_and_deletes_schedules_to_match_the_newest_version(
     deploy: Any, plane_with_schedules: FakeControlPlane, account: TestAccount
 ):
     done = deploy(report=NINE, tidy={"every_seconds": 3600}, plain=None)
@@ -74,7 +74,7 @@ def test_a_deploy_makes_changes_and_deletes_schedules_as_the_newest_version_has_
     assert "Schedules" not in deploy("other", plain=None).err
 
 
-def test_schedules_are_those_of_the_newest_version_even_if_another_deploy_was_faster(
+def test_schedules_are_the_newest_versions_even_if_another_deploy_was_faster(
     deploy: Any, plane_with_schedules: FakeControlPlane, account: TestAccount, monkeypatch: pytest.MonkeyPatch
 ):
     create = FakeControlPlane._create_version
@@ -89,7 +89,7 @@ def test_schedules_are_those_of_the_newest_version_even_if_another_deploy_was_fa
     assert list(there(account)) == ["sums.newer"]
 
 
-def test_schedules_that_cannot_be_made_are_said_to_be_missing_and_the_version_serves(
+def test_schedules_that_cannot_be_made_are_reported_and_the_version_serves(
     deploy: Any, plane_with_schedules: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*arguments: object, **options: object) -> None:
@@ -103,9 +103,7 @@ def test_schedules_that_cannot_be_made_are_said_to_be_missing_and_the_version_se
     assert f"Version {version} is registered and serves, but not all of its schedules are there yet" in done.err
 
 
-def test_a_deployment_that_knows_no_schedules_refuses_functions_that_have_one_before_anything_is_changed(
-    deploy: Any, aws_plane: FakeControlPlane
-):
+def test_a_deployment_without_schedules_refuses_scheduled_functions_at_once(deploy: Any, aws_plane: FakeControlPlane):
     done = deploy(report=NINE)
     assert done.code == 3
     assert "the deployment main was installed by a Multinode that knew no schedules" in done.err

@@ -150,7 +150,7 @@ def test_two_deploys_at_once_make_one_environment(tmp_path: Path, code_dir: Path
 
 
 @pytest.mark.slow
-def test_what_cannot_be_installed_ends_with_the_installers_own_lines_and_is_tried_again(tmp_path: Path, code_dir: Path):
+def test_a_failed_installation_ends_with_the_installers_lines_and_is_retried(tmp_path: Path, code_dir: Path):
     terminal = silent()
     requirements = requires("--no-index\nno-such-package-of-multinode\n")
     with pytest.raises(UsageFailure, match=r"requirements\.txt could not be installed: pip failed \(exit code 1\)"):
@@ -161,7 +161,7 @@ def test_what_cannot_be_installed_ends_with_the_installers_own_lines_and_is_trie
 
 
 @pytest.mark.slow
-def test_the_installers_lines_are_in_the_message_where_they_went_by_on_one_live_line(tmp_path: Path, code_dir: Path):
+def test_the_message_keeps_the_installers_lines_that_one_live_line_showed(tmp_path: Path, code_dir: Path):
     terminal = Terminal(io.StringIO(), io.StringIO(), PLAIN, PLAIN, animated=True)
     with pytest.raises(UsageFailure, match=r"exit code 1\)\n(.*\n)*  ERROR: No matching distribution"):
         make(tmp_path / "environments", code_dir, requires("--no-index\nno-such-package\n"), terminal)

@@ -183,7 +183,7 @@ def announcement(event_id: str, **detail: object) -> dict[str, object]:
     return {"id": event_id, "time": "2026-11-20T09:00:01Z", "source": "multinode", "detail": told}
 
 
-def test_an_announcement_that_was_sent_twice_is_one_event_and_another_status_is_another() -> None:
+def test_the_same_announcement_twice_is_one_event_and_another_status_another() -> None:
     def id_of(event: object) -> str:
         return trigger_request(made(event)).invocation_id
 

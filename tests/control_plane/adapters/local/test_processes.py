@@ -38,7 +38,7 @@ def kill_zero(pid: int) -> bool:
 # --- what is started -----------------------------------------------------------------------------------------------
 
 
-def test_a_worker_starts_in_its_own_session_with_a_clean_environment_and_no_descriptor_of_ours(
+def test_a_worker_starts_in_its_own_session_with_a_clean_environment(
     directory: DataDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -117,7 +117,7 @@ def test_values_that_cannot_be_read_are_refused_without_being_quoted(directory: 
     assert "hunter2" not in refusal.value.reason
 
 
-def test_an_interpreter_that_does_not_run_is_refused_and_its_token_may_be_tried_again(
+def test_a_broken_interpreter_is_refused_and_its_token_may_be_tried_again(
     directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
 ) -> None:
     text = Path(bundle.python).read_text()
