@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from multinode_protocol.error_codes import ERRORS, ErrorCode
-from tests.support.cli.bodies import CREATED, execution_id, function_info, invocation_id, version_id
+from tests.support.bodies import CREATED, execution_id, function_info, invocation_id, version_id
 
 KEY = "mn_0123abcd_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 LONGEST_WAIT_S = 2.0

@@ -10,7 +10,7 @@ import pytest
 from multinode_cli.console import json_output
 from multinode_cli.main import COMMANDS, LazyGroup, cli
 from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import execution, function_info
+from tests.support.bodies import execution, function_info
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = (DOCS / "cli.md").read_text()

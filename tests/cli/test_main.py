@@ -17,7 +17,7 @@ from multinode_cli.main import COMMANDS, LazyGroup, run
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import KEY, FakeControlPlane, Refusal
-from tests.support.cli.bodies import function_info
+from tests.support.bodies import function_info
 
 ALL_COMMANDS = [(name, command) for section in COMMANDS.values() for name, command in section.items()]
 

@@ -176,14 +176,14 @@ class FakeClock:
 
 @dataclass
 class FakeIds:
-    """Ids count up; jitter is always `fixed_jitter`."""
+    """Ids of each kind count up: the first version is ``ver-0…01``. Jitter is always `fixed_jitter`."""
 
-    count: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     fixed_jitter: float = 0.5
 
     def new(self, prefix: str) -> str:
-        self.count += 1
-        return f"{prefix}-{self.count:032x}"
+        self.counts[prefix] = self.counts.get(prefix, 0) + 1
+        return f"{prefix}-{self.counts[prefix]:032x}"
 
     def jitter(self) -> float:
         return self.fixed_jitter

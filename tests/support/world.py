@@ -51,9 +51,9 @@ def function_spec(
 
 @dataclass
 class World:
-    """One project `p` with version `ver-1` of the given functions."""
+    """One project `p` with version `ver-1` of the given functions; without `specs`, nothing at all."""
 
-    specs: tuple[FunctionSpec, ...] = (function_spec(),)
+    specs: tuple[FunctionSpec, ...] | None = (function_spec(),)
     limits: Limits = Limits(hold_retry_s=0)  # noqa: RUF009 - frozen
     fires_schedules: bool = False
     store: MemoryStore = field(default_factory=MemoryStore)
@@ -72,8 +72,9 @@ class World:
             lambda _, e: f"token-of-{e.execution_id}",
             lambda: "http://cp",
         )
-        self.version = Version("p", "ver-1", self.clock.now(), "image", self.specs)
-        self.store.commit([Put(Project("p", self.clock.now()), ABSENT), Put(self.version, ABSENT)])
+        self.version = Version("p", "ver-1", self.clock.now(), "image", self.specs or ())
+        if self.specs is not None:
+            self.store.commit([Put(Project("p", self.clock.now()), ABSENT), Put(self.version, ABSENT)])
 
     # --- what clients and workers do ---
 

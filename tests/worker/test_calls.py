@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from multinode.payload import decode_value, encode_arguments
-from tests.worker.control_plane import EXECUTION
 
 pytestmark = pytest.mark.slow
 
@@ -26,13 +26,13 @@ def test_a_returned_value_is_reported_as_the_result(launch, control_plane):
 def test_start_is_the_first_request_and_carries_a_nonce_and_the_identifier(launch, control_plane):
     worker = launch("@mn.function()\ndef work(): pass", MULTINODE_WORKER_IDENTIFIER="exe-1-1")
     assert worker.wait() == 0
-    assert [request.step for request in control_plane.requests] == ["start", "finish"]
+    assert control_plane.steps == ["start", "finish"]
     assert control_plane.requests[0].body["worker_identifier"] == "exe-1-1"
     assert len(control_plane.requests[0].body["worker_nonce"]) == 32
 
 
 def test_main_is_not_imported_before_start_is_answered(launch, control_plane):
-    control_plane.before["start"] = lambda _: time.sleep(1)
+    control_plane.on("PUT", "/start", before=lambda _: time.sleep(1))
     worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
     assert worker.wait() == 0
     printed_ms = worker.lines[0]["t"]
@@ -79,7 +79,7 @@ def test_a_generator_that_yields_nothing_results_in_none(launch, control_plane):
 
 
 def test_a_slow_control_plane_does_not_slow_a_generator_and_updates_coalesce(launch, control_plane):
-    control_plane.before["update"] = lambda _: time.sleep(0.3)
+    control_plane.on("PUT", "/update", before=lambda _: time.sleep(0.3), times=inf)
     worker = launch(
         """
         import time
@@ -146,8 +146,9 @@ def test_the_code_runs_in_its_folder_as_main_with_the_ids_in_its_environment(lau
     )
     assert worker.wait() == 0
     folder = str(worker.folder)
+    told = control_plane.environment
     assert json.loads(control_plane.finished["final_output"]) == [
-        "main", folder, folder, [f"{folder}/main.py"], "", EXECUTION, "mnx_token",
+        "main", folder, folder, [f"{folder}/main.py"], "", told["MULTINODE_EXECUTION_ID"], told["MULTINODE_API_KEY"],
     ]  # fmt: skip
 
 
@@ -247,17 +248,12 @@ def test_the_project_folder_may_be_the_working_directory(launch, control_plane, 
     (tmp_path / "main.py").write_text(
         "from multinode import Multinode\nmn = Multinode()\n@mn.function()\ndef work(): return 5"
     )
-    environ = {
-        "MULTINODE_API_URL": control_plane.url,
-        "MULTINODE_API_KEY": "mnx_token",
-        "MULTINODE_PROJECT_NAME": "demo",
-        "MULTINODE_VERSION_ID": "ver-1",
-        "MULTINODE_FUNCTION_NAME": "work",
-        "MULTINODE_INVOCATION_ID": "inv-1",
-        "MULTINODE_EXECUTION_ID": EXECUTION,
-    }
     subprocess.run(
-        [sys.executable, "-m", "multinode.worker"], cwd=tmp_path, env={**os.environ, **environ}, check=True, timeout=60
+        [sys.executable, "-m", "multinode.worker"],
+        cwd=tmp_path,
+        env={**os.environ, **control_plane.environment},
+        check=True,
+        timeout=60,
     )
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "5"}
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -1,6 +1,7 @@
 """What answers mean to the worker, and how long it goes on asking."""
 
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,21 @@ from multinode.worker.progress import Progress, ProgressReporter
 from multinode.worker.reporting import Away, ControlPlane, NotOurs, Rejected, keep_trying, pauses
 from multinode_protocol.error_codes import ERRORS
 from multinode_protocol.status import AbortReason
-from tests.worker.control_plane import EXECUTION, refused
+from tests.support.control_plane import refuses, says
 
 
 @pytest.fixture
 def client(control_plane):
-    identity = Identity("demo", "ver-1", "work", "inv-1", EXECUTION, Path("/code"))
-    return ControlPlane(identity, Connection(control_plane.url, "mnx_token", "environment"))
+    told = control_plane.environment
+    names = ("PROJECT_NAME", "VERSION_ID", "FUNCTION_NAME", "INVOCATION_ID", "EXECUTION_ID")
+    identity = Identity(*(told[f"MULTINODE_{name}"] for name in names), Path("/code"))
+    return ControlPlane(identity, Connection(control_plane.url, told["MULTINODE_API_KEY"], "environment"))
 
 
 @pytest.mark.parametrize("code", list(ERRORS))
 def test_each_code_is_passing_or_the_end_or_about_the_request(client, control_plane, code):
     failure = ERRORS[code]
-    control_plane.before["update"] = lambda _: refused(code.value, failure.message, failure.status)
+    control_plane.on("PUT", "/update", before=lambda _: refuses(code), times=inf)
     not_ours = failure.status == 409 or code.value in {
         "ApiKeyIsInvalid",
         "ProjectDoesNotExist",
@@ -42,7 +45,7 @@ def test_each_code_is_passing_or_the_end_or_about_the_request(client, control_pl
     ("status", "meaning"), [(403, Away), (404, Away), (409, Away), (502, Away), (400, Rejected), (413, Rejected)]
 )
 def test_an_answer_without_a_code_of_ours_comes_from_something_between(client, control_plane, status, meaning):
-    control_plane.before["finish"] = lambda _: (status, {"message": "from a proxy"})
+    control_plane.on("PUT", "/finish", before=lambda _: says(status, {"message": "from a proxy"}), times=inf)
     with pytest.raises(meaning):
         client.finish({"outcome": "SUCCEEDED", "final_output": "1"})
     assert control_plane.finished is None
@@ -55,18 +58,22 @@ def test_no_answer_is_away(client, control_plane):
     assert control_plane.nonce is None
 
 
-@pytest.mark.parametrize(
-    ("said", "meant"),
-    [
-        ("CANCELLED", AbortReason.CANCELLED),
-        ("TIMED_OUT", AbortReason.TIMED_OUT),
-        (None, None),
-        ("SOMETHING_NEW", None),
-    ],
-)
-def test_the_reason_of_a_stop_is_read_from_the_execution(client, control_plane, said, meant):
-    control_plane.stop_reason = said
-    assert client.stop_reason() is meant
+def test_the_reason_of_a_stop_is_read_from_the_execution(client, control_plane):
+    client.start("nonce", None)
+    assert client.stop_reason() is None
+    control_plane.cancels()
+    assert client.stop_reason() is AbortReason.CANCELLED
+
+
+def test_that_its_time_is_over_is_read_from_the_execution(client, control_plane):
+    client.start("nonce", None)
+    control_plane.times_out()
+    assert client.stop_reason() is AbortReason.TIMED_OUT
+
+
+def test_a_reason_that_this_worker_does_not_know_is_none(client, control_plane):
+    control_plane.faults.append(says(200, {"stop_reason": "SOMETHING_NEW"}))
+    assert client.stop_reason() is None
 
 
 def test_pauses_double_to_three_seconds_and_after_ten_minutes_to_thirty():

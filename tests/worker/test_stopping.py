@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.support.processes import alive
-from tests.support.stoppable_functions import COMPUTES, SLEEPS, STUBBORN, cancel
+from tests.support.stoppable_functions import COMPUTES, SLEEPS, STUBBORN, cancel, interrupt, time_out
 
 pytestmark = pytest.mark.slow
 
@@ -37,16 +37,16 @@ def test_a_time_out_is_raised_while_the_function_sleeps_or_computes(launch, cont
 
 def test_the_time_out_counts_from_the_answer_to_start(launch, control_plane):
     control_plane.timeout_s = 1
-    control_plane.before["start"] = lambda _: time.sleep(2)
+    control_plane.on("PUT", "/start", before=lambda _: time.sleep(2))
     worker = launch(SLEEPS)
     assert worker.wait() == 0
-    started, finished = (request for request in control_plane.requests if request.step in ("start", "finish"))
+    (started,), (finished,) = control_plane.of("start"), control_plane.of("finish")
     assert finished.at - started.at >= 3  # two seconds of waiting for the answer, one of time-out
 
 
 def test_sigterm_that_nobody_asked_for_is_an_interruption_and_not_a_cancel(launch, control_plane):
     worker = launch(SLEEPS)
-    cancel(worker, control_plane, reason=None)
+    interrupt(worker)
     assert worker.wait() == 0
     assert control_plane.finished == {
         "outcome": "ABORTED",
@@ -66,7 +66,7 @@ def test_signals_of_a_terminal_are_like_sigterm(launch, control_plane, number):
 
 def test_the_control_planes_own_stop_after_the_time_out_is_reported_as_timed_out(launch, control_plane):
     worker = launch(SLEEPS)
-    cancel(worker, control_plane, reason="TIMED_OUT")
+    time_out(worker, control_plane)
     assert worker.wait() == 0
     assert control_plane.finished["abort_reason"] == "TIMED_OUT"
     assert control_plane.finished["final_output"] == '"saw InvocationTimedOutError"'
@@ -160,7 +160,7 @@ def test_a_function_that_swallows_the_time_out_is_killed_after_the_whole_grace(l
     worker = launch(STUBBORN, MULTINODE_GRACE_S="1")
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
-    started, finished = (request for request in control_plane.requests if request.step in ("start", "finish"))
+    (started,), (finished,) = control_plane.of("start"), control_plane.of("finish")
     assert finished.at - started.at >= 2
 
 

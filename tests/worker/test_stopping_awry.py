@@ -3,17 +3,20 @@
 import signal
 import threading
 import time
+from math import inf
 
 import pytest
 
+from multinode_protocol.error_codes import ErrorCode
+from tests.support.control_plane import cut, refuses
 from tests.support.stoppable_functions import SLEEPS, STUBBORN, cancel
-from tests.worker.control_plane import Away, refused
 
 pytestmark = pytest.mark.slow
 
 
 def test_sigterm_before_start_is_answered_ends_the_worker_without_running_the_code(launch, control_plane):
-    control_plane.before["start"] = lambda _: (503, {"code": "ControlPlaneIsBusy", "detail": "busy"})
+    busy = refuses(ErrorCode.CONTROL_PLANE_IS_BUSY, "busy")
+    control_plane.on("PUT", "/start", before=lambda _: busy, times=inf)
     worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
     worker.until(lambda: control_plane.count("start"))
     worker.process.send_signal(signal.SIGTERM)
@@ -37,8 +40,7 @@ def _catches_sigterm(pid):
 
 
 def test_sigterm_during_start_is_reported_without_running_the_code(launch, control_plane):
-    control_plane.stop_reason = "CANCELLED"
-    control_plane.before["start"] = lambda _: time.sleep(1)
+    control_plane.on("PUT", "/start", before=lambda _: time.sleep(1), after=control_plane.cancels)
     worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
     worker.until(lambda: control_plane.count("start"))
     worker.process.send_signal(signal.SIGTERM)
@@ -53,7 +55,7 @@ def test_with_the_control_plane_away_sigterm_interrupts_and_the_reason_follows(l
     control_plane.close()
     worker.process.send_signal(signal.SIGTERM)
     worker.until(lambda: any("interrupting" in line for line in worker.printed("worker")))
-    control_plane.stop_reason = "CANCELLED"
+    control_plane.cancels()
     control_plane.open()
     assert worker.wait() == 0
     assert control_plane.finished == {
@@ -68,14 +70,13 @@ def test_an_unanswered_question_delays_the_interruption_by_seconds_only(launch, 
 
     def no_answer(_):
         over.wait(60)
-        raise Away
+        return cut()
 
-    control_plane.before["read"] = no_answer
+    control_plane.on("GET", before=no_answer)
     worker = launch(SLEEPS)
     cancel(worker, control_plane)
     worker.until(lambda: any("interrupting" in line for line in worker.printed("worker")))
     assert control_plane.count("read") == 1  # the first question is still open
-    control_plane.before.clear()
     over.set()
     assert worker.wait() == 0
     assert control_plane.finished["abort_reason"] == "CANCELLED"
@@ -104,7 +105,8 @@ def test_progress_is_reported_while_the_function_cleans_up(launch, control_plane
 
 
 def test_a_worker_told_that_the_execution_has_ended_while_it_asks_why_stops_at_once(launch, control_plane):
-    control_plane.before["read"] = lambda _: refused("ExecutionIsAlreadyTerminated", "This execution has terminated")
+    ended = refuses(ErrorCode.EXECUTION_IS_ALREADY_TERMINATED)
+    control_plane.on("GET", before=lambda _: ended, times=inf)
     worker = launch(STUBBORN)
     cancel(worker, control_plane)
     assert worker.wait() == 1

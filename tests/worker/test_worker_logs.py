@@ -8,8 +8,6 @@ import time
 
 import pytest
 
-from tests.worker.control_plane import EXECUTION
-
 pytestmark = pytest.mark.slow
 
 
@@ -102,16 +100,7 @@ def test_a_reader_that_stands_still_delays_neither_time_out_nor_report(control_p
         "@mn.function()\ndef work():\n    while True: print('x' * 1000, end='')\n"
     )
     control_plane.timeout_s = 1
-    environ = {
-        "MULTINODE_API_URL": control_plane.url,
-        "MULTINODE_API_KEY": "mnx_token",
-        "MULTINODE_PROJECT_NAME": "demo",
-        "MULTINODE_VERSION_ID": "ver-1",
-        "MULTINODE_FUNCTION_NAME": "work",
-        "MULTINODE_INVOCATION_ID": "inv-1",
-        "MULTINODE_EXECUTION_ID": EXECUTION,
-        "MULTINODE_CODE_DIR": str(tmp_path),
-    }
+    environ = {**control_plane.environment, "MULTINODE_CODE_DIR": str(tmp_path)}
     read_end, write_end = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "multinode.worker"], env={**os.environ, **environ}, stdout=write_end

@@ -11,7 +11,7 @@ from multinode_cli.commands.deploy import next_command
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode, Outcome
 from tests.cli.fake_control_plane import FakeControlPlane, Refusal
-from tests.support.cli.bodies import CREATED, function_info, version_id
+from tests.support.bodies import CREATED, function_info, version_id
 
 MAIN = '''
 from multinode import Multinode

@@ -9,7 +9,7 @@ from multinode_cli.client import watch
 from multinode_cli.commands import follow as follow_module
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane, later
-from tests.support.cli.bodies import CREATED, execution, function_info
+from tests.support.bodies import CREATED, execution, function_info
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane, later
-from tests.support.cli.bodies import CREATED, execution, execution_id, function_info, invocation_id, version_id
+from tests.support.bodies import CREATED, execution, execution_id, function_info, invocation_id, version_id
 
 
 @pytest.fixture

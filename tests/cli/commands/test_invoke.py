@@ -13,7 +13,7 @@ from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.ids import new_invocation_id
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane, Refusal
-from tests.support.cli.bodies import function_info, invocation_id, version_id
+from tests.support.bodies import function_info, invocation_id, version_id
 
 
 @pytest.fixture

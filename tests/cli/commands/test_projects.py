@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import CREATED, execution, function_info, invocation_id, version_id
+from tests.support.bodies import CREATED, execution, function_info, invocation_id, version_id
 
 
 @pytest.fixture

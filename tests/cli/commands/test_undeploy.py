@@ -7,7 +7,7 @@ import pytest
 from multinode_cli.commands import undeploy as undeploy_module
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import CREATED, function_info, version_id
+from tests.support.bodies import CREATED, function_info, version_id
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from multinode_cli.console.tables import function_card, functions_table
 from multinode_cli.console.terminal import PLAIN
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import function_info, version_id
+from tests.support.bodies import function_info, version_id
 
 NINE = {"cron": "0 9 * * MON-FRI", "timezone": "Europe/London"}
 HOURLY = {"every_seconds": 3600}

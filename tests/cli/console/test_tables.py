@@ -19,7 +19,7 @@ from multinode_cli.console.tables import (
 )
 from multinode_cli.console.terminal import PLAIN, Style
 from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import CREATED, execution, execution_id, function_info
+from tests.support.bodies import CREATED, execution, execution_id, function_info
 
 COLOURED = Style(colour=True, unicode=True, terminal=True, columns=80)
 

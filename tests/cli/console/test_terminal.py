@@ -18,7 +18,7 @@ import pytest
 
 from multinode_cli.console.terminal import PLAIN, Style, Terminal, style_of
 from tests.cli.fake_control_plane import KEY, FakeControlPlane
-from tests.support.cli.bodies import execution, function_info
+from tests.support.bodies import execution, function_info
 
 DEADLINE_S = 60.0
 

@@ -14,8 +14,8 @@ from multinode_cli.backends.aws.scheduler import Scheduler, apply_schedules
 from multinode_cli.errors import ControlPlaneFailure
 from tests.cli.conftest import Multinode, Outcome
 from tests.cli.fake_control_plane import FakeControlPlane
+from tests.support.bodies import function_info
 from tests.support.cli.account import ACCOUNT_ID, REGION, EcrOfFakeDocker, TestAccount
-from tests.support.cli.bodies import function_info
 from tests.support.cli.docker import FUNCTION, REPORT, FakeDocker
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ from multinode_cli.backends.aws.cleanup import AwsCleanup
 from multinode_cli.backends.aws.secrets import store_variables
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
+from tests.support.bodies import function_info
 from tests.support.cli.account import REGION, TestAccount
-from tests.support.cli.bodies import function_info
 
 pytestmark = pytest.mark.slow
 
