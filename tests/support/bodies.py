@@ -31,6 +31,56 @@ def function_info(name: str, signature: list[str] | None = None, **changes: Any)
     } | changes
 
 
+def invocation_info(identifier: str, **changes: Any) -> dict[str, Any]:
+    """Return the body of an invocation that waits, unless `changes` say otherwise."""
+    return {
+        "project_name": "shop",
+        "version_id": version_id(1),
+        "function_name": "add",
+        "invocation_id": identifier,
+        "parent_invocation": None,
+        "resource_spec": {"virtual_cpus": 0.1, "memory_gbs": 0.25, "max_concurrency": 10},
+        "execution_spec": {"max_retries": 0, "timeout_seconds": 3600},
+        "function_status": "READY",
+        "prepared_function_details": None,
+        "input": "[[],{}]",
+        "cancellation_request_time": None,
+        "invocation_status": "RUNNING",
+        "creation_time": CREATED,
+        "last_update_time": CREATED,
+        "executions": [],
+        "status": "PENDING",
+        "status_reason": "waiting for a free slot: 10 of 10 running",
+        "terminated": False,
+        "num_failed_attempts": 0,
+        "num_failed_launches": 0,
+        "result": None,
+        "error": None,
+        "error_traceback": None,
+        "creation_time_ms": CREATED * 1000,
+        "last_update_time_ms": CREATED * 1000,
+        "finish_time_ms": None,
+        "revision": "1",
+    } | changes
+
+
+def first_generation_execution(identifier: str, **changes: Any) -> dict[str, Any]:
+    """Return the body of an execution without the fields that came later."""
+    return {
+        "execution_id": identifier,
+        "worker_status": "RUNNING",
+        "worker_details": None,
+        "termination_signal_time": None,
+        "outcome": None,
+        "output": None,
+        "error_message": None,
+        "creation_time": CREATED,
+        "last_update_time": CREATED,
+        "execution_start_time": None,
+        "execution_finish_time": None,
+    } | changes
+
+
 def execution(number: int, **changes: Any) -> dict[str, Any]:
     return {
         "execution_id": execution_id(number),

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from multinode_control_plane.api import rendering
 from multinode_control_plane.api.validation import version_request
-from multinode_control_plane.core.keys import Key, key_of, project_key, versions_prefix
+from multinode_control_plane.core.keys import Key, key_of, project_key, version_key, versions_prefix
 from multinode_control_plane.core.records import (
     Execution,
     Invocation,
@@ -117,6 +117,7 @@ class FakeControlPlane:
         """(function's name, input) -> how its invocations end, as soon as they are started."""
         self.changed = threading.Condition()
         self.away = False
+        self.longest_wait_s = LONGEST_WAIT_S
         self.url = ""
         self._rules: list[Rule] = []
         self._facts: dict[str, dict[str, Any]] = {}
@@ -179,20 +180,25 @@ class FakeControlPlane:
         deletion = None if deleted_at is None else datetime.fromtimestamp(deleted_at, UTC)
         self._put(Project(name, at(0), deletion))
         for number in range(1, versions + 1):
-            definition: dict[str, object] = {
-                "default_docker_image": "local",
-                "functions": [_definition(each) for each in functions],
-            }
-            specs = version_request(definition).functions
-            self._put(Version(name, version_id(number), at(number * 1000), "local", specs, local_bundle))
-        counts = self.world.ids.counts
-        counts["ver"] = max(counts.get("ver", 0), versions)
+            self._put_version(name, number, functions, local_bundle)
 
     def add_version(self, project: str, *functions: Mapping[str, Any]) -> str:
         """Add the next version of a project and return its id."""
         number = len(self.versions(project)) + 1
-        self.add_project(project, *functions, versions=number)
+        self._put_version(project, number, functions)
         return version_id(number)
+
+    def _put_version(
+        self, project: str, number: int, functions: Sequence[Mapping[str, Any]], bundle: LocalBundle | None = None
+    ) -> None:
+        definition: dict[str, object] = {
+            "default_docker_image": "local",
+            "functions": [_definition(each) for each in functions],
+        }
+        specs = version_request(definition).functions
+        self._put(Version(project, version_id(number), at(number * 1000), "local", specs, bundle))
+        counts = self.world.ids.counts
+        counts["ver"] = max(counts.get("ver", 0), number)
 
     def delete_project(self, name: str) -> None:
         """Have somebody ask for a project's deletion, which nobody carries out."""
@@ -249,15 +255,15 @@ class FakeControlPlane:
     def _learned(self, identifier: str) -> dict[str, Any]:
         """Return the facts of an invocation that was started over the API."""
         invocation = details.load(self.world.context, identifier).record
-        version = self.world.store.query(versions_prefix(invocation.project_name))[-1].record
+        stored = self.world.store.get(version_key(invocation.project_name, invocation.version_id))
+        assert stored is not None
         shown = self._shown(invocation)
         return {
-            "version": version,
-            "spec": version.function(invocation.function_name),
+            "version": stored.record,
+            "spec": stored.record.function(invocation.function_name),
             "status": shown["status"],
             "input": shown["input"],
             "parent": invocation.parent,
-            "version_id": invocation.version_id,
         }
 
     def _put(self, *records: Record) -> None:
@@ -320,7 +326,10 @@ class FakeControlPlane:
                 return
             self._asked.add(what)
             self.changed.notify_all()
-            self.changed.wait_for(lambda: self.away or changed(), min(timeout_s, LONGEST_WAIT_S))
+            self.changed.wait_for(
+                lambda: self.away or self._server is None or changed(), min(timeout_s, self.longest_wait_s)
+            )
+            self._current.cut = self._server is None
 
     # --- HTTP ---
 
@@ -331,8 +340,10 @@ class FakeControlPlane:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening: connections are refused from now on, and those that are kept alive are closed."""
+        """Stop listening: connections are refused from now on; those that are kept alive or wait are closed."""
         server, self._server = self._server, None
+        with self.changed:
+            self.changed.notify_all()
         if server is not None:
             server.shutdown()
             server.server_close()
@@ -341,7 +352,7 @@ class FakeControlPlane:
         """Return what is sent, or that the connection is closed."""
         if self._server is None:
             return cut()
-        self._current.path = request.path
+        self._current.path, self._current.cut = request.path, False
         with self.changed:
             self.requests.append(request)
             fault = self.faults.popleft() if self.faults else None
@@ -358,7 +369,7 @@ class FakeControlPlane:
         answer = self._carry_out(request, text)
         if fault is None and rule is not None and rule.after is not None:
             fault = _fault(rule.after(request))
-        return cut() if self.away else fault or answer
+        return cut() if self.away or self._current.cut else fault or answer
 
     def _carry_out(self, request: Request, text: str | None) -> Fault:
         query = urlsplit(self._current.target).query
@@ -500,7 +511,7 @@ def _records(identifier: str, facts: Mapping[str, Any]) -> Sequence[Record]:
     invocation = Invocation(
         invocation_id=identifier,
         project_name=version.project_name,
-        version_id=facts.get("version_id", version.version_id),
+        version_id=version.version_id,
         function_name=spec.function_name,
         parent=facts.get("parent"),
         depth=0 if facts.get("parent") is None else 1,

@@ -157,13 +157,17 @@ def _read_offset(offset: str, index: Index, value: str) -> str:
 
 @dataclass
 class FakeClock:
-    """Time passes only when told to, or by `sleep`."""
+    """The one fake clock: time passes only when told to, or by `sleep`."""
 
     time: datetime = EPOCH
     slept: list[float] = field(default_factory=list)
 
     def now(self) -> datetime:
         return self.time
+
+    def monotonic(self) -> float:
+        """Return the seconds since EPOCH."""
+        return (self.time - EPOCH).total_seconds()
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
