@@ -9,7 +9,7 @@ import pytest
 
 from multinode_cli.client import api
 from multinode_cli.main import run
-from tests.cli.fake_control_plane import KEY, FakeControlPlane, serving
+from tests.support.control_plane import KEY, FakeControlPlane, serving
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 
 from multinode_cli.console import json_output
 from multinode_cli.main import COMMANDS, LazyGroup, cli
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.bodies import execution, function_info
+from tests.support.control_plane import FakeControlPlane
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = (DOCS / "cli.md").read_text()
@@ -45,7 +45,7 @@ def test_every_field_of_every_json_object_is_documented():
     line: Any = {"timestamp_ms": 1, "execution_id": "", "attempt": 1, "stream": "", "message": ""}
     attempt: Any = execution(1)
     function: Any = function_info("solve")
-    version: Any = plane.versions["tsp"][0]
+    version: Any = plane.versions("tsp")[0]
     project: Any = plane.projects["tsp"]
     fields = (
         fields_of(json_output.invocation_object(invocation))

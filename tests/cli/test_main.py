@@ -16,8 +16,8 @@ from multinode_cli import main
 from multinode_cli.main import COMMANDS, LazyGroup, run
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import KEY, FakeControlPlane, Refusal
 from tests.support.bodies import function_info
+from tests.support.control_plane import KEY, FakeControlPlane, refuses
 
 ALL_COMMANDS = [(name, command) for section in COMMANDS.values() for name, command in section.items()]
 
@@ -147,20 +147,18 @@ def test_with_debugging_on_a_fault_of_multinode_keeps_its_traceback(
 
 
 def test_a_fault_of_the_control_plane_names_the_request(multinode: Multinode, plane: FakeControlPlane):
-    refusal = Refusal(ErrorCode.INTERNAL_ERROR)
-    refusal.body["request_id"] = "req-7"
-    plane.refuse_next = [refusal] * 50
+    plane.faults.extend([refuses(ErrorCode.INTERNAL_ERROR, request_id="req-7")] * 50)
     outcome = multinode("list")
     assert (outcome.code, outcome.err) == (3, "error: The control plane failed (request req-7)\n")
 
 
 def test_a_passing_fault_of_the_control_plane_is_not_noticed(multinode: Multinode, plane: FakeControlPlane):
-    plane.refuse_next = [Refusal(ErrorCode.CONTROL_PLANE_IS_BUSY)]
+    plane.faults.append(refuses(ErrorCode.CONTROL_PLANE_IS_BUSY))
     assert multinode("list", "--json").out == '{"projects": []}\n'
 
 
 def test_messages_of_the_control_plane_are_cleaned(multinode: Multinode, plane: FakeControlPlane):
-    plane.refuse_next = [Refusal(ErrorCode.REQUEST_IS_INVALID, "bad \x1b[2J\x07name")]
+    plane.faults.append(refuses(ErrorCode.REQUEST_IS_INVALID, "bad \x1b[2J\x07name"))
     assert multinode("list").err == "error: bad name\n"
 
 

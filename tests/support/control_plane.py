@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import inf
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -118,6 +119,7 @@ class FakeControlPlane:
         self.changed = threading.Condition()
         self.away = False
         self.longest_wait_s = LONGEST_WAIT_S
+        self.looks_at_a_deletion = 2
         self.url = ""
         self._rules: list[Rule] = []
         self._facts: dict[str, dict[str, Any]] = {}
@@ -126,6 +128,7 @@ class FakeControlPlane:
         """What somebody is waiting for who has been told all that happened before: ``invocation``, ``logs``."""
         self._current = threading.local()
         self._server: ThreadingHTTPServer | None = None
+        self.on("DELETE", after=lambda request: self._gone_soon(request.path.rpartition("/")[2]), times=inf)
         ports = api_handler.ApiPorts(self.world.context, self.keychain, self.world.logs, self, self.deployment)
         self._handler = api_handler.build(ports)
 
@@ -201,8 +204,9 @@ class FakeControlPlane:
         counts["ver"] = max(counts.get("ver", 0), number)
 
     def delete_project(self, name: str) -> None:
-        """Have somebody ask for a project's deletion, which nobody carries out."""
+        """Have somebody ask for a project's deletion."""
         self._put(Project(name, at(0), at(10_000)))
+        self._gone_soon(name)
 
     def forget_project(self, name: str) -> None:
         """Let a project be gone."""
@@ -210,20 +214,15 @@ class FakeControlPlane:
         assert stored is not None
         self.world.store.commit([Delete(project_key(name), stored.version)])
 
-    def gone_after(self, looks: int) -> None:
-        """Let the project whose deletion is asked for next be gone when it has been looked at so often."""
+    def _gone_soon(self, name: str) -> None:
+        """Let a project that is being deleted be gone when it has been looked at `looks_at_a_deletion` times."""
+        looks = iter(range(self.looks_at_a_deletion))
 
-        def begun(deletion: Request) -> None:
-            remaining = [looks]
+        def look(_request: Request) -> None:
+            if next(looks, None) is None and name in self.projects:
+                self.forget_project(name)
 
-            def look(_request: Request) -> None:
-                remaining[0] -= 1
-                if remaining[0] < 0:
-                    self.forget_project(deletion.path.rpartition("/")[2])
-
-            self.on("GET", deletion.path, before=look, times=looks + 1)
-
-        self.on("DELETE", before=begun)
+        self.on("GET", f"/projects/{name}", before=look, times=inf)
 
     def add_invocation(self, number: int, project: str, function: str, status: str = "RUNNING", **facts: Any) -> str:
         """Add an invocation of the newest version. `facts`: see `_records`, which makes records of them."""
@@ -304,7 +303,7 @@ class FakeControlPlane:
         after: Step | None = None,
         times: float = 1,
     ) -> None:
-        """Take these steps around the next `times` requests of that kind; of several, the one told last goes first."""
+        """Take these steps around the next `times` requests of that kind; what is told last comes first."""
         self._rules.insert(0, Rule(method, ending, before, after, times))
 
     def go_away(self) -> None:
@@ -356,19 +355,17 @@ class FakeControlPlane:
         with self.changed:
             self.requests.append(request)
             fault = self.faults.popleft() if self.faults else None
-            rule = next((each for each in self._rules if each.matches(request)), None)
-            if rule is not None:
+            rules = [each for each in self._rules if each.matches(request)]
+            for rule in rules:
                 rule.times -= 1
             self.changed.notify_all()
         if self.away:
             return cut()
-        if fault is None and rule is not None and rule.before is not None:
-            fault = _fault(rule.before(request))
+        fault = fault or _first_fault(request, [rule.before for rule in rules])
         if fault is not None and not fault.carried_out:
             return fault
         answer = self._carry_out(request, text)
-        if fault is None and rule is not None and rule.after is not None:
-            fault = _fault(rule.after(request))
+        fault = fault or _first_fault(request, [rule.after for rule in rules])
         return cut() if self.away or self._current.cut else fault or answer
 
     def _carry_out(self, request: Request, text: str | None) -> Fault:
@@ -418,8 +415,10 @@ class FakeControlPlane:
         handler.wfile.write(answer.body)
 
 
-def _fault(done: object) -> Fault | None:
-    return done if isinstance(done, Fault) else None
+def _first_fault(request: Request, steps: Sequence[Step | None]) -> Fault | None:
+    """Take the steps until one of them gives a Fault, and return that."""
+    taken = (step(request) for step in steps if step is not None)
+    return next((done for done in taken if isinstance(done, Fault)), None)
 
 
 class _Server(ThreadingHTTPServer):
@@ -491,11 +490,16 @@ def _definition(function: Mapping[str, Any]) -> dict[str, Any]:
     return {name: shown[name] for name in known if shown.get(name) is not None}
 
 
+FACTS = {
+    *("version", "spec", "parent", "input", "status", "status_reason", "updated_ms"),
+    *("executions", "result", "error", "error_traceback"),
+}
+
+
 def _records(identifier: str, facts: Mapping[str, Any]) -> Sequence[Record]:
     """Return an invocation and its outputs as the store would have them.
 
-    `facts` beside version, function and `status`: `status_reason`, `input`, `result`, `error`, `error_traceback`,
-    `parent`, `executions` (as `bodies.execution` gives them), `updated_ms`, `failed_launches`.
+    `executions` are as `bodies.execution` gives them; `result`, `error` and `error_traceback` are those of the last.
     """
     status = InvocationStatus(facts["status"])
     shown = list(facts.get("executions") or [_only_execution(status)])
@@ -505,9 +509,9 @@ def _records(identifier: str, facts: Mapping[str, Any]) -> Sequence[Record]:
         "error_traceback": facts.get("error_traceback"),
     }
     shown[-1] = shown[-1] | {name: value for name, value in values.items() if value is not None}
+    assert facts.keys() <= FACTS, f"no such facts: {facts.keys() - FACTS}"
     version: Version = facts["version"]
     spec = facts["spec"]
-    error, cause = facts.get("error"), facts.get("cause", facts.get("status_reason"))
     invocation = Invocation(
         invocation_id=identifier,
         project_name=version.project_name,
@@ -524,13 +528,12 @@ def _records(identifier: str, facts: Mapping[str, Any]) -> Sequence[Record]:
         created_at=at(0),
         updated_at=at(facts.get("updated_ms", 0)),
         executions=tuple(_execution(each, status) for each in shown),
-        finished_at=at(facts.get("finished_ms", FINISHED_MS)) if status.finished else None,
+        finished_at=at(FINISHED_MS) if status.finished else None,
         cancellation_requested_at=at(0)
         if status in (InvocationStatus.CANCELLING, InvocationStatus.CANCELLED)
         else None,
-        cancellation_cause=cause if status is InvocationStatus.CANCELLED else None,
-        failed_launches=facts.get("failed_launches", 0),
-        last_failure=error,
+        cancellation_cause=facts.get("status_reason") if status is InvocationStatus.CANCELLED else None,
+        last_failure=facts.get("error"),
     )
     return [invocation, *(output for each in shown if (output := _output(identifier, each, status)) is not None)]
 

@@ -9,10 +9,10 @@ import pytest
 from multinode_cli.aws_install.checks import way_out
 from multinode_cli.backends.aws.account import Account
 from tests.cli.conftest import Multinode, Outcome
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.account import TestAccount
 from tests.support.cli.docker import FakeDocker, Said
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 

@@ -10,10 +10,10 @@ from multinode_cli.aws_install.root_module import parse_settings
 from multinode_cli.commands import install
 from multinode_cli.errors import UsageFailure
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import KEY, FakeControlPlane
 from tests.support.cli.account import ACCOUNT_ID, REGION, TestAccount
 from tests.support.cli.installation import BUCKET, STATE, buckets, root
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import KEY, FakeControlPlane
 
 pytestmark = pytest.mark.slow
 

@@ -13,10 +13,10 @@ import pytest
 from multinode_cli.aws_install.terraform import TerraformProgram, found_version
 from multinode_cli.console.terminal import PLAIN, Terminal
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.account import TestAccount
 from tests.support.cli.installation import BUCKET, STATE, buckets, root
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.bodies import function_info
 from tests.support.cli.account import TestAccount
 from tests.support.cli.installation import BUCKET, buckets
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 

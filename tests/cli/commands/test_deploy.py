@@ -10,8 +10,8 @@ import pytest
 from multinode_cli.commands.deploy import next_command
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode, Outcome
-from tests.cli.fake_control_plane import FakeControlPlane, Refusal
 from tests.support.bodies import CREATED, function_info, version_id
+from tests.support.control_plane import FakeControlPlane, refuses
 
 MAIN = '''
 from multinode import Multinode
@@ -48,7 +48,7 @@ def code(tmp_path: Path) -> Path:
 
 
 def changes(plane: FakeControlPlane) -> list[tuple[str, str]]:
-    return [(method, path) for method, path in plane.requests if method != "GET"]
+    return [(method, path) for method, path in plane.asked if method != "GET"]
 
 
 # --- what is refused before anything is asked of the control plane ---
@@ -82,7 +82,7 @@ def test_a_name_that_no_project_can_have_is_refused_at_once(
     outcome = multinode(command, "code", f"--project-name={name}")
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
-    assert plane.requests == []
+    assert plane.asked == []
 
 
 def test_a_name_that_is_nearly_one_gets_the_whole_corrected_command(multinode: Multinode, config_dir: Path):
@@ -92,7 +92,7 @@ def test_a_name_that_is_nearly_one_gets_the_whole_corrected_command(multinode: M
 
 def test_a_folder_that_is_not_there_is_refused_at_once(multinode: Multinode, plane: FakeControlPlane, tmp_path: Path):
     outcome = multinode("deploy", str(tmp_path / "nothing"), "--project-name", "p")
-    assert (outcome.code, plane.requests) == (2, [])
+    assert (outcome.code, plane.asked) == (2, [])
     assert "nothing is not a folder; give the folder that holds main.py" in outcome.err
 
 
@@ -100,19 +100,19 @@ def test_a_file_in_the_folders_place_gets_the_corrected_command(
     multinode: Multinode, plane: FakeControlPlane, code: Path
 ):
     outcome = multinode("deploy", str(code / "main.py"), "--project-name", "p")
-    assert (outcome.code, plane.requests) == (2, [])
+    assert (outcome.code, plane.asked) == (2, [])
     assert outcome.err.endswith(f"\n  multinode deploy {code} --project-name p\n")
 
 
 def test_a_bad_environment_file_is_refused_at_once(multinode: Multinode, plane: FakeControlPlane, code: Path):
     (code / ".env").write_text("TOKEN=x\nOOPS\n")
     outcome = multinode("deploy", str(code), "--project-name", "p")
-    assert (outcome.code, plane.requests) == (2, [])
+    assert (outcome.code, plane.asked) == (2, [])
     assert outcome.err.endswith("error: .env, line 2 has no '=': write NAME=value, or NAME= for an empty one\n")
 
 
 def test_a_project_that_must_exist_gets_both_ways_out(multinode: Multinode, local: FakeControlPlane, code: Path):
-    local.add_project("slow")
+    local.add_project("slow", versions=0)
     outcome = multinode("upgrade", str(code), "--project-name", "slwo")
     assert outcome.code == 2
     assert outcome.err.endswith(
@@ -125,7 +125,7 @@ def test_a_project_that_must_exist_gets_both_ways_out(multinode: Multinode, loca
 
 
 def test_a_project_that_is_being_deleted_is_not_deployed_to(multinode: Multinode, local: FakeControlPlane, code: Path):
-    local.add_project("slow", deletion_request_time=CREATED)
+    local.add_project("slow", versions=0, deleted_at=CREATED)
     outcome = multinode("deploy", str(code), "--project-name", "slow")
     assert outcome.code == 2
     assert "project slow is being deleted; deploy it again when" in outcome.err
@@ -258,12 +258,10 @@ def test_a_project_that_cannot_be_used_is_refused_and_nothing_changes(
 
 @pytest.mark.slow
 def test_a_version_that_is_refused_takes_the_new_project_with_it(
-    multinode: Multinode, local: FakeControlPlane, code: Path, monkeypatch: pytest.MonkeyPatch
+    multinode: Multinode, local: FakeControlPlane, code: Path
 ):
-    def refuse(*_arguments: object) -> dict[str, object]:
-        raise Refusal(ErrorCode.REQUEST_IS_INVALID, "functions[0].resource_spec: too large")
-
-    monkeypatch.setattr(local, "_create_version", refuse)
+    too_large = refuses(ErrorCode.REQUEST_IS_INVALID, "functions[0].resource_spec: too large")
+    local.on("POST", "/versions", before=lambda _: too_large)
     outcome = deploy(multinode, code)
     assert (outcome.code, outcome.err.splitlines()[-1]) == (2, "error: functions[0].resource_spec: too large")
     assert changes(local)[-1] == ("DELETE", "/projects/slow")
@@ -271,34 +269,20 @@ def test_a_version_that_is_refused_takes_the_new_project_with_it(
 
 @pytest.mark.slow
 def test_a_version_that_is_refused_leaves_a_project_that_was_there(
-    multinode: Multinode, local: FakeControlPlane, code: Path, monkeypatch: pytest.MonkeyPatch
+    multinode: Multinode, local: FakeControlPlane, code: Path
 ):
-    def refuse(*_arguments: object) -> dict[str, object]:
-        raise Refusal(ErrorCode.REQUEST_IS_INVALID)
-
     local.add_project("slow", function_info("now"))
-    monkeypatch.setattr(local, "_create_version", refuse)
+    local.on("POST", "/versions", before=lambda _: refuses(ErrorCode.REQUEST_IS_INVALID))
     assert deploy(multinode, code).code == 2
     assert changes(local) == [("POST", "/projects/slow/versions")]
 
 
 @pytest.mark.slow
 def test_a_project_that_somebody_else_creates_meanwhile_gets_another_version(
-    multinode: Multinode, local: FakeControlPlane, code: Path, monkeypatch: pytest.MonkeyPatch
+    multinode: Multinode, local: FakeControlPlane, code: Path
 ):
     """It was not there when the deploy looked, and is when the deploy creates it."""
-    original = local._remaining
-    looked: list[str] = []
-
-    def look(name: str) -> dict[str, object]:
-        try:
-            return original(name)
-        finally:
-            if not looked:
-                local.add_project(name, function_info("now"))
-            looked.append(name)
-
-    monkeypatch.setattr(local, "_remaining", look)
+    local.on("GET", "/projects/slow", after=lambda _: local.add_project("slow", function_info("now")))
     outcome = deploy(multinode, code, "--json")
     assert outcome.code == 0
     assert json.loads(outcome.out)["version_id"] == version_id(2)
@@ -306,13 +290,9 @@ def test_a_project_that_somebody_else_creates_meanwhile_gets_another_version(
 
 @pytest.mark.slow
 def test_a_control_plane_that_goes_away_before_the_end_says_how_to_look(
-    multinode: Multinode, local: FakeControlPlane, code: Path, monkeypatch: pytest.MonkeyPatch
+    multinode: Multinode, local: FakeControlPlane, code: Path
 ):
-    def go_away(*_arguments: object) -> dict[str, object]:
-        local.away = True
-        return {}
-
-    monkeypatch.setattr(local, "_create_version", go_away)
+    local.on("POST", "/versions", before=lambda _: local.go_away())
     outcome = deploy(multinode, code)
     assert outcome.code == 3
     assert (

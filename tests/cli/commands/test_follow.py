@@ -2,14 +2,15 @@
 
 import json
 from functools import partial
+from math import inf
 
 import pytest
 
 from multinode_cli.client import watch
 from multinode_cli.commands import follow as follow_module
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane, later
-from tests.support.bodies import CREATED, execution, function_info
+from tests.support.bodies import execution, function_info
+from tests.support.control_plane import FakeControlPlane, later, says
 
 
 @pytest.fixture
@@ -79,13 +80,14 @@ def test_log_lines_that_never_come_do_not_hold_up_the_end(
 ):
     monkeypatch.setattr(follow_module, "LOGS_PATIENCE_S", 0.2)
     plane.change(identifier, status="SUCCEEDED", result="1")
-    monkeypatch.setattr(plane, "_logs", lambda *_: {"lines": [], "next_offset": "0", "complete": False})
+    none_yet = says(200, {"lines": [], "next_offset": "0", "complete": False})
+    plane.on("GET", "/logs", before=lambda _: none_yet, times=inf)
     assert multinode("wait", identifier, "--follow").out == "1\n"
 
 
 def test_times_are_counted_by_the_control_planes_clock(multinode: Multinode, plane: FakeControlPlane, identifier: str):
     """Last changed 90 s after its creation: it has gone on for 1 min 30 s, whatever this machine's clock says."""
-    plane.change(identifier, status="SUCCEEDED", result="1", last_update_time_ms=CREATED * 1000 + 90_000)
+    plane.change(identifier, status="SUCCEEDED", result="1", updated_ms=90_000)
     assert multinode("wait", identifier, "--follow").err.startswith("[1 min 30 s] SUCCEEDED")
 
 
@@ -134,10 +136,8 @@ def test_an_outage_that_lasts_ends_with_how_to_come_back(
     )
 
 
-def test_a_key_that_is_revoked_meanwhile_ends_it(
-    multinode: Multinode, plane: FakeControlPlane, identifier: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("tests.cli.fake_control_plane.KEY", "mn_another_key")
+def test_a_key_that_is_revoked_meanwhile_ends_it(multinode: Multinode, plane: FakeControlPlane, identifier: str):
+    plane.keychain.keys = ()
     outcome = multinode("wait", identifier, "--follow")
     assert outcome.code == 3
     assert "refuses the key" in outcome.err

@@ -5,9 +5,10 @@ from functools import partial
 
 import pytest
 
+from multinode_control_plane.core.records import ParentRef
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane, later
 from tests.support.bodies import CREATED, execution, execution_id, function_info, invocation_id, version_id
+from tests.support.control_plane import FakeControlPlane, later
 
 
 @pytest.fixture
@@ -17,6 +18,8 @@ def tsp(plane: FakeControlPlane) -> FakeControlPlane:
 
 
 def test_an_invocation_as_json_has_every_documented_field(multinode: Multinode, tsp: FakeControlPlane):
+    tsp.add_project("tsp", function_info("solve", ["n"]), function_info("all"))
+    parent = tsp.add_invocation(9, "tsp", "all")
     identifier = tsp.add_invocation(
         1,
         "tsp",
@@ -25,24 +28,23 @@ def test_an_invocation_as_json_has_every_documented_field(multinode: Multinode, 
         input="[[8],{}]",
         error="ValueError: no",
         error_traceback="Traceback …",
-        num_failed_attempts=1,
         executions=[
             execution(1, outcome="FAILED", output="0.5", error_message="ValueError: no", error_type="ValueError")
         ],
-        parent_invocation={"function_name": "all", "invocation_id": invocation_id(9), "creation_time": CREATED},
+        parent=ParentRef("all", parent),
     )
     assert json.loads(multinode("get", identifier, "--json").out) == {
         "invocation_id": identifier,
         "project_name": "tsp",
         "version_id": version_id(1),
         "function_name": "solve",
-        "parent": {"function_name": "all", "invocation_id": invocation_id(9)},
+        "parent": {"function_name": "all", "invocation_id": parent},
         "status": "FAILED",
         "status_reason": "",
         "terminated": True,
         "input": [[8], {}],
         "progress": 0.5,
-        "result": None,
+        "result": 0.5,
         "error": "ValueError: no",
         "error_traceback": "Traceback …",
         "num_failed_attempts": 1,
@@ -54,12 +56,12 @@ def test_an_invocation_as_json_has_every_documented_field(multinode: Multinode, 
             {
                 "execution_id": execution_id(1),
                 "attempt": 1,
-                "worker_status": "RUNNING",
+                "worker_status": "TERMINATED",
                 "outcome": "FAILED",
                 "output": 0.5,
                 "error": "ValueError: no",
                 "error_type": "ValueError",
-                "error_traceback": None,
+                "error_traceback": "Traceback …",
                 "worker": {"type": "TEST", "identifier": "worker-1", "logs_identifier": "log"},
                 "creation_time_ms": CREATED * 1000,
                 "start_time_ms": CREATED * 1000 + 1000,
@@ -235,7 +237,7 @@ def test_what_a_cancelled_function_still_returned_is_shown(multinode: Multinode,
     identifier = tsp.add_invocation(1, "tsp", "solve", "CANCELLED", result="41", status_reason="by the user")
     outcome = multinode("wait", identifier)
     assert (outcome.code, outcome.out) == (1, "")
-    assert outcome.err == f"It returned: 41\nerror: {identifier} CANCELLED: by the user\n"
+    assert outcome.err == f"It returned: 41\nerror: {identifier} CANCELLED: The invocation was cancelled: by the user\n"
 
 
 def test_several_are_printed_as_they_end_and_one_failure_is_exit_code_1(multinode: Multinode, tsp: FakeControlPlane):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.ids import new_invocation_id
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane, Refusal
 from tests.support.bodies import function_info, invocation_id, version_id
+from tests.support.control_plane import FakeControlPlane, later, refuses
 
 
 @pytest.fixture
@@ -27,21 +26,10 @@ def meanwhile(plane: FakeControlPlane, **changes: Any) -> Iterator[None]:
     """Let the next invocation that is started end with `changes` while the command waits for it."""
 
     def end() -> None:
-        with plane._changed:
-            plane._changed.wait_for(lambda: plane.invocations, timeout=30)
+        plane.until(lambda: plane.invocations)
         plane.change(next(iter(plane.invocations)), **changes)
 
-    original = plane._start
-
-    def start_and_tell(*arguments: Any) -> dict[str, Any]:
-        answer = original(*arguments)
-        with plane._changed:
-            plane._changed.notify_all()
-        return answer
-
-    plane._start = start_and_tell  # type: ignore[method-assign]
-    thread = threading.Thread(target=end)
-    thread.start()
+    thread = later(end)
     yield
     thread.join()
 
@@ -87,7 +75,7 @@ def test_the_newest_version_is_named_in_the_request_so_that_no_later_one_is_star
     multinode: Multinode, tsp: FakeControlPlane
 ):
     multinode("invoke", "tsp", "solve", "--arg", "n=1")
-    assert tsp.requests[-1] == (
+    assert tsp.asked[-1] == (
         "POST",
         f"/projects/tsp/versions/{version_id(1)}/functions/solve/invocations",
     )
@@ -146,14 +134,21 @@ def test_the_result_alone_is_on_stdout(multinode: Multinode, tsp: FakeControlPla
 
 
 @pytest.mark.parametrize("option", ["--wait", "--follow"])
-@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "CANCELLED"])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("FAILED", "ValueError: no"),
+        ("TIMED_OUT", "The invocation ran longer than its time-out of 3600 s"),
+        ("CANCELLED", "The invocation was cancelled by its user"),
+    ],
+)
 def test_a_function_that_did_not_succeed_is_exit_code_1(
-    multinode: Multinode, tsp: FakeControlPlane, option: str, status: str
+    multinode: Multinode, tsp: FakeControlPlane, option: str, status: str, error: str
 ):
-    with meanwhile(tsp, status=status, error="ValueError: no"):
+    with meanwhile(tsp, status=status, error="ValueError: no", status_reason="cancelled by its user"):
         outcome = multinode("invoke", "tsp", "solve", "--arg", "n=1", option)
     assert (outcome.code, outcome.out) == (1, "")
-    assert outcome.err.endswith(f"error: {next(iter(tsp.invocations))} {status}: ValueError: no\n")
+    assert outcome.err.endswith(f"error: {next(iter(tsp.invocations))} {status}: {error}\n")
 
 
 def test_waiting_as_json_prints_the_ended_invocation_once(multinode: Multinode, tsp: FakeControlPlane):
@@ -163,16 +158,8 @@ def test_waiting_as_json_prints_the_ended_invocation_once(multinode: Multinode, 
     assert json.loads(outcome.out)["error"] == "ValueError: no"
 
 
-def test_a_start_whose_answer_never_came_says_under_which_id_to_look(
-    multinode: Multinode, tsp: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
-):
-    original = tsp._start
-
-    def start_and_go_away(*arguments: Any) -> dict[str, Any]:
-        tsp.away = True
-        return original(*arguments)
-
-    monkeypatch.setattr(tsp, "_start", start_and_go_away)
+def test_a_start_whose_answer_never_came_says_under_which_id_to_look(multinode: Multinode, tsp: FakeControlPlane):
+    tsp.on("POST", after=lambda _: tsp.go_away())
     outcome = multinode("invoke", "tsp", "solve", "--arg", "n=1")
     (identifier,) = tsp.invocations
     assert (outcome.code, outcome.out) == (3, "")
@@ -180,30 +167,16 @@ def test_a_start_whose_answer_never_came_says_under_which_id_to_look(
 
 
 def test_an_answer_that_was_lost_once_starts_one_invocation(multinode: Multinode, tsp: FakeControlPlane):
-    tsp.refuse_next = []
-    original = tsp._start
-    lost = iter([True])
-
-    def start(*arguments: Any) -> dict[str, Any]:
-        answer = original(*arguments)
-        if next(lost, False):
-            raise Refusal(ErrorCode.CONTROL_PLANE_IS_BUSY)
-        return answer
-
-    tsp._start = start  # type: ignore[method-assign]
+    tsp.on("POST", after=lambda _: refuses(ErrorCode.CONTROL_PLANE_IS_BUSY))
     assert multinode("invoke", "tsp", "solve", "--arg", "n=1").code == 0
     assert len(tsp.invocations) == 1
     assert len({body["invocation_id"] for body in tsp.bodies}) == 1
     assert len(tsp.bodies) == 2
 
 
-def test_a_limit_of_the_deployment_is_exit_code_3(
-    multinode: Multinode, tsp: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
-):
-    def refuse(*_arguments: Any) -> dict[str, Any]:
-        raise Refusal(ErrorCode.LIMIT_IS_REACHED, "A limit of this deployment is reached: 100000 wait")
-
-    monkeypatch.setattr(tsp, "_start", refuse)
+def test_a_limit_of_the_deployment_is_exit_code_3(multinode: Multinode, tsp: FakeControlPlane):
+    reached = refuses(ErrorCode.LIMIT_IS_REACHED, "A limit of this deployment is reached: 100000 wait")
+    tsp.on("POST", before=lambda _: reached)
     outcome = multinode("invoke", "tsp", "solve", "--arg", "n=1")
     assert outcome.code == 3
     assert "100000 wait" in outcome.err

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import KEY, FakeControlPlane
+from tests.support.control_plane import KEY, FakeControlPlane
 
 
 def profile(config_dir: Path) -> dict[str, str]:
@@ -20,7 +20,7 @@ def test_a_key_from_stdin_is_checked_and_remembered(
 ):
     outcome = multinode("login", "--api-url", f"{unconnected_plane.url}/", "--api-key", "-", stdin=f"{KEY}\n")
     assert (outcome.code, outcome.out) == (0, "")
-    assert unconnected_plane.requests == [("GET", "/deployment")]
+    assert unconnected_plane.asked == [("GET", "/deployment")]
     assert profile(config_dir) == {"api_url": unconnected_plane.url, "api_key": KEY}
     assert stat.S_IMODE((config_dir / "profile.json").stat().st_mode) == 0o600
     assert KEY not in outcome.err

@@ -8,8 +8,8 @@ import pytest
 
 from multinode_cli.commands import logs
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane, later
 from tests.support.bodies import CREATED, execution, execution_id, function_info
+from tests.support.control_plane import FakeControlPlane, later
 
 
 @pytest.fixture

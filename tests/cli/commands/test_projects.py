@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.bodies import CREATED, execution, function_info, invocation_id, version_id
+from tests.support.control_plane import FakeControlPlane
 
 
 @pytest.fixture
@@ -23,12 +23,13 @@ def test_no_projects_yet_says_how_to_create_one(multinode: Multinode, plane: Fak
 
 
 def test_projects_are_listed(multinode: Multinode, tsp: FakeControlPlane):
-    tsp.add_project("old", deletion_request_time=CREATED + 5)
+    tsp.add_project("old", versions=0, deleted_at=CREATED + 5)
     lines = multinode("list").out.splitlines()
     assert lines[0].split() == ["PROJECT", "CREATED", "STATE"]
-    assert lines[1].startswith("tsp")
-    assert lines[1].endswith("ready")
-    assert lines[2].endswith("being deleted")
+    assert lines[1].startswith("old")
+    assert lines[1].endswith("being deleted")
+    assert lines[2].startswith("tsp")
+    assert lines[2].endswith("ready")
 
 
 def test_projects_as_json(multinode: Multinode, tsp: FakeControlPlane):
@@ -65,7 +66,7 @@ def test_the_invocations_of_a_function_newest_first(
         "parent": None,
         "status": "FAILED",
         "status_reason": "ValueError: no",
-        "num_failed_attempts": 0,
+        "num_failed_attempts": 1,
         "creation_time_ms": CREATED * 1000,
         "finish_time_ms": CREATED * 1000 + 2500,
     }
@@ -120,7 +121,7 @@ def test_a_version_is_described(multinode: Multinode, tsp: FakeControlPlane):
         "timeout_seconds": 3600,
         "max_retries": 0,
         "max_queue_seconds": None,
-        "retry": None,
+        "retry": {"initial_delay_s": 0.0, "backoff": 2.0, "max_delay_s": 300.0, "jitter": 0.0, "retry_on": None},
         "schedule": None,
         "next_run_time": None,
     }

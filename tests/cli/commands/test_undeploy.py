@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from multinode_cli.commands import undeploy as undeploy_module
+from multinode_control_plane.core.records import LocalBundle
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.bodies import CREATED, function_info, version_id
+from tests.support.bodies import function_info
+from tests.support.control_plane import FakeControlPlane
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_on_a_terminal_it_asks(
 def test_a_project_that_is_being_deleted_already_is_waited_for_without_asking(
     multinode: Multinode, tsp: FakeControlPlane
 ):
-    tsp.projects["tsp"]["deletion_request_time"] = CREATED
+    tsp.delete_project("tsp")
     assert multinode("undeploy", "tsp").code == 0
     assert "tsp" not in tsp.projects
 
@@ -74,7 +75,7 @@ def test_a_wrong_name_deletes_nothing(multinode: Multinode, tsp: FakeControlPlan
     outcome = multinode("undeploy", "tps", "--yes")
     assert outcome.code == 2
     assert outcome.err.endswith("\n  multinode undeploy tsp --yes\n")
-    assert "DELETE" not in [method for method, _ in tsp.requests]
+    assert "DELETE" not in [method for method, _ in tsp.asked]
 
 
 def test_of_very_many_invocations_only_so_many_are_counted(multinode: Multinode, tsp: FakeControlPlane):
@@ -97,7 +98,7 @@ def test_environments_that_no_version_uses_are_removed_unless_they_are_young(
             os.utime(environments / name / "complete", (age, age))
     (environments / "unused.lock").touch()
     python = str(environments / "used" / "venv" / "bin" / "python")
-    tsp.versions["web"][0]["local_bundle"] = {"code_dir": "/x/code", "python": python}
+    tsp.add_project("web", function_info("f"), local_bundle=LocalBundle("/x/code", python))
     assert multinode("undeploy", "tsp", "--yes").code == 0
     assert sorted(path.name for path in environments.iterdir()) == ["unused.lock", "used", "young"]
 
@@ -106,7 +107,7 @@ def test_when_it_cannot_be_told_what_is_in_use_nothing_is_removed(
     multinode: Multinode, tsp: FakeControlPlane, tmp_path: Path
 ):
     (tmp_path / "data" / "environments" / "old").mkdir(parents=True)
-    assert "local_bundle" not in tsp.versions["web"][0]
-    assert tsp.versions["web"][0]["version_id"] == version_id(1)
+    (version,) = tsp.versions("web")
+    assert version.get("local_bundle") is None
     assert multinode("undeploy", "tsp", "--yes").code == 0
     assert (tmp_path / "data" / "environments" / "old").is_dir()

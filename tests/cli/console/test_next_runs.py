@@ -13,8 +13,8 @@ from multinode_cli.console.next_runs import next_run_s, next_run_words, schedule
 from multinode_cli.console.tables import function_card, functions_table
 from multinode_cli.console.terminal import PLAIN
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.bodies import function_info, version_id
+from tests.support.control_plane import FakeControlPlane
 
 NINE = {"cron": "0 9 * * MON-FRI", "timezone": "Europe/London"}
 HOURLY = {"every_seconds": 3600}
@@ -121,8 +121,7 @@ def test_only_the_newest_version_s_functions_have_a_next_run(
 
 
 def test_a_project_that_is_being_deleted_runs_nothing(multinode: Multinode, shop: FakeControlPlane):
-    shop.projects["shop"]["deletion_request_time"] = 5
-    shop.deleted_after = 100
+    shop.delete_project("shop")
     assert described(multinode, "shop")["latest"]["functions"][0]["next_run_time"] is None
     assert described(multinode, "shop", "report")["next_run_time"] is None
 
@@ -130,4 +129,4 @@ def test_a_project_that_is_being_deleted_runs_nothing(multinode: Multinode, shop
 def test_a_function_without_a_schedule_costs_no_further_requests(multinode: Multinode, plane: FakeControlPlane):
     plane.add_project("plain", function_info("f"))
     multinode("describe", "plain", "f")
-    assert [path for _, path in plane.requests].count("/projects/plain/versions/latest") == 1
+    assert [path for _, path in plane.asked].count("/projects/plain/versions/latest") == 1

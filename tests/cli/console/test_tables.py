@@ -18,8 +18,8 @@ from multinode_cli.console.tables import (
     table,
 )
 from multinode_cli.console.terminal import PLAIN, Style
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.bodies import CREATED, execution, execution_id, function_info
+from tests.support.control_plane import FakeControlPlane
 
 COLOURED = Style(colour=True, unicode=True, terminal=True, columns=80)
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from multinode_cli.console.terminal import PLAIN, Style, Terminal, style_of
-from tests.cli.fake_control_plane import KEY, FakeControlPlane
 from tests.support.bodies import execution, function_info
+from tests.support.control_plane import KEY, FakeControlPlane
 
 DEADLINE_S = 60.0
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from multinode_cli.backends.aws.account import Account
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.aws.emulators import moto_environment
 from tests.support.cli.account import ACCOUNT_ID, REGION, EcrOfFakeDocker, TestAccount
 from tests.support.cli.docker import FakeDocker
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import FakeControlPlane
 
 MAIN = '''
 from multinode import Multinode
@@ -37,14 +37,7 @@ def account() -> Iterator[TestAccount]:
 @pytest.fixture
 def aws_plane(plane: FakeControlPlane, account: TestAccount) -> FakeControlPlane:
     """The control plane of the deployment ``main``, which is installed in the account."""
-    plane.deployment = {
-        "backend": "ecs",
-        "api_version": 1,
-        "multinode_version": "2.0.0",
-        "deployment_name": "main",
-        "region": REGION,
-        "account_id": ACCOUNT_ID,
-    }
+    plane.deployment.update(backend="ecs", deployment_name="main", region=REGION, account_id=ACCOUNT_ID)
     account.install("main", plane.url)
     return plane
 

@@ -10,10 +10,10 @@ import pytest
 from multinode_cli.backends.aws import target
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane, Refusal
 from tests.support.cli.account import REGISTRY, TestAccount
 from tests.support.cli.deploys import changes, deploys
 from tests.support.cli.docker import DIGEST, FUNCTION, REPORT, FakeDocker
+from tests.support.control_plane import FakeControlPlane, refuses
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
 
@@ -193,13 +193,9 @@ def test_a_dry_run_as_json_has_both_too(deploy: Any, aws_plane: FakeControlPlane
 # --- all or nothing ---
 
 
-def test_a_version_that_is_refused_leaves_no_project_behind(
-    deploy: Any, aws_plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
-):
-    def refuse(*_arguments: object) -> dict[str, object]:
-        raise Refusal(ErrorCode.REQUEST_IS_INVALID, "functions[0].resource_spec: too large")
-
-    monkeypatch.setattr(aws_plane, "_create_version", refuse)
+def test_a_version_that_is_refused_leaves_no_project_behind(deploy: Any, aws_plane: FakeControlPlane):
+    too_large = refuses(ErrorCode.REQUEST_IS_INVALID, "functions[0].resource_spec: too large")
+    aws_plane.on("POST", "/versions", before=lambda _: too_large)
     done = deploy()
     assert (done.code, done.err.splitlines()[-1]) == (2, "error: functions[0].resource_spec: too large")
     assert changes(aws_plane)[-1] == ("DELETE", "/projects/sums")

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.account import REGISTRY, EcrOfFakeDocker, TestAccount
 from tests.support.cli.deploys import changes, deploys
 from tests.support.cli.docker import DIGEST, FUNCTION, REPORT, FakeDocker, Said
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
 

@@ -11,10 +11,10 @@ from multinode_cli.backends.aws.account import Account, aws_errors, check_deploy
 from multinode_cli.errors import CliFailure, ControlPlaneFailure, UsageFailure
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import KEY, FakeControlPlane, Refusal
 from tests.support.aws.emulators import CREDENTIALS
 from tests.support.cli.account import TestAccount
 from tests.support.cli.refusing_aws import refusing
+from tests.support.control_plane import KEY, FakeControlPlane, refuses
 
 pytestmark = pytest.mark.slow
 
@@ -91,7 +91,7 @@ def test_options_that_do_not_go_together_are_refused(login: Any, options: list[s
 def test_nothing_is_saved_when_the_control_plane_refuses_the_key(
     login: Any, aws_plane: FakeControlPlane, config_dir: Path
 ):
-    aws_plane.refuse_next.append(Refusal(ErrorCode.API_KEY_IS_INVALID))
+    aws_plane.faults.append(refuses(ErrorCode.API_KEY_IS_INVALID))
     done = login("--from-aws", "--name", "main")
     assert done.code == 3
     assert "refuses this key; nothing was saved" in done.err

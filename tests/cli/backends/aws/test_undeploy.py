@@ -8,9 +8,9 @@ from multinode_cli.backends.aws.account import Account
 from multinode_cli.backends.aws.cleanup import AwsCleanup
 from multinode_cli.backends.aws.secrets import store_variables
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.bodies import function_info
 from tests.support.cli.account import REGION, TestAccount
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 
@@ -70,12 +70,12 @@ def test_images_task_definitions_and_parameters_of_the_project_go_and_nothing_el
 def test_what_an_interrupted_undeploy_left_goes_when_it_is_run_again(
     multinode: Multinode, deployed: FakeControlPlane, account: TestAccount
 ):
-    del deployed.projects["sums"]
+    deployed.forget_project("sums")
     again = multinode("undeploy", "sums", "--yes")
     assert again.code == 0, again.err
     assert "left 2 images, 2 task definitions, 5 SSM parameters" in again.err
     assert tags(account) == ["sums_2.0", "sums_2.1"]
-    assert ("DELETE", "/projects/sums") not in deployed.requests
+    assert ("DELETE", "/projects/sums") not in deployed.asked
     # Nothing is left now, so it is a name like any other that does not exist.
     assert "there is no project named 'sums'" in multinode("undeploy", "sums", "--yes").err
 
@@ -83,7 +83,7 @@ def test_what_an_interrupted_undeploy_left_goes_when_it_is_run_again(
 def test_leftovers_are_not_removed_without_being_asked(
     multinode: Multinode, deployed: FakeControlPlane, account: TestAccount
 ):
-    del deployed.projects["sums"]
+    deployed.forget_project("sums")
     done = multinode("undeploy", "sums")
     assert done.code == 2
     assert "add --yes" in done.err
@@ -96,7 +96,7 @@ def test_without_credentials_for_the_account_nothing_is_deleted(
     deployed.deployment["account_id"] = "999999999999"
     done = multinode("undeploy", "sums", "--yes")
     assert done.code == 3
-    assert ("DELETE", "/projects/sums") not in deployed.requests
+    assert ("DELETE", "/projects/sums") not in deployed.asked
 
 
 def test_all_projects_of_a_deployment_can_be_found_and_those_of_another_are_not(account: TestAccount):
