@@ -9,7 +9,8 @@ import pytest
 
 from multinode_cli.client import api
 from multinode_cli.main import run
-from tests.support.control_plane import KEY, FakeControlPlane, serving
+from tests.support.control_plane import KEY, FakeControlPlane
+from tests.support.faulty_server import serving
 
 
 @dataclass(frozen=True)

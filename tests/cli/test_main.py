@@ -17,7 +17,8 @@ from multinode_cli.main import COMMANDS, LazyGroup, run
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode
 from tests.support.bodies import function_info
-from tests.support.control_plane import KEY, FakeControlPlane, refuses
+from tests.support.control_plane import KEY, FakeControlPlane
+from tests.support.faulty_server import refuses
 
 ALL_COMMANDS = [(name, command) for section in COMMANDS.values() for name, command in section.items()]
 

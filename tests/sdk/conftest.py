@@ -7,7 +7,8 @@ import pytest
 from multinode import Function, get_deployed_function
 from multinode.config import Connection
 from tests.support.bodies import function_info
-from tests.support.control_plane import KEY, FakeControlPlane, serving
+from tests.support.control_plane import KEY, FakeControlPlane
+from tests.support.faulty_server import serving
 
 PROJECT = "shop"
 FUNCTIONS = (function_info("add", ["a", "b="]), function_info("free") | {"signature": None})

@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import pytest
@@ -28,7 +29,8 @@ from multinode.errors import (
 from multinode.payload import decode_arguments, encode_value
 from tests.sdk.conftest import FUNCTIONS, PROJECT
 from tests.support.bodies import function_info, invocation_id, version_id
-from tests.support.control_plane import FakeControlPlane, cut, says
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import cut, says
 
 ADD = "/projects/shop/versions/latest/functions/add/invocations"
 SUCCEEDED = InvocationStatus.SUCCEEDED
@@ -281,6 +283,7 @@ def test_a_cancelled_invocation_may_be_cancelled_again(plane: FakeControlPlane, 
 
 def test_list_gives_ids_page_by_page_newest_first(plane: FakeControlPlane, add: Function[..., int]) -> None:
     """A page has at most 50."""
+    plane.on("POST", after=lambda _: plane.world.advance(1), times=inf)
     ids = [add.start(n) for n in range(51)]
     first = add.list()
     assert first.invocation_ids == ids[:0:-1]

@@ -26,8 +26,9 @@ from multinode.payload import encode_value
 from multinode.transport import Transport
 from multinode_protocol.status import Outcome, WorkerStatus
 from tests.support.bodies import CREATED, first_generation_execution, invocation_id, invocation_info
-from tests.support.control_plane import KEY, FakeControlPlane, cut, says
+from tests.support.control_plane import KEY, FakeControlPlane
 from tests.support.fakes import FakeClock
+from tests.support.faulty_server import cut, says
 
 CREATED_MS = CREATED * 1000 + 123
 OPEN = invocation_id(1)

@@ -22,7 +22,8 @@ from multinode.invocation.record import Invocation
 from multinode.payload import encode_value
 from tests.sdk.conftest import PROJECT
 from tests.support.bodies import function_info, invocation_info, version_id
-from tests.support.control_plane import FakeControlPlane, says
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import says
 from tests.support.processes import eventually
 
 SUCCEEDED, FAILED = InvocationStatus.SUCCEEDED, InvocationStatus.FAILED

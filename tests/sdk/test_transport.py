@@ -22,8 +22,9 @@ from multinode.errors import (
 from multinode.transport import Transport, _new_pool, path, shared
 from multinode_protocol.error_codes import ERRORS, ErrorCode
 from tests.support.bodies import version_id
-from tests.support.control_plane import KEY, FakeControlPlane, Fault, cut, says
+from tests.support.control_plane import KEY, FakeControlPlane
 from tests.support.fakes import FakeClock
+from tests.support.faulty_server import Fault, cut, says
 
 FIRST = version_id(1)
 VERSION = f"/projects/shop/versions/{FIRST}"

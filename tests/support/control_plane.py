@@ -1,150 +1,57 @@
 """The one fake control plane: the real API handler on in-memory fakes, behind real HTTP, with faults on order.
 
-Nothing runs by itself. A test says what has happened (`add_invocation`, `change`, `write`), and which requests go
-wrong: `faults` are for the next requests, whichever they are; `on` is for one kind of them.
+Nothing runs by itself: a test says what has happened, with `add_project`, `add_invocation`, `change` and `write`.
 """
 
 import json
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from math import inf
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from multinode_control_plane.api import rendering
 from multinode_control_plane.api.validation import version_request
 from multinode_control_plane.core.keys import Key, key_of, project_key, version_key, versions_prefix
-from multinode_control_plane.core.records import (
-    Execution,
-    Invocation,
-    LocalBundle,
-    Output,
-    Project,
-    Record,
-    Version,
-    WorkerDetails,
-)
+from multinode_control_plane.core.records import Invocation, LocalBundle, Project, Record, Version
 from multinode_control_plane.handlers import api as api_handler
 from multinode_control_plane.ports import ABSENT, Delete, Put
 from multinode_control_plane.services import details
-from multinode_protocol.error_codes import ERRORS, ErrorCode
 from multinode_protocol.messages import DeploymentInfo
-from multinode_protocol.status import InvocationStatus, Outcome, WorkerStatus
+from multinode_protocol.status import InvocationStatus
 from tests.support.api_client import event
-from tests.support.bodies import CREATED, execution, function_info, invocation_id, version_id
+from tests.support.bodies import CREATED, invocation_id, version_id
 from tests.support.fakes import FakeKeychain
+from tests.support.faulty_server import Fault, FaultyServer, Request
+from tests.support.told_records import at, definition_of, records_of
 from tests.support.world import World
 
 KEY = "mn_0123abcd_" + "k" * 43
 LONGEST_WAIT_S = 2.0
 """So long a request may wait here: a client that asks again is what most tests of waiting are about."""
-DEADLINE_S = 60.0
-FINISHED_MS = 2500
-"""An invocation that has ended took so long, unless a test says otherwise."""
 
 
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    """Their names in lower case."""
-    body: Any
-    at: float
-    """On the monotonic clock."""
+class FakeControlPlane(FaultyServer):
+    """State first, then what tests do to it."""
 
-
-@dataclass(frozen=True)
-class Fault:
-    """What a request meets instead of the handler's answer; `status` None: its connection is closed."""
-
-    status: int | None = None
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    carried_out: bool = False
-    """The handler carries the request out first: only its answer is lost."""
-
-
-Step = Callable[[Request], object]
-"""What a test does around a request; a Fault that it returns takes the answer's place."""
-
-
-def cut(*, carried_out: bool = False) -> Fault:
-    return Fault(carried_out=carried_out)
-
-
-def says(status: int, document: object = None, **headers: str) -> Fault:
-    body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return Fault(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
-
-
-def refuses(code: ErrorCode, detail: str | None = None, **more: str) -> Fault:
-    """Answer as the real one refuses, without having asked it."""
-    return says(ERRORS[code].status, {"detail": detail or ERRORS[code].message, "code": code.value, **more})
-
-
-@dataclass
-class Rule:
-    method: str
-    ending: str
-    before: Step | None
-    after: Step | None
-    times: float
-
-    def matches(self, request: Request) -> bool:
-        return self.times > 0 and self.method in ("", request.method) and request.path.endswith(self.ending)
-
-
-class FakeControlPlane:
-    """State first, then what tests do to it, then HTTP."""
-
-    def __init__(self, world: World | None = None) -> None:
-        self.world = world or World(specs=None)
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(specs=None)
         self.world.clock.time = at(0)
         self.keychain = FakeKeychain((KEY,))
         self.deployment = DeploymentInfo(backend="local", api_version=1, multinode_version="2.0.0")
-        self.requests: list[Request] = []
-        self.accepted: list[Request] = []
-        """Those that the handler carried out, whether or not its answer arrived."""
-        self.faults: deque[Fault] = deque()
         self.ends: Callable[[str, str], tuple[InvocationStatus, str | None]] | None = None
         """(function's name, input) -> how its invocations end, as soon as they are started."""
-        self.changed = threading.Condition()
-        self.away = False
         self.longest_wait_s = LONGEST_WAIT_S
         self.looks_at_a_deletion = 2
-        self.url = ""
-        self._rules: list[Rule] = []
         self._facts: dict[str, dict[str, Any]] = {}
         """What tests told of each invocation; its records are made of that anew at each change."""
         self._asked: set[str] = set()
         """What somebody is waiting for who has been told all that happened before: ``invocation``, ``logs``."""
-        self._current = threading.local()
-        self._server: ThreadingHTTPServer | None = None
         self.on("DELETE", after=lambda request: self._gone_soon(request.path.rpartition("/")[2]), times=inf)
         ports = api_handler.ApiPorts(self.world.context, self.keychain, self.world.logs, self, self.deployment)
         self._handler = api_handler.build(ports)
 
     # --- what a test looks at ---
-
-    @property
-    def asked(self) -> list[tuple[str, str]]:
-        """What was asked, as (method, path)."""
-        return [(request.method, request.path) for request in self.requests]
-
-    @property
-    def bodies(self) -> list[Any]:
-        return [request.body for request in self.requests if request.body is not None]
-
-    def sent(self, method: str, ending: str = "") -> list[Request]:
-        return [request for request in self.requests if request.method == method and request.path.endswith(ending)]
 
     @property
     def invocations(self) -> dict[str, dict[str, Any]]:
@@ -196,7 +103,7 @@ class FakeControlPlane:
     ) -> None:
         definition: dict[str, object] = {
             "default_docker_image": "local",
-            "functions": [_definition(each) for each in functions],
+            "functions": [definition_of(each) for each in functions],
         }
         specs = version_request(definition).functions
         self._put(Version(project, version_id(number), at(number * 1000), "local", specs, bundle))
@@ -225,13 +132,13 @@ class FakeControlPlane:
         self.on("GET", f"/projects/{name}", before=look, times=inf)
 
     def add_invocation(self, number: int, project: str, function: str, status: str = "RUNNING", **facts: Any) -> str:
-        """Add an invocation of the newest version. `facts`: see `_records`, which makes records of them."""
+        """Add an invocation of the newest version; `told_records.records_of` says what `facts` there may be."""
         identifier = invocation_id(number)
         version = self.version(project)
         spec = version.function(function)
         assert spec is not None
         self._facts[identifier] = {"version": version, "spec": spec, "status": status, **facts}
-        self._put(*_records(identifier, self._facts[identifier]))
+        self._put(*records_of(identifier, self._facts[identifier]))
         return identifier
 
     def change(self, identifier: str, **facts: Any) -> None:
@@ -240,7 +147,7 @@ class FakeControlPlane:
             if identifier not in self._facts:
                 self._facts[identifier] = self._learned(identifier)
             self._facts[identifier].update(facts)
-            self._put(*_records(identifier, self._facts[identifier]))
+            self._put(*records_of(identifier, self._facts[identifier]))
             self._has_changed("invocation")
 
     def write(self, identifier: str, message: str, attempt: int = 1, stream: str = "stdout", ms: int = 0) -> None:
@@ -278,300 +185,44 @@ class FakeControlPlane:
 
     # --- what a test waits for ---
 
-    def until(self, condition: Callable[[], object]) -> None:
-        """Wait for what requests bring about."""
-        with self.changed:
-            assert self.changed.wait_for(condition, DEADLINE_S), "it did not come about"
-
     def until_asked(self, *whats: str) -> None:
         """Wait until somebody waits for each of `whats`, having been told all that has happened so far."""
         self.until(lambda: self._asked.issuperset(whats))
 
-    def until_requested(self) -> None:
-        """Wait for one more request."""
-        count = len(self.requests)
-        self.until(lambda: len(self.requests) > count)
-
-    # --- what goes wrong ---
-
-    def on(
-        self,
-        method: str,
-        ending: str = "",
-        *,
-        before: Step | None = None,
-        after: Step | None = None,
-        times: float = 1,
-    ) -> None:
-        """Take these steps around the next `times` requests of that kind; what is told last comes first."""
-        self._rules.insert(0, Rule(method, ending, before, after, times))
-
-    def go_away(self) -> None:
-        """Close every connection from now on, waiting ones included."""
-        with self.changed:
-            self.away = True
-            self._asked.clear()
-            self.changed.notify_all()
-
-    def come_back(self) -> None:
-        self.away = False
-
-    # --- the port Waiter ---
+    # --- what the server and the handler ask ---
 
     def wait(self, invocation_id: str, changed: Callable[[], bool], timeout_s: float) -> None:
-        what = "logs" if self._current.path.endswith("/logs") else "invocation"
+        """The port Waiter."""
+        what = "logs" if self._current.request.path.endswith("/logs") else "invocation"
         with self.changed:
             if changed():
                 return
             self._asked.add(what)
             self.changed.notify_all()
-            self.changed.wait_for(
-                lambda: self.away or self._server is None or changed(), min(timeout_s, self.longest_wait_s)
-            )
-            self._current.cut = self._server is None
+            self.hold(changed, min(timeout_s, self.longest_wait_s))
 
-    # --- HTTP ---
+    def go_away(self) -> None:
+        super().go_away()
+        self._asked.clear()
 
-    def open(self, port: int = 0) -> None:
-        """Listen on a loopback port: on the one before, if there was one."""
-        self._server = _Server(("127.0.0.1", port or int(self.url.rpartition(":")[2] or 0)), _handler_of(self))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def close(self) -> None:
-        """Stop listening: connections are refused from now on; those that are kept alive or wait are closed."""
-        server, self._server = self._server, None
-        with self.changed:
-            self.changed.notify_all()
-        if server is not None:
-            server.shutdown()
-            server.server_close()
-
-    def answer(self, request: Request, text: str | None) -> Fault:
-        """Return what is sent, or that the connection is closed."""
-        if self._server is None:
-            return cut()
-        self._current.path, self._current.cut = request.path, False
-        with self.changed:
-            self.requests.append(request)
-            fault = self.faults.popleft() if self.faults else None
-            rules = [each for each in self._rules if each.matches(request)]
-            for rule in rules:
-                rule.times -= 1
-            self.changed.notify_all()
-        if self.away:
-            return cut()
-        fault = fault or _first_fault(request, [rule.before for rule in rules])
-        if fault is not None and not fault.carried_out:
-            return fault
-        answer = self._carry_out(request, text)
-        fault = fault or _first_fault(request, [rule.after for rule in rules])
-        return cut() if self.away or self._current.cut else fault or answer
-
-    def _carry_out(self, request: Request, text: str | None) -> Fault:
-        query = urlsplit(self._current.target).query
-        result: Any = self._handler(
-            event(request.method, request.path, body=text, query=query, headers=request.headers), None
+    def carry_out(self, request: Request) -> Fault:
+        asked = event(
+            request.method,
+            request.path,
+            body=request.text or None,
+            query=request.query_text,
+            headers=request.headers,
         )
+        result: Any = self._handler(asked, None)
+        done = result["statusCode"] == 200
         with self.changed:
-            if result["statusCode"] == 200:
+            if done:
                 self.accepted.append(request)
             if request.method != "GET":
                 self._has_changed("invocation")
-        if (
-            request.method == "POST"
-            and request.path.endswith("/invocations")
-            and self.ends
-            and result["statusCode"] == 200
-        ):
+        if done and self.ends is not None and request.method == "POST" and request.path.endswith("/invocations"):
             started = json.loads(result["body"])
             status, value = self.ends(started["function_name"], started["input"])
             if not InvocationStatus(started["status"]).finished and status is not InvocationStatus.PENDING:
                 self.change(started["invocation_id"], status=status, result=value)
         return Fault(result["statusCode"], result["body"].encode(), result["headers"])
-
-    def serve(self, handler: BaseHTTPRequestHandler) -> None:
-        address = urlsplit(handler.path)
-        content = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        request = Request(
-            handler.command,
-            address.path,
-            dict(parse_qsl(address.query, keep_blank_values=True)),
-            {name.lower(): value for name, value in handler.headers.items()},
-            json.loads(content) if content else None,
-            time.monotonic(),
-        )
-        self._current.target = handler.path
-        answer = self.answer(request, content.decode() if content else None)
-        if answer.status is None:
-            handler.close_connection = True
-            handler.connection.close()
-            return
-        handler.send_response(answer.status)
-        for name, value in {"content-type": "application/json", **answer.headers}.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(answer.body)))
-        handler.end_headers()
-        handler.wfile.write(answer.body)
-
-
-def _first_fault(request: Request, steps: Sequence[Step | None]) -> Fault | None:
-    """Take the steps until one of them gives a Fault, and return that."""
-    taken = (step(request) for step in steps if step is not None)
-    return next((done for done in taken if isinstance(done, Fault)), None)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-
-def _handler_of(plane: FakeControlPlane) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1  # headers and body in one packet: two of them wait for each other's acknowledgement
-
-        def serve(self) -> None:
-            plane.serve(self)
-
-        do_GET = do_PUT = do_POST = do_DELETE = serve
-
-        def handle_one_request(self) -> None:
-            try:
-                super().handle_one_request()
-            except (OSError, ValueError):  # the client has ended meanwhile, or its connection was closed above
-                self.close_connection = True
-
-        def finish(self) -> None:
-            with suppress(OSError, ValueError):
-                super().finish()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Say nothing."""
-
-    return Handler
-
-
-@contextmanager
-def serving(plane: FakeControlPlane, port: int = 0) -> Iterator[FakeControlPlane]:
-    """Serve `plane` on a loopback port while the block runs."""
-    plane.open(port)
-    try:
-        yield plane
-    finally:
-        plane.go_away()
-        plane.close()
-
-
-def later(*steps: Callable[[], object]) -> threading.Thread:
-    """Take the steps one after another in a thread, while the command runs."""
-
-    def take() -> None:
-        for step in steps:
-            step()
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    return thread
-
-
-# --- records of what tests tell ---------------------------------------------------------------------------------------
-
-
-def at(ms: float) -> datetime:
-    """Return the moment that many milliseconds after the creation of everything."""
-    return datetime.fromtimestamp(CREATED, UTC) + timedelta(milliseconds=ms)
-
-
-def _definition(function: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a deploy sends of a function that a body of the API shows."""
-    shown = {**function_info(str(function["function_name"])), **function}
-    known = ("function_name", "resource_spec", "execution_spec", "description", "signature", "schedule")
-    return {name: shown[name] for name in known if shown.get(name) is not None}
-
-
-FACTS = {
-    *("version", "spec", "parent", "input", "status", "status_reason", "updated_ms"),
-    *("executions", "result", "error", "error_traceback"),
-}
-
-
-def _records(identifier: str, facts: Mapping[str, Any]) -> Sequence[Record]:
-    """Return an invocation and its outputs as the store would have them.
-
-    `executions` are as `bodies.execution` gives them; `result`, `error` and `error_traceback` are those of the last.
-    """
-    status = InvocationStatus(facts["status"])
-    shown = list(facts.get("executions") or [_only_execution(status)])
-    values = {
-        "output": facts.get("result"),
-        "error_message": facts.get("error"),
-        "error_traceback": facts.get("error_traceback"),
-    }
-    shown[-1] = shown[-1] | {name: value for name, value in values.items() if value is not None}
-    assert facts.keys() <= FACTS, f"no such facts: {facts.keys() - FACTS}"
-    version: Version = facts["version"]
-    spec = facts["spec"]
-    invocation = Invocation(
-        invocation_id=identifier,
-        project_name=version.project_name,
-        version_id=version.version_id,
-        function_name=spec.function_name,
-        parent=facts.get("parent"),
-        depth=0 if facts.get("parent") is None else 1,
-        resource_spec=spec.resource_spec,
-        execution_spec=spec.execution_spec,
-        input_digest=None,
-        input_text=facts.get("input", "[[], {}]"),
-        status=status,
-        status_reason=facts.get("status_reason", ""),
-        created_at=at(0),
-        updated_at=at(facts.get("updated_ms", 0)),
-        executions=tuple(_execution(each, status) for each in shown),
-        finished_at=at(FINISHED_MS) if status.finished else None,
-        cancellation_requested_at=at(0)
-        if status in (InvocationStatus.CANCELLING, InvocationStatus.CANCELLED)
-        else None,
-        cancellation_cause=facts.get("status_reason") if status is InvocationStatus.CANCELLED else None,
-        last_failure=facts.get("error"),
-    )
-    return [invocation, *(output for each in shown if (output := _output(identifier, each, status)) is not None)]
-
-
-def _only_execution(status: InvocationStatus) -> dict[str, Any]:
-    if status is InvocationStatus.PENDING:
-        return execution(1, worker_status="PENDING", execution_start_time_ms=None)
-    return execution(1)
-
-
-def _execution(shown: Mapping[str, Any], status: InvocationStatus) -> Execution:
-    started, finished = shown["execution_start_time_ms"], shown["execution_finish_time_ms"]
-    outcome = shown["outcome"]
-    if outcome is None and status is InvocationStatus.FAILED:
-        outcome = Outcome.FAILED
-    return Execution(
-        execution_id=shown["execution_id"],
-        attempt=shown["attempt"],
-        # An invocation that has ended is terminated, so no container of it is left.
-        worker_status=WorkerStatus.TERMINATED if status.finished else WorkerStatus(shown["worker_status"]),
-        created_at=_moment(shown["creation_time_ms"]),
-        updated_at=_moment(shown["creation_time_ms"]),
-        worker=WorkerDetails(**shown["worker_details"]),
-        worker_nonce="n",
-        started_at=None if started is None else _moment(started),
-        finished_at=None if finished is None else _moment(finished),
-        outcome=None if outcome is None else Outcome(outcome),
-        termination_signal_at=at(0) if status in (InvocationStatus.CANCELLED, InvocationStatus.TIMED_OUT) else None,
-        error=shown["error_message"],
-    )
-
-
-def _output(identifier: str, shown: Mapping[str, Any], status: InvocationStatus) -> Output | None:
-    texts = {name: shown[name] for name in ("error_message", "error_type", "error_traceback")}
-    if shown["output"] is None and not any(texts.values()):
-        return None
-    return Output(identifier, shown["execution_id"], 1, shown["output"], final=status.finished, **texts)
-
-
-def _moment(ms: int) -> datetime:
-    return at(ms - CREATED * 1000)

@@ -9,7 +9,8 @@ from multinode_control_plane.core.tokens import TokenScope, sign
 from multinode_control_plane.services import invocations
 from multinode_control_plane.services.reactor import Reactor
 from tests.support.bodies import function_info
-from tests.support.control_plane import FakeControlPlane, Request
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import Request
 
 
 class OneExecution(FakeControlPlane):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.control_plane import serving
+from tests.support.faulty_server import serving
 from tests.support.one_execution import OneExecution
 
 DEADLINE_S = 60

@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from multinode_protocol.error_codes import ErrorCode
-from tests.support.control_plane import cut, refuses, says
+from tests.support.faulty_server import cut, refuses, says
 
 pytestmark = pytest.mark.slow
 

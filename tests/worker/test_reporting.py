@@ -12,7 +12,7 @@ from multinode.worker.progress import Progress, ProgressReporter
 from multinode.worker.reporting import Away, ControlPlane, NotOurs, Rejected, keep_trying, pauses
 from multinode_protocol.error_codes import ERRORS
 from multinode_protocol.status import AbortReason
-from tests.support.control_plane import refuses, says
+from tests.support.faulty_server import refuses, says
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from math import inf
 import pytest
 
 from multinode_protocol.error_codes import ErrorCode
-from tests.support.control_plane import cut, refuses
+from tests.support.faulty_server import cut, refuses
 from tests.support.stoppable_functions import SLEEPS, STUBBORN, cancel
 
 pytestmark = pytest.mark.slow

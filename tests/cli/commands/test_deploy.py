@@ -11,7 +11,8 @@ from multinode_cli.commands.deploy import next_command
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode, Outcome
 from tests.support.bodies import CREATED, function_info, version_id
-from tests.support.control_plane import FakeControlPlane, refuses
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import refuses
 
 MAIN = '''
 from multinode import Multinode

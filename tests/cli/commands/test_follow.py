@@ -10,7 +10,8 @@ from multinode_cli.client import watch
 from multinode_cli.commands import follow as follow_module
 from tests.cli.conftest import Multinode
 from tests.support.bodies import execution, function_info
-from tests.support.control_plane import FakeControlPlane, later, says
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import later, says
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 from multinode_control_plane.core.records import ParentRef
 from tests.cli.conftest import Multinode
 from tests.support.bodies import CREATED, execution, execution_id, function_info, invocation_id, version_id
-from tests.support.control_plane import FakeControlPlane, later
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import later
 
 
 @pytest.fixture

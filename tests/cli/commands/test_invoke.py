@@ -12,7 +12,8 @@ from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.ids import new_invocation_id
 from tests.cli.conftest import Multinode
 from tests.support.bodies import function_info, invocation_id, version_id
-from tests.support.control_plane import FakeControlPlane, later, refuses
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import later, refuses
 
 
 @pytest.fixture

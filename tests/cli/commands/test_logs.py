@@ -9,7 +9,8 @@ import pytest
 from multinode_cli.commands import logs
 from tests.cli.conftest import Multinode
 from tests.support.bodies import CREATED, execution, execution_id, function_info
-from tests.support.control_plane import FakeControlPlane, later
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import later
 
 
 @pytest.fixture

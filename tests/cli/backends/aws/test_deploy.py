@@ -13,7 +13,8 @@ from tests.cli.conftest import Multinode
 from tests.support.cli.account import REGISTRY, TestAccount
 from tests.support.cli.deploys import changes, deploys
 from tests.support.cli.docker import DIGEST, FUNCTION, REPORT, FakeDocker
-from tests.support.control_plane import FakeControlPlane, refuses
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import refuses
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
 

@@ -14,7 +14,8 @@ from tests.cli.conftest import Multinode
 from tests.support.aws.emulators import CREDENTIALS
 from tests.support.cli.account import TestAccount
 from tests.support.cli.refusing_aws import refusing
-from tests.support.control_plane import KEY, FakeControlPlane, refuses
+from tests.support.control_plane import KEY, FakeControlPlane
+from tests.support.faulty_server import refuses
 
 pytestmark = pytest.mark.slow
 
