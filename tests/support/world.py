@@ -1,6 +1,5 @@
 """A whole control plane on fakes: real core, services and reactor, with time and events under the test's hand."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,7 +17,7 @@ from multinode_control_plane.core.records import (
     Version,
 )
 from multinode_control_plane.core.worker_transitions import FinishReport
-from multinode_control_plane.ports import ABSENT, Conflict, ExitKind, Put, Write
+from multinode_control_plane.ports import ABSENT, Conflict, ExitKind, Put
 from multinode_control_plane.services import commit, details, executions, invocations, task_events
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
@@ -88,13 +87,7 @@ class World:
 
     def create_waiting(self, function: str = "f", *, parent: str | None = None) -> str:
         """Create an invocation that loses the race for a slot and so lines up, although slots may be free."""
-        commit = self.store.commit
-
-        def lose(_writes: Sequence[Write]) -> None:
-            self.store.commit = commit  # type: ignore[method-assign]
-            raise Conflict("another start took the slot")
-
-        self.store.commit = lose  # type: ignore[method-assign]
+        self.store.fail_next("commit", Conflict("another start took the slot"))
         return self.create(function, parent=parent)
 
     def started(self, function: str = "f", *, parent: str | None = None) -> str:

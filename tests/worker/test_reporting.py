@@ -12,6 +12,7 @@ from multinode.worker.progress import Progress, ProgressReporter
 from multinode.worker.reporting import Away, ControlPlane, NotOurs, Rejected, keep_trying, pauses
 from multinode_protocol.error_codes import ERRORS
 from multinode_protocol.status import AbortReason
+from tests.support.fakes import FakeClock
 from tests.support.faulty_server import refuses, says
 
 
@@ -89,19 +90,9 @@ def test_half_of_each_pause_is_random():
     assert list(islice(pauses(lambda: 0.0), 2)) == [0.05, 0.1]
 
 
-class Clock:
-    """Time that passes by sleeping only."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
 def trying(outcomes, *, patience_s=60.0, give_up=lambda: False):
     """Return what keep_trying makes of a call with these outcomes, the last for ever, and what it said."""
-    clock, said, left = Clock(), [], list(outcomes)
+    clock, said, left = FakeClock(), [], list(outcomes)
 
     def call():
         outcome = left.pop(0) if len(left) > 1 else left[0]
@@ -112,12 +103,12 @@ def trying(outcomes, *, patience_s=60.0, give_up=lambda: False):
     result = keep_trying(
         call,
         patience_s=patience_s,
-        monotonic=lambda: clock.now,
+        monotonic=clock.monotonic,
         sleep=clock.sleep,
         say=said.append,
         give_up=give_up,
     )
-    return result, said, clock.now
+    return result, said, clock.monotonic()
 
 
 def test_a_call_that_works_says_nothing_and_waits_for_nothing():

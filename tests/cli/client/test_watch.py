@@ -10,28 +10,14 @@ from multinode_cli.client.api import ControlPlaneAway
 from multinode_cli.client.watch import Broke, Changed, InvocationWatcher, LogsEnded, Patience, Rounds, Wrote
 from multinode_cli.console.terminal import PLAIN, Terminal
 from multinode_cli.errors import ControlPlaneFailure
+from tests.support.fakes import FakeClock
 
 T = TypeVar("T")
 
 
-class Clock:
-    """Time passes when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 class Setting:
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.err = io.StringIO()
         terminal = Terminal(io.StringIO(), self.err, PLAIN, PLAIN, animated=False)
         self.patience = Patience(

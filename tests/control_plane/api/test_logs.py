@@ -5,9 +5,7 @@ from dataclasses import replace
 import pytest
 
 from multinode_control_plane.handlers.api import build
-from multinode_control_plane.ports import LogsPage
 from multinode_control_plane.services import log_reading
-from multinode_protocol.messages import LogLine
 from tests.support.api_client import FUNCTION, Answer, Api
 
 RETRIED = {**FUNCTION, "execution_spec": {"max_retries": 5, "timeout_seconds": 600}}
@@ -171,19 +169,11 @@ def test_lines_that_come_in_late_are_waited_for_before_the_log_is_complete() -> 
     next_attempt(api, invocation_id)
     write(api, invocation_id, "second attempt")
     end(api, invocation_id)
-    read = api.world.logs.read
-    held = [late.execution_id]
-
-    def holding_back(execution, *, limit, offset=None, tail=False):  # type: ignore[no-untyped-def]
-        page = read(execution, limit=limit, offset=offset, tail=tail)
-        at_end = page.at_end and execution.execution_id not in held
-        return LogsPage(page.lines, page.next_offset, at_end)
-
-    api.world.logs.read = holding_back  # type: ignore[method-assign]
+    api.world.logs.settling = {late.execution_id}
     first = logs(api, invocation_id)
     assert (messages(first), first.body["complete"]) == (["early"], False)
     api.world.logs.write(late, "late")
-    held.clear()
+    api.world.logs.settling.clear()
     second = logs(api, invocation_id, f"offset={first.body['next_offset']}")
     assert (messages(second), second.body["complete"]) == (["late", "second attempt"], True)
 
@@ -193,13 +183,7 @@ def test_a_tail_whose_last_lines_may_still_come_in_is_not_complete() -> None:
     invocation_id = api.running()
     write(api, invocation_id, "1")
     end(api, invocation_id)
-    read = api.world.logs.read
-
-    def unsettled(execution, *, limit, offset=None, tail=False):  # type: ignore[no-untyped-def]
-        page = read(execution, limit=limit, offset=offset, tail=tail)
-        return LogsPage(page.lines, page.next_offset, at_end=False)
-
-    api.world.logs.read = unsettled  # type: ignore[method-assign]
+    api.world.logs.settling = {api.execution(invocation_id).execution_id}
     answer = logs(api, invocation_id, "tail=5")
     assert (messages(answer), answer.body["complete"]) == (["1"], False)
 
@@ -207,14 +191,8 @@ def test_a_tail_whose_last_lines_may_still_come_in_is_not_complete() -> None:
 def test_a_backend_that_gives_empty_pages_before_the_end_is_read_on() -> None:
     api = Api().deploy()
     invocation_id = api.running()
-    execution = api.execution(invocation_id)
-    line = LogLine(timestamp_ms=0, execution_id=execution.execution_id, attempt=1, stream="stdout", message="found")
-    pages = {None: LogsPage((), "1", False), "1": LogsPage((), "2", False), "2": LogsPage([line], "3", True)}
-
-    def paged(execution, *, limit, offset=None, tail=False):  # type: ignore[no-untyped-def]
-        return pages[offset]
-
-    api.world.logs.read = paged  # type: ignore[method-assign]
+    write(api, invocation_id, "found")
+    api.world.logs.empty_pages = 2
     assert messages(logs(api, invocation_id)) == ["found"]
 
 

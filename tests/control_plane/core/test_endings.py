@@ -118,29 +118,16 @@ def test_a_cancel_while_a_launch_backs_off_ends_the_execution_that_has_no_contai
 
 def test_a_launch_refused_after_the_cancel_ends_cancelled() -> None:
     world = World()
-    launch = world.compute.launch
-
-    def refuse_after_cancel(request):  # type: ignore[no-untyped-def]
-        world.cancel(other)
-        raise LaunchRefused("no capacity")
-
-    world.compute.launch = refuse_after_cancel  # type: ignore[method-assign]
+    world.compute.refusals = [LaunchRefused("no capacity")]
     other = world.create()
+    world.compute.before("launch", lambda _: world.cancel(other))
     world.react()
-    world.compute.launch = launch  # type: ignore[method-assign]
     assert (world.get(other).status, world.get(other).terminated) == (InvocationStatus.CANCELLED, True)
 
 
 def test_a_container_launched_while_it_is_being_cancelled_is_stopped() -> None:
     world = World()
-    launch = world.compute.launch
-
-    def launch_while_cancelled(request):  # type: ignore[no-untyped-def]
-        worker = launch(request)
-        world.cancel(request.invocation.invocation_id)
-        return worker
-
-    world.compute.launch = launch_while_cancelled  # type: ignore[method-assign]
+    world.compute.after("launch", lambda request: world.cancel(request.invocation.invocation_id))
     created = world.create()
     world.react()
     assert world.token(created) in world.compute.stops

@@ -123,15 +123,7 @@ def test_progress_that_meets_the_final_value_changes_nothing() -> None:
     world = World()
     created = world.started()
     execution = world.execution_id(created)
-    get = world.store.get
-
-    def finish_in_between(key):  # type: ignore[no-untyped-def]
-        if key.sort.startswith("OUTPUT"):
-            world.store.get = get  # type: ignore[method-assign]
-            world.finish(created)
-        return get(key)
-
-    world.store.get = finish_in_between  # type: ignore[method-assign]
+    world.store.before("get", lambda _: world.finish(created), when=lambda key: key.sort.startswith("OUTPUT"))
     executions.update(world.context, created, execution, text="late", sequence=5)
     assert final_output(world, created) == "42"
 

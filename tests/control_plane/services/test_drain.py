@@ -4,7 +4,7 @@ import pytest
 
 from multinode_control_plane.core.keys import Index, invocation_key
 from multinode_control_plane.core.records import Invocation, Project, QueueName, RetryPolicy
-from multinode_control_plane.ports import ExitKind, Page, Put
+from multinode_control_plane.ports import ExitKind, Put
 from multinode_control_plane.services.context import Limits
 from multinode_control_plane.services.drain import drain
 from multinode_protocol.status import InvocationStatus
@@ -58,15 +58,10 @@ def test_drain_leaves_alone_what_is_not_to_be_deleted() -> None:
 def test_two_drains_at_once_do_no_harm() -> None:
     world = World()
     delete_project(world)
-    commit = world.store.commit
-
-    def another_drain_first(writes):  # type: ignore[no-untyped-def]
-        world.store.commit = commit  # type: ignore[method-assign]
-        assert drain(world.context, world.compute, world.logs, "p") is True
-        commit(writes)
-
-    world.store.commit = another_drain_first  # type: ignore[method-assign]
+    others: list[bool] = []
+    world.store.before("commit", lambda _: others.append(drain(world.context, world.compute, world.logs, "p")))
     assert world.sweep().draining == 1
+    assert others == [True]
     assert world.sweep().draining == 0
     assert world.store.items == {}
 
@@ -101,15 +96,11 @@ def test_an_index_that_lags_proposes_what_is_gone_or_not_over_and_drain_copes() 
     gone = world.create()
     world.cancel(gone)
     running = world.started()
-    listed = world.store.list
-    stale = [world.store.get(invocation_key(i)) for i in (gone, running)]
+    stale = [stored for i in (gone, running) if (stored := world.store.get(invocation_key(i))) is not None]
     delete_project(world)
     del world.store.items[f"INV#{gone}", "INVOCATION"]
 
-    def lagging(index, value, **options):  # type: ignore[no-untyped-def]
-        return Page(stale, None) if index is Index.BY_FUNCTION else listed(index, value, **options)
-
-    world.store.list = lagging  # type: ignore[method-assign]
+    world.store.stale = {Index.BY_FUNCTION: stale}
     assert drain(world.context, world.compute, world.logs, "p") is False
     world.container_ends(running, ExitKind.STOPPED, "stopped", 143)
     assert drain(world.context, world.compute, world.logs, "p") is True
@@ -117,20 +108,16 @@ def test_an_index_that_lags_proposes_what_is_gone_or_not_over_and_drain_copes() 
 
 def test_where_requests_have_a_longest_life_a_deletion_waits_for_them() -> None:
     world = World(limits=Limits(hold_retry_s=0, longest_request_s=30))
-    commit = world.store.commit
-    late: list[str] = []
 
-    def delete_meanwhile(writes):  # type: ignore[no-untyped-def]
-        world.store.commit = commit  # type: ignore[method-assign]
+    def delete_meanwhile(_writes: object) -> None:
         delete_project(world)
         world.sweep()
-        commit(writes)  # the start had read the project before
 
-    world.store.commit = delete_meanwhile  # type: ignore[method-assign]
-    late.append(world.create())
+    world.store.before("commit", delete_meanwhile)  # the start has read the project before
+    late = world.create()
     world.advance(29)
     world.sweep()
-    assert world.get(late[0]).status is InvocationStatus.CANCELLED
+    assert world.get(late).status is InvocationStatus.CANCELLED
     world.advance(2)
     for execution in world.compute.containers:
         world.compute.end(execution)

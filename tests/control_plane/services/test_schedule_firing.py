@@ -14,15 +14,15 @@ from multinode_control_plane.ports import StoreUnavailable
 from multinode_control_plane.services import invocations, projects, schedules
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.schedules import NoTimezoneData, latest_run, next_run
-from tests.support.schedule_world import HOURLY, NINE, FaultyStore, at, deploy, new_world, record, scheduled, starts
-from tests.support.world import function_spec
+from tests.support.schedule_world import HOURLY, NINE, at, deploy, new_world, record, scheduled, starts
+from tests.support.world import World, function_spec
 
 
 class Interrupted(Exception):
     """The process died."""
 
 
-def fail() -> None:
+def fail(_writes: object) -> None:
     raise Interrupted
 
 
@@ -118,21 +118,27 @@ def test_of_the_runs_that_were_missed_the_latest_is_made_up_for_once(caplog: pyt
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 
+def doom(world: World, lost: str, number: int) -> None:
+    """Let the process die before or after its commit `number`, counted from 0."""
+    hook = world.store.before if lost == "before" else world.store.after
+    hook("commit", lambda _: None, times=number)
+    hook("commit", fail)
+
+
 @pytest.mark.parametrize("lost", ["before", "after"])
 @pytest.mark.parametrize("number", range(4))
 def test_a_death_around_any_commit_neither_loses_a_run_nor_makes_it_twice(lost: str, number: int) -> None:
     world = new_world()
     deploy(world, scheduled("tidy", HOURLY), scheduled("report", NINE))
     world.advance(30 * 60)
-    assert isinstance(world.store, FaultyStore)
-    setattr(world.store, lost, [lambda: None] * number + [fail])
+    doom(world, lost, number)
     died = False
     try:
         schedules.fire_due(world.context, "shop")
     except Interrupted:
         died = True
     assert died == (number < 2)  # two runs, one commit each
-    world.store.before, world.store.after = [], []
+    world.store.hooks_off()
     world.advance(60)
     schedules.fire_due(world.context, "shop")
     assert sorted(name for name, _ in starts(world)) == ["report", "tidy"]
@@ -186,7 +192,6 @@ STEPS = st.one_of(
 def test_whatever_happens_each_time_fires_once_and_the_latest_one_does(steps: list[tuple[str, int]]) -> None:
     # The night in which London's clocks go back.
     world = new_world("10-24 22:10")
-    assert isinstance(world.store, FaultyStore)
     schedule: Schedule | None = None
     since = world.clock.now()
     for step, number in steps:
@@ -197,13 +202,11 @@ def test_whatever_happens_each_time_fires_once_and_the_latest_one_does(steps: li
                 schedule, since = VARIANTS[number], world.clock.now()
             deploy(world, scheduled("tidy", schedule))
         else:
-            doomed = [lambda: None] * number + [fail]
-            world.store.before, world.store.after = (doomed, []) if step == "die before" else ([], doomed)
-            if step == "sweep":
-                world.store.before, world.store.after = [], []
+            if step != "sweep":
+                doom(world, step.removeprefix("die "), number)
             with contextlib.suppress(Interrupted):
                 schedules.fire_due(world.context, "shop")
-            world.store.before, world.store.after = [], []
+            world.store.hooks_off()
     schedules.fire_due(world.context, "shop")
     now = world.clock.now()
     times = [int(i.invocation_id[4:16], 16) for i in world.store.records(Invocation)]
