@@ -13,11 +13,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zoneinfo
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import hypothesis
 import pytest
+
+from multinode_protocol.schedules import zone_of
 
 # A busy machine is slow; that is no fault of what is tested. `make check` takes the brief one.
 unhurried = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -161,3 +164,17 @@ def own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("MULTINODE_CONFIG_DIR", str(home / "config"))
         patch.setenv("MULTINODE_DATA_DIR", str(home / "data"))
         yield
+
+
+@pytest.fixture
+def no_time_zones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine on which Python finds no time zone data."""
+
+    def missing(name: str) -> None:
+        raise zoneinfo.ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr(zoneinfo, "available_timezones", set)
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", missing)
+    zone_of.cache_clear()
+    yield
+    zone_of.cache_clear()

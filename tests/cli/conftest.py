@@ -22,6 +22,13 @@ class Outcome:
     err: str
 
 
+class Keyboard(io.TextIOWrapper):
+    """An input that says of itself that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 Multinode = Callable[..., Outcome]
 
 
@@ -37,12 +44,13 @@ def config_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def multinode(config_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Multinode:
-    """Run one command line: ``multinode("get", id, stdin="…")``."""
+    """Run one command line: ``multinode("get", id, stdin="…")``; with `terminal`, somebody types that."""
 
     monkeypatch.setattr(api, "LOOPBACK_RETRY_FOR_S", 0.3)
 
-    def call(*arguments: str, stdin: str = "") -> Outcome:
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+    def call(*arguments: str, stdin: str = "", terminal: bool = False) -> Outcome:
+        keys = io.BytesIO(stdin.encode())
+        monkeypatch.setattr("sys.stdin", Keyboard(keys) if terminal else io.TextIOWrapper(keys))
         capsys.readouterr()
         code = run(arguments)
         captured = capsys.readouterr()

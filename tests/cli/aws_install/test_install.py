@@ -64,13 +64,11 @@ def test_whoever_is_asked_decides(
     installs: FakeControlPlane,
     terraform: FakeTerraform,
     multinode: Multinode,
-    monkeypatch: pytest.MonkeyPatch,
     answer: str,
     exit_code: int,
     commands: int,
 ):
-    monkeypatch.setattr(install, "_can_ask", lambda: True)
-    done = multinode("install", "--name", "main", stdin=answer)
+    done = multinode("install", "--name", "main", stdin=answer, terminal=True)
     assert done.code == exit_code
     assert len(terraform.commands()) == commands
 

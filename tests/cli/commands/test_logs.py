@@ -43,7 +43,7 @@ def test_the_last_lines(multinode: Multinode, identifier: str):
 
 def test_the_newest_lines_by_time(multinode: Multinode, identifier: str, monkeypatch: pytest.MonkeyPatch):
     """At 11 s after the creation, the last 10 s reach back to 1 s."""
-    monkeypatch.setattr(logs.time, "time", lambda: CREATED + 11.0)
+    monkeypatch.setattr(time, "time", lambda: CREATED + 11.0)
     assert multinode("logs", identifier, "--since", "10s").out == "second\n"
 
 

@@ -50,16 +50,8 @@ def test_where_nobody_can_be_asked_nothing_is_deleted(multinode: Multinode, tsp:
 
 
 @pytest.mark.parametrize(("answer", "code", "deleted"), [("y", 0, True), ("n", 130, False), ("", 130, False)])
-def test_on_a_terminal_it_asks(
-    multinode: Multinode,
-    tsp: FakeControlPlane,
-    monkeypatch: pytest.MonkeyPatch,
-    answer: str,
-    code: int,
-    deleted: bool,
-):
-    monkeypatch.setattr(undeploy_module, "_can_ask", lambda: True)
-    assert multinode("undeploy", "tsp", stdin=f"{answer}\n").code == code
+def test_on_a_terminal_it_asks(multinode: Multinode, tsp: FakeControlPlane, answer: str, code: int, deleted: bool):
+    assert multinode("undeploy", "tsp", stdin=f"{answer}\n", terminal=True).code == code
     assert ("tsp" not in tsp.projects) is deleted
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.commands import projects
 from multinode_cli.console.next_runs import next_run_s, next_run_words, schedule_words
 from multinode_cli.console.tables import function_card, functions_table
 from multinode_cli.console.terminal import PLAIN
@@ -90,7 +89,7 @@ def test_a_card_has_schedule_and_next_run(london: None):
 @pytest.fixture
 def shop(plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch, london: None) -> FakeControlPlane:
     plane.add_project("shop", scheduled(NINE), function_info("price"), versions=2)
-    monkeypatch.setattr(projects.time, "time", lambda: NOW)
+    monkeypatch.setattr(time, "time", lambda: NOW)
     return plane
 
 

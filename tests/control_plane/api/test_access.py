@@ -7,7 +7,6 @@ import pytest
 
 from multinode_control_plane.core.tokens import TokenScope, sign
 from multinode_control_plane.handlers.api import ROUTES
-from multinode_control_plane.services import access
 from tests.support.api_client import FUNCTION, KEY, Answer, Api, definition, event
 from tests.support.fakes import FakeKeychain
 
@@ -107,7 +106,7 @@ def test_the_keychain_is_asked_by_id_and_unknown_ids_are_compared_too(
         compared.append((one, other))
         return compare(one, other)
 
-    monkeypatch.setattr(access.hmac, "compare_digest", noting)
+    monkeypatch.setattr(hmac, "compare_digest", noting)
     unknown = "mn_ffffffff_" + "k" * 43
     for key in (KEY, unknown):
         Api().call("GET", "/projects", authorization=f"Bearer {key}")

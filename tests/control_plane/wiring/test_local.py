@@ -24,7 +24,6 @@ from multinode_control_plane.core.records import (
 )
 from multinode_control_plane.core.tokens import TokenScope, read
 from multinode_control_plane.ports import ABSENT, Put, StoreUnavailable
-from multinode_control_plane.wiring import local
 from multinode_control_plane.wiring.local import BUNDLE_GRACE_S, LocalDeployment, SettingIsInvalid
 from multinode_protocol.status import InvocationStatus
 from tests.support.records import NOW, busy_invocation, invocation, project
@@ -120,13 +119,14 @@ def test_what_ended_is_forgotten_with_all_of_it_when_its_retention_is_over(
 
 
 def test_more_than_a_round_takes_is_forgotten_soon_after(
-    deployment: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+    deployment: LocalDeployment,
 ) -> None:
-    monkeypatch.setattr(local, "FORGOTTEN_AT_ONCE", 2)
+    """A round takes 100."""
     store = deployment.context.store
-    store.commit([Put(ended(number, days_ago=31), ABSENT) for number in range(3)])
+    for numbers in (range(100), range(100, 101)):
+        store.commit([Put(ended(number, days_ago=31), ABSENT) for number in numbers])
     assert [deployment._forget(), deployment._forget()] == [True, False]
-    assert sum(left_of(deployment, ended(number, days_ago=31)) for number in range(3)) == 0
+    assert sum(left_of(deployment, ended(number, days_ago=31)) for number in range(101)) == 0
 
 
 def test_a_retention_of_no_days_keeps_everything(directory: DataDirectory) -> None:
