@@ -25,7 +25,7 @@ def command_of(name: str) -> click.Command:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_and_option_is_documented(name: str):
+def test_every_command_and_option_is_documented(name: str) -> None:
     assert re.search(rf"^(\$ )?multinode {name}\b", ALL_PAGES, re.MULTILINE), f"no page shows how to call {name}"
     options = [option for parameter in command_of(name).params if isinstance(parameter, click.Option)
                for option in parameter.opts if option.startswith("--")]  # fmt: skip
@@ -37,7 +37,7 @@ def fields_of(value: Any) -> set[str]:
     return set(value)
 
 
-def test_every_field_of_every_json_object_is_documented():
+def test_every_field_of_every_json_object_is_documented() -> None:
     plane = FakeControlPlane()
     plane.add_project("tsp", function_info("solve"))
     identifier = plane.add_invocation(1, "tsp", "solve")
@@ -61,7 +61,7 @@ def test_every_field_of_every_json_object_is_documented():
     assert fields - words == set()
 
 
-def test_every_exit_code_is_documented():
+def test_every_exit_code_is_documented() -> None:
     from multinode_cli import errors, main
 
     codes = {0, errors.FunctionFailure.exit_code, errors.UsageFailure.exit_code,

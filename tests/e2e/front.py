@@ -139,7 +139,7 @@ def _listen(host: str, answer_of: Callable[[Request], Answer], certificate: Path
         daemon_threads = True
         request_queue_size = 128
 
-        def handle_error(self, request: object, client_address: object) -> None:
+        def handle_error(self, request: Any, client_address: Any) -> None:
             if not isinstance(sys.exception(), OSError):  # a client that went away is no error of ours
                 super().handle_error(request, client_address)
 

@@ -72,7 +72,7 @@ def account(tmp_path: Path) -> Iterator[Account]:
 
 def test_failed_and_interrupted_installations_are_finished_and_removed_whole(
     account: Account,
-):
+) -> None:
     before = census(account.client)
 
     # As if a run had been stopped in the middle: something is there of which Terraform does not know.

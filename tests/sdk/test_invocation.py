@@ -36,10 +36,9 @@ UNREADABLE = '{"__multinode__":"cloudpickle","data":"gAVjbm8KVAou"}'  # a pickle
 
 
 def invocation(**changes: Any) -> Invocation:
-    info: Any = invocation_info(
-        "inv-1", version_id="ver-1", creation_time_ms=CREATED_MS, last_update_time_ms=CREATED_MS
-    )
-    return Invocation.from_info({**info, **changes})
+    times = {"creation_time_ms": CREATED_MS, "last_update_time_ms": CREATED_MS}
+    info: Any = invocation_info("inv-1", version_id="ver-1", **(times | changes))
+    return Invocation.from_info(info)
 
 
 def transport(plane: FakeControlPlane, clock: FakeClock | None = None) -> Transport:

@@ -190,10 +190,12 @@ def test_an_envelope_says_what_it_holds_and_what_made_it() -> None:
 
 
 def test_an_envelope_names_the_packages_of_what_it_holds() -> None:
+    from importlib.metadata import version
+
     import urllib3
 
     document = json.loads(encode_value(urllib3.Timeout(3)))
-    assert document["packages"] == {"urllib3": urllib3.__version__}
+    assert document["packages"] == {"urllib3": version("urllib3")}
 
 
 def test_an_envelopes_repr_is_short_however_large_the_value() -> None:

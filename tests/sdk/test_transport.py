@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 
@@ -320,7 +321,7 @@ def test_one_transport_serves_all_users_of_a_connection(connection: Connection) 
 def test_a_proxy_of_the_environment_is_used_for_https(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://user:p%40ss@proxy.example:3128")
     monkeypatch.setenv("no_proxy", "internal.example")
-    proxied = _new_pool("https://api.example/prod")
+    proxied: Any = _new_pool("https://api.example/prod")
     assert (proxied.proxy.host, proxied.proxy.port) == ("proxy.example", 3128)
     # base64 of user:p@ss
     assert proxied.proxy_headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"

@@ -55,6 +55,9 @@ class Worker:
         self.until(lambda: text in self.printed())
 
 
+Launch = Callable[..., Worker]
+
+
 @pytest.fixture
 def control_plane() -> Iterator[OneExecution]:
     plane = OneExecution()
@@ -63,7 +66,7 @@ def control_plane() -> Iterator[OneExecution]:
 
 
 @pytest.fixture
-def launch(control_plane: OneExecution, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+def launch(control_plane: OneExecution, tmp_path: Path) -> Iterator[Launch]:
     """Start a worker on a function `work` of a `main.py` with the given source; keywords are further environment.
 
     `through`: a command that the worker's own is appended to, and that ends by becoming it.

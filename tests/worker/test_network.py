@@ -7,6 +7,8 @@ import pytest
 
 from multinode_protocol.error_codes import ErrorCode
 from tests.support.faulty_server import cut, refuses, says
+from tests.support.one_execution import OneExecution
+from tests.worker.conftest import Launch
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +26,9 @@ def work():
 """
 
 
-def test_a_control_plane_away_during_the_call_gets_the_result_when_it_is_back(launch, control_plane):
+def test_a_control_plane_away_during_the_call_gets_the_result_when_it_is_back(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import time
@@ -51,7 +55,7 @@ def test_a_control_plane_away_during_the_call_gets_the_result_when_it_is_back(la
     assert "cannot be reached" in worker.printed("worker")[0]
 
 
-def test_a_control_plane_that_is_away_at_the_start_is_waited_for(launch, control_plane):
+def test_a_control_plane_that_is_away_at_the_start_is_waited_for(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.close()
     worker = launch("@mn.function()\ndef work(): return 1")
     worker.until(lambda: worker.printed("worker"))
@@ -60,7 +64,9 @@ def test_a_control_plane_that_is_away_at_the_start_is_waited_for(launch, control
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "1"}
 
 
-def test_a_lost_answer_to_start_is_asked_for_again_with_the_same_nonce(launch, control_plane):
+def test_a_lost_answer_to_start_is_asked_for_again_with_the_same_nonce(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     control_plane.on("PUT", "/start", after=lambda _: cut())
     worker = launch("@mn.function()\ndef work(): return 1")
     assert worker.wait() == 0
@@ -69,7 +75,7 @@ def test_a_lost_answer_to_start_is_asked_for_again_with_the_same_nonce(launch, c
     assert nonces[0] == nonces[1]
 
 
-def test_a_lost_answer_to_finish_makes_the_same_report_again(launch, control_plane):
+def test_a_lost_answer_to_finish_makes_the_same_report_again(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.on("PUT", "/finish", after=lambda _: cut())
     worker = launch("@mn.function()\ndef work(): return 1")
     assert worker.wait() == 0
@@ -86,7 +92,7 @@ def test_a_lost_answer_to_finish_makes_the_same_report_again(launch, control_pla
         says(502, {"message": "Bad gateway"}),
     ],
 )
-def test_passing_troubles_are_waited_out(launch, control_plane, answer):
+def test_passing_troubles_are_waited_out(launch: Launch, control_plane: OneExecution, answer) -> None:
     for step in ("start", "update", "finish"):
         control_plane.on("PUT", f"/{step}", before=lambda _: answer)
     worker = launch("@mn.function()\ndef work():\n    yield 1\n    return 2")
@@ -105,7 +111,9 @@ def test_passing_troubles_are_waited_out(launch, control_plane, answer):
         refuses(ErrorCode.REQUEST_IS_INVALID),
     ],
 )
-def test_a_refused_start_ends_the_worker_quietly_and_no_code_runs(launch, control_plane, answer):
+def test_a_refused_start_ends_the_worker_quietly_and_no_code_runs(
+    launch: Launch, control_plane: OneExecution, answer
+) -> None:
     control_plane.on("PUT", "/start", before=lambda _: answer, times=inf)
     worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
     assert worker.wait() == 1
@@ -123,7 +131,9 @@ def test_a_refused_start_ends_the_worker_quietly_and_no_code_runs(launch, contro
         refuses(ErrorCode.INVOCATION_DOES_NOT_EXIST),
     ],
 )
-def test_a_worker_whose_execution_goes_on_elsewhere_kills_its_code_silently(launch, control_plane, answer):
+def test_a_worker_whose_execution_goes_on_elsewhere_kills_its_code_silently(
+    launch: Launch, control_plane: OneExecution, answer
+) -> None:
     worker = launch(YIELDS_FOR_EVER)
     worker.until_printed("running")
     control_plane.on("PUT", "/update", before=lambda _: answer, times=inf)
@@ -132,14 +142,14 @@ def test_a_worker_whose_execution_goes_on_elsewhere_kills_its_code_silently(laun
     assert "stopping the function" in worker.printed("worker")[0]
 
 
-def test_a_refused_finish_ends_the_worker_with_an_error(launch, control_plane):
+def test_a_refused_finish_ends_the_worker_with_an_error(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.on("PUT", "/finish", before=lambda _: refuses(ErrorCode.EXECUTION_IS_ALREADY_TERMINATED), times=inf)
     worker = launch("@mn.function()\ndef work(): return 1")
     assert worker.wait() == 1
     assert control_plane.count("finish") == 1
 
 
-def test_a_proxys_refusal_is_not_taken_for_the_control_planes(launch, control_plane):
+def test_a_proxys_refusal_is_not_taken_for_the_control_planes(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.on("PUT", "/update", before=lambda _: says(403, {"message": "Forbidden"}))
     control_plane.on("PUT", "/finish", before=lambda _: says(403, {"message": "Forbidden"}))
     worker = launch("@mn.function()\ndef work():\n    yield 1\n    return 2")
@@ -147,7 +157,7 @@ def test_a_proxys_refusal_is_not_taken_for_the_control_planes(launch, control_pl
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "2"}
 
 
-def test_a_report_that_is_not_taken_is_followed_by_a_small_one(launch, control_plane):
+def test_a_report_that_is_not_taken_is_followed_by_a_small_one(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.on("PUT", "/finish", before=lambda _: refuses(ErrorCode.REQUEST_IS_TOO_LARGE))
     worker = launch("@mn.function()\ndef work(): return 'x' * 100_000")
     assert worker.wait() == 0
@@ -156,7 +166,9 @@ def test_a_report_that_is_not_taken_is_followed_by_a_small_one(launch, control_p
     assert len(str(control_plane.finished)) < 1_000
 
 
-def test_a_progress_value_that_is_not_taken_is_left_out_with_a_remark(launch, control_plane):
+def test_a_progress_value_that_is_not_taken_is_left_out_with_a_remark(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     control_plane.on("PUT", "/update", before=lambda _: refuses(ErrorCode.REQUEST_IS_INVALID))
     worker = launch("import time\n@mn.function()\ndef work():\n    yield 1\n    time.sleep(1)\n    return 2")
     assert worker.wait() == 0
@@ -165,7 +177,7 @@ def test_a_progress_value_that_is_not_taken_is_left_out_with_a_remark(launch, co
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "2"}
 
 
-def test_a_slow_update_does_not_delay_the_time_out(launch, control_plane):
+def test_a_slow_update_does_not_delay_the_time_out(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.timeout_s = 1
     over = threading.Event()
     control_plane.on("PUT", "/update", before=lambda _: over.wait(60), times=inf)
@@ -177,7 +189,9 @@ def test_a_slow_update_does_not_delay_the_time_out(launch, control_plane):
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
 
 
-def test_sigterm_while_the_end_waits_for_the_control_plane_retries_at_once(launch, control_plane):
+def test_sigterm_while_the_end_waits_for_the_control_plane_retries_at_once(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch("@mn.function()\ndef work():\n    print('running')\n    return 1")
     control_plane.on("PUT", "/start", after=lambda _: control_plane.close())
     worker.until(lambda: worker.printed("worker"))

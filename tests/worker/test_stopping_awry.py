@@ -9,12 +9,16 @@ import pytest
 
 from multinode_protocol.error_codes import ErrorCode
 from tests.support.faulty_server import cut, refuses
+from tests.support.one_execution import OneExecution
 from tests.support.stoppable_functions import SLEEPS, STUBBORN, cancel
+from tests.worker.conftest import Launch
 
 pytestmark = pytest.mark.slow
 
 
-def test_sigterm_before_start_is_answered_ends_the_worker_without_running_the_code(launch, control_plane):
+def test_sigterm_before_start_is_answered_ends_the_worker_without_running_the_code(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     busy = refuses(ErrorCode.CONTROL_PLANE_IS_BUSY, "busy")
     control_plane.on("PUT", "/start", before=lambda _: busy, times=inf)
     worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
@@ -25,7 +29,7 @@ def test_sigterm_before_start_is_answered_ends_the_worker_without_running_the_co
     assert worker.printed() == []
 
 
-def test_sigterm_while_held_ends_the_worker_without_a_start(launch, control_plane):
+def test_sigterm_while_held_ends_the_worker_without_a_start(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch("@mn.function()\ndef work(): pass", MULTINODE_NOT_BEFORE_MS=str(int(time.time() * 1000) + 60_000))
     worker.until(lambda: _catches_sigterm(worker.process.pid))
     worker.process.send_signal(signal.SIGTERM)
@@ -39,7 +43,7 @@ def _catches_sigterm(pid):
     return int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1
 
 
-def test_sigterm_during_start_is_reported_without_running_the_code(launch, control_plane):
+def test_sigterm_during_start_is_reported_without_running_the_code(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.on("PUT", "/start", before=lambda _: time.sleep(1), after=control_plane.cancels)
     worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
     worker.until(lambda: control_plane.count("start"))
@@ -49,7 +53,9 @@ def test_sigterm_during_start_is_reported_without_running_the_code(launch, contr
     assert worker.printed() == []
 
 
-def test_with_the_control_plane_away_sigterm_interrupts_and_the_reason_follows(launch, control_plane):
+def test_with_the_control_plane_away_sigterm_interrupts_and_the_reason_follows(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(SLEEPS)
     worker.until_printed("running")
     control_plane.close()
@@ -65,7 +71,9 @@ def test_with_the_control_plane_away_sigterm_interrupts_and_the_reason_follows(l
     }
 
 
-def test_an_unanswered_question_delays_the_interruption_by_seconds_only(launch, control_plane):
+def test_an_unanswered_question_delays_the_interruption_by_seconds_only(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     over = threading.Event()
 
     def no_answer(_):
@@ -82,7 +90,7 @@ def test_an_unanswered_question_delays_the_interruption_by_seconds_only(launch, 
     assert control_plane.finished["abort_reason"] == "CANCELLED"
 
 
-def test_progress_is_reported_while_the_function_cleans_up(launch, control_plane):
+def test_progress_is_reported_while_the_function_cleans_up(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import time
@@ -104,7 +112,9 @@ def test_progress_is_reported_while_the_function_cleans_up(launch, control_plane
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
 
 
-def test_a_worker_told_that_the_execution_has_ended_while_it_asks_why_stops_at_once(launch, control_plane):
+def test_a_worker_told_that_the_execution_has_ended_while_it_asks_why_stops_at_once(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     ended = refuses(ErrorCode.EXECUTION_IS_ALREADY_TERMINATED)
     control_plane.on("GET", before=lambda _: ended, times=inf)
     worker = launch(STUBBORN)

@@ -63,7 +63,8 @@ def test_a_record_that_cannot_be_read_is_a_fault_of_ours() -> None:
     api = Api()
     api.put("/projects/shop")
     key = project_key("shop")
-    api.world.store.items[key.partition, key.sort] = (1, {"type": "FromTheFuture"})
+    from_the_future: Any = {"type": "FromTheFuture"}
+    api.world.store.items[key.partition, key.sort] = (1, from_the_future)
     assert (api.get("/projects/shop").status, api.get("/projects/shop").code) == (500, "InternalError")
 
 

@@ -10,6 +10,7 @@ from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.records import FunctionKey, Gate, Invocation, LocalBundle, RetryPolicy, Version
 from multinode_control_plane.core.retry import delay_after_failed_launch, delay_before_next
 from multinode_control_plane.ports import ContainerExit, ExitKind
+from multinode_protocol.status import InvocationStatus
 from tests.support.world import FAILURE, World, function_spec
 
 
@@ -90,7 +91,7 @@ def test_a_final_status_stays_whatever_is_asked() -> None:
     created = world.started()
     ended = world.finish(created)
     now = world.clock.now()
-    assert lifecycle.end_with(ended, lifecycle.InvocationStatus.FAILED, now).status == "SUCCEEDED"
+    assert lifecycle.end_with(ended, InvocationStatus.FAILED, now).status == "SUCCEEDED"
     assert external_transitions.cancel(ended, "late", now) is ended
 
 

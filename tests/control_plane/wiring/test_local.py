@@ -19,6 +19,7 @@ from multinode_control_plane.core.records import (
     LocalBundle,
     Output,
     Payload,
+    Record,
     Version,
     WorkerDetails,
 )
@@ -87,7 +88,7 @@ def ended(number: int, days_ago: float) -> Invocation:
 def keep(deployment: LocalDeployment, directory: DataDirectory, record: Invocation) -> Path:
     """Store an invocation with all that may belong to it; return the file of its log."""
     run, invocation_id = record.executions[0], record.invocation_id
-    belongings = [
+    belongings: list[Record] = [
         Payload(invocation_id, "[]"),
         Output(invocation_id, run.execution_id, 1, "7", final=True),
         ChildLink(invocation_id, "inv-child"),

@@ -185,14 +185,14 @@ def walking(*, twice: bool = False) -> Iterator[Walk]:
             "MULTINODE_RETENTION_DAYS": "30",
             "MULTINODE_REPOSITORY_URL": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/multinode-walk",
         }
-        made = (aws.deployment, api._on_aws, changes._consumer, task_events._consumer, sweep._sweep)
+        made: tuple[Any, ...] = (aws.deployment, api._on_aws, changes._consumer, task_events._consumer, sweep._sweep)
         with patch.dict("os.environ", settings):
             try:
                 for cached in made:
-                    cached.cache_clear()  # type: ignore[attr-defined]
+                    cached.cache_clear()
                 walk = Walk(twice=twice)
                 yield walk
                 walk.clients.dynamodb.delete_table(TableName=TABLE)
             finally:
                 for cached in made:
-                    cached.cache_clear()  # type: ignore[attr-defined]
+                    cached.cache_clear()

@@ -37,7 +37,7 @@ def account() -> Iterator[TestAccount]:
 @pytest.fixture
 def aws_plane(plane: FakeControlPlane, account: TestAccount) -> FakeControlPlane:
     """The control plane of the deployment ``main``, which is installed in the account."""
-    plane.deployment.update(backend="ecs", deployment_name="main", region=REGION, account_id=ACCOUNT_ID)
+    plane.deployment |= {"backend": "ecs", "deployment_name": "main", "region": REGION, "account_id": ACCOUNT_ID}
     account.install("main", plane.url)
     return plane
 

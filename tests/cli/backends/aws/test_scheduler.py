@@ -343,5 +343,5 @@ def denied() -> Any:
         def stream(self, **_: object) -> Iterator[bytes]:
             yield body
 
-    headers = {"x-amzn-errortype": "AccessDeniedException", "content-type": "application/json"}
+    headers: Any = {"x-amzn-errortype": "AccessDeniedException", "content-type": "application/json"}
     return AWSResponse("https://scheduler", 403, headers, Raw())

@@ -60,7 +60,7 @@ def there(account: TestAccount) -> dict[str, str]:
 
 def test_a_deploy_makes_changes_and_deletes_schedules_to_match_the_newest_version(
     deploy: Any, plane_with_schedules: FakeControlPlane, account: TestAccount
-):
+) -> None:
     done = deploy(report=NINE, tidy={"every_seconds": 3600}, plain=None)
     assert done.code == 0, done.err
     assert "✓ Schedules: 2 made\n" in done.err
@@ -76,7 +76,7 @@ def test_a_deploy_makes_changes_and_deletes_schedules_to_match_the_newest_versio
 
 def test_schedules_are_the_newest_versions_even_if_another_deploy_was_faster(
     deploy: Any, plane_with_schedules: FakeControlPlane, account: TestAccount
-):
+) -> None:
     newer = {**FUNCTION, "function_name": "newer", "schedule": NINE}
     plane_with_schedules.on("POST", "/versions", after=lambda _: plane_with_schedules.add_version("sums", newer))
     assert deploy(report=NINE).code == 0
@@ -85,7 +85,7 @@ def test_schedules_are_the_newest_versions_even_if_another_deploy_was_faster(
 
 def test_schedules_that_cannot_be_made_are_reported_and_the_version_serves(
     deploy: Any, plane_with_schedules: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise ControlPlaneFailure("making the schedule of report is not allowed: scheduler:CreateSchedule")
 
@@ -97,7 +97,9 @@ def test_schedules_that_cannot_be_made_are_reported_and_the_version_serves(
     assert f"Version {version} is registered and serves, but not all of its schedules are there yet" in done.err
 
 
-def test_a_deployment_without_schedules_refuses_scheduled_functions_at_once(deploy: Any, aws_plane: FakeControlPlane):
+def test_a_deployment_without_schedules_refuses_scheduled_functions_at_once(
+    deploy: Any, aws_plane: FakeControlPlane
+) -> None:
     done = deploy(report=NINE)
     assert done.code == 3
     assert "the deployment main was installed by a Multinode that knew no schedules" in done.err
@@ -116,7 +118,7 @@ def leave_behind(plane: FakeControlPlane, account: TestAccount, projects: Sequen
 
 def test_undeploy_ends_the_schedules_before_it_asks_for_the_deletion(
     multinode: Multinode, plane_with_schedules: FakeControlPlane, account: TestAccount
-):
+) -> None:
     leave_behind(plane_with_schedules, account, ["sums", "other"])
     left_at_the_deletion: list[list[str]] = []
     plane_with_schedules.on("DELETE", before=lambda _: left_at_the_deletion.append(list(there(account))))
@@ -128,7 +130,7 @@ def test_undeploy_ends_the_schedules_before_it_asks_for_the_deletion(
 
 def test_schedules_of_a_project_that_is_gone_are_leftovers(
     multinode: Multinode, plane_with_schedules: FakeControlPlane, account: TestAccount
-):
+) -> None:
     leave_behind(plane_with_schedules, account, ["sums"])
     plane_with_schedules.forget_project("sums")
     found = AwsCleanup(Account(REGION), Account(REGION).deployment("main")).leftovers(None)

@@ -31,7 +31,8 @@ def record(number: int, new: Record | None, old: Record | None = None) -> dict[s
     }
     for image in images.values():
         # An event is JSON: the binary attributes of an item are in it as Base64.
-        for binary in [value for value in image.values() if "B" in value]:
+        binaries: list[Any] = [value for value in image.values() if "B" in value]
+        for binary in binaries:
             binary["B"] = base64.b64encode(binary["B"]).decode()
     (some_image, *_) = images.values()
     keys = {name: some_image[name] for name in ("partition", "sort")}
@@ -68,7 +69,11 @@ def test_every_change_of_a_batch_is_given_in_order_per_invocation() -> None:
 def test_changes_of_different_invocations_are_handled_at_the_same_time() -> None:
     # Each waits until all sixteen are there: one after the other they would wait for ever.
     together = threading.Barrier(16)
-    consumer = StreamConsumer(lambda change: together.wait(WAIT_S) and None, threads=16)
+
+    def meet(_change: Change) -> None:
+        together.wait(WAIT_S)
+
+    consumer = StreamConsumer(meet, threads=16)
     batch = [record(n, step(f"inv-{n}", "")) for n in range(16)]
     assert consumer.consume({"Records": batch}) == {"batchItemFailures": []}
 

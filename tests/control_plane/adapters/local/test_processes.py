@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,8 @@ def test_a_worker_starts_in_its_own_session_with_a_clean_environment(
         os.set_inheritable(ours.fileno(), True)
         request = request_of(bundle, "environment")
         compute.launch(request)
-        environment, folder, descriptors, leads_session = notes(bundle, request.token, "environment")  # type: ignore[misc]
+        noted: Any = notes(bundle, request.token, "environment")
+        environment, folder, descriptors, leads_session = noted
     assert leads_session
     assert folder == bundle.code_dir
     # Standard streams, the lock, and the one that lists the folder of descriptors.
@@ -73,7 +75,7 @@ def test_of_many_launches_of_one_token_at_once_one_starts_a_worker(
     with backend(directory, Ends()) as first, backend(directory, Ends()) as second:
         workers: list[WorkerDetails] = []
         threads = [
-            threading.Thread(target=lambda compute=compute: workers.append(compute.launch(request)))  # type: ignore[misc]
+            threading.Thread(target=lambda compute=compute: workers.append(compute.launch(request)))
             for compute in [first, second] * 8
         ]
         for thread in threads:
@@ -93,7 +95,7 @@ def test_of_many_launches_of_one_token_at_once_one_starts_a_worker(
 def test_a_bundle_of_which_a_part_is_gone_is_refused_for_good(
     directory: DataDirectory, bundle: LocalBundle, missing: str
 ) -> None:
-    broken = replace(bundle, **{missing: "/nonexistent/thing"})  # type: ignore[arg-type]
+    broken = replace(bundle, **{missing: "/nonexistent/thing"})
     with backend(directory, Ends()) as compute:
         with pytest.raises(LaunchRefused, match="/nonexistent/thing is gone; deploy the project again") as refusal:
             compute.launch(request_of(broken, "sleep"))
