@@ -100,11 +100,8 @@ def required() -> frozenset[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell has it ignored by what it starts in the background; all that the tests start would inherit that.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A shell without job control ignores Ctrl-C for what it runs in the background, `nohup` a closed terminal; and what
-    # is ignored stays so for every program that a test starts.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell has it ignored by what it starts in the background, `nohup` a closed terminal; and what is ignored
+        # stays so for every program that a test starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -26,7 +26,6 @@ __all__ = [
     "apply_schedules",
     "aws_expression",
     "delete_schedules",
-    "remove_schedules",
     "schedule_arguments",
     "schedule_name",
     "schedule_names",
@@ -244,13 +243,6 @@ def apply_schedules(
         **{what: tuple(names) for what, names in done.items()},
         deleted=tuple(gone),
     )
-
-
-def remove_schedules(client: Any, scheduler: Scheduler, project_name: str) -> list[str]:
-    """Delete every schedule of the project and return their names. Raises ControlPlaneFailure."""
-    names = schedule_names(client, scheduler, project_name)
-    delete_schedules(client, scheduler, names)
-    return names
 
 
 def schedule_names(client: Any, scheduler: Scheduler, project_name: str | None) -> list[str]:

@@ -1,7 +1,6 @@
 """invoke: arguments, their check, the request, and what is printed."""
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,9 +8,8 @@ from typing import Any
 import pytest
 
 from multinode_protocol.error_codes import ErrorCode
-from multinode_protocol.ids import new_invocation_id
 from tests.cli.conftest import Multinode
-from tests.support.bodies import function_info, invocation_id, version_id
+from tests.support.bodies import function_info, version_id
 from tests.support.control_plane import FakeControlPlane
 from tests.support.faulty_server import later, refuses
 
@@ -185,11 +183,3 @@ def test_a_limit_of_the_deployment_is_exit_code_3(multinode: Multinode, tsp: Fak
     outcome = multinode("invoke", "tsp", "solve", "--arg", "n=1")
     assert outcome.code == 3
     assert "100000 wait" in outcome.err
-
-
-def test_ids_are_version_7_and_sort_by_time() -> None:
-    ids = [new_invocation_id() for _ in range(1000)]
-    assert len(set(ids)) == 1000
-    assert all(re.fullmatch(r"inv-[0-9a-f]{12}7[0-9a-f]{3}[89ab][0-9a-f]{15}", each) for each in ids)
-    assert [each[:16] for each in ids] == sorted(each[:16] for each in ids)
-    assert invocation_id(1) < ids[0]

@@ -16,9 +16,10 @@ from multinode_cli.backends.aws.scheduler import (
     Scheduler,
     apply_schedules,
     aws_expression,
-    remove_schedules,
+    delete_schedules,
     schedule_arguments,
     schedule_name,
+    schedule_names,
 )
 from multinode_cli.errors import ControlPlaneFailure
 from multinode_control_plane.adapters.aws.trigger_events import trigger_request
@@ -270,6 +271,13 @@ def test_what_somebody_changed_by_hand_is_put_right(client: Any) -> None:
     assert deploy(client, function("report", NINE)).updated == ("report",)
 
 
+def removed(client: Any, project_name: str) -> list[str]:
+    """Delete a project's schedules, and return their names."""
+    names = schedule_names(client, SCHEDULER, project_name)
+    delete_schedules(client, SCHEDULER, names)
+    return names
+
+
 def test_other_projects_keep_theirs(client: Any) -> None:
     # Both parts of a long project's names begin with those of the short one.
     short, long = "a" * 20, "a" * 40
@@ -277,10 +285,10 @@ def test_other_projects_keep_theirs(client: Any) -> None:
     deploy(client, function("report", NINE), project=long)
     deploy(client, function("report", NINE), project="a" * 21)
     assert len(there(client)) == 3
-    assert remove_schedules(client, SCHEDULER, short) == [f"{short}.report"]
+    assert removed(client, short) == [f"{short}.report"]
     assert len(there(client)) == 2
-    assert remove_schedules(client, SCHEDULER, short) == []
-    assert len(remove_schedules(client, SCHEDULER, long)) == 1
+    assert removed(client, short) == []
+    assert len(removed(client, long)) == 1
     assert list(there(client)) == [f"{'a' * 21}.report"]
 
 
@@ -288,7 +296,7 @@ def test_more_schedules_than_a_page_holds_are_all_found(client: Any) -> None:
     functions = [function(f"f{number}", HOURLY) for number in range(120)]
     assert len(deploy(client, *functions).created) == 120
     assert len(deploy(client, *functions).kept) == 120
-    assert len(remove_schedules(client, SCHEDULER, "shop")) == 120
+    assert len(removed(client, "shop")) == 120
     assert there(client) == {}
 
 
