@@ -13,12 +13,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zoneinfo
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from multinode_protocol.schedules import zone_of
 
 # A busy machine is slow; that is no fault of what is tested. `make check` takes the brief one.
 unhurried = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -115,11 +118,8 @@ def required() -> frozenset[str]:
 
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell has it ignored by what it starts in the background; all that the tests start would inherit that.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A shell without job control ignores Ctrl-C for what it runs in the background, `nohup` a closed terminal; and what
-    # is ignored stays so for every program that a test starts.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell has it ignored by what it starts in the background, `nohup` a closed terminal; and what is ignored
+        # stays so for every program that a test starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -187,3 +187,17 @@ def first_generation_python() -> str:
     path = python_of_the_first_generation()
     assert path is not None
     return path
+
+
+@pytest.fixture
+def no_time_zones(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine on which Python finds no time zone data."""
+
+    def missing(name: str) -> None:
+        raise zoneinfo.ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr(zoneinfo, "available_timezones", set)
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", missing)
+    zone_of.cache_clear()
+    yield
+    zone_of.cache_clear()

@@ -37,11 +37,11 @@ def server_pid(user: User) -> int:
     return int(json.loads((user.folder / "data" / "server.json").read_text())["pid"])
 
 
-def test_local_start_has_logged_the_user_in(user: User):
+def test_local_start_has_logged_the_user_in(user: User) -> None:
     assert user.json("whoami")["backend"] == "local"
 
 
-def test_a_server_that_is_killed_in_the_middle_of_a_follow_and_comes_back(user: User):
+def test_a_server_that_is_killed_in_the_middle_of_a_follow_and_comes_back(user: User) -> None:
     process = user.start("invoke", "zoo", "count", "--args", "[20, 0.2]", "--follow")
     assert process.stderr is not None
     while "progress" not in process.stderr.readline():
@@ -56,7 +56,7 @@ def test_a_server_that_is_killed_in_the_middle_of_a_follow_and_comes_back(user: 
     assert "│ counted 20" in err
 
 
-def test_undeploy_stops_what_runs_and_leaves_nothing(user: User):
+def test_undeploy_stops_what_runs_and_leaves_nothing(user: User) -> None:
     assert user.run("deploy", "zoo", "--project-name", "doomed").code == 0
     started = user.run("invoke", "doomed", "stubborn")
     until(lambda: user.json("get", started.out.strip())["status"] == "RUNNING")
@@ -68,7 +68,7 @@ def test_undeploy_stops_what_runs_and_leaves_nothing(user: User):
     assert user.run("get", started.out.strip()).code == 2
 
 
-def test_a_schedule_is_deployed_described_and_ended(user: User):
+def test_a_schedule_is_deployed_described_and_ended(user: User) -> None:
     (user.folder / "clock").mkdir()
     main = user.folder / "clock" / "main.py"
     begin = "from multinode import Cron, Every, Multinode\n\nmn = Multinode()\n\n\n"

@@ -9,8 +9,8 @@ import pytest
 
 from multinode_cli.console import json_output
 from multinode_cli.main import COMMANDS, LazyGroup, cli
-from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import execution, function_info
+from tests.support.bodies import execution, function_info
+from tests.support.control_plane import FakeControlPlane
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = (DOCS / "cli.md").read_text()
@@ -25,7 +25,7 @@ def command_of(name: str) -> click.Command:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_and_option_is_documented(name: str):
+def test_every_command_and_option_is_documented(name: str) -> None:
     assert re.search(rf"^(\$ )?multinode {name}\b", ALL_PAGES, re.MULTILINE), f"no page shows how to call {name}"
     options = [option for parameter in command_of(name).params if isinstance(parameter, click.Option)
                for option in parameter.opts if option.startswith("--")]  # fmt: skip
@@ -37,7 +37,7 @@ def fields_of(value: Any) -> set[str]:
     return set(value)
 
 
-def test_every_field_of_every_json_object_is_documented():
+def test_every_field_of_every_json_object_is_documented() -> None:
     plane = FakeControlPlane()
     plane.add_project("tsp", function_info("solve"))
     identifier = plane.add_invocation(1, "tsp", "solve")
@@ -45,7 +45,7 @@ def test_every_field_of_every_json_object_is_documented():
     line: Any = {"timestamp_ms": 1, "execution_id": "", "attempt": 1, "stream": "", "message": ""}
     attempt: Any = execution(1)
     function: Any = function_info("solve")
-    version: Any = plane.versions["tsp"][0]
+    version: Any = plane.versions("tsp")[0]
     project: Any = plane.projects["tsp"]
     fields = (
         fields_of(json_output.invocation_object(invocation))
@@ -61,7 +61,7 @@ def test_every_field_of_every_json_object_is_documented():
     assert fields - words == set()
 
 
-def test_every_exit_code_is_documented():
+def test_every_exit_code_is_documented() -> None:
     from multinode_cli import errors, main
 
     codes = {0, errors.FunctionFailure.exit_code, errors.UsageFailure.exit_code,

@@ -16,20 +16,21 @@ from multinode_cli import main
 from multinode_cli.main import COMMANDS, LazyGroup, run
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import KEY, FakeControlPlane, Refusal
-from tests.support.cli.bodies import function_info
+from tests.support.bodies import function_info
+from tests.support.control_plane import KEY, FakeControlPlane
+from tests.support.faulty_server import refuses
 
 ALL_COMMANDS = [(name, command) for section in COMMANDS.values() for name, command in section.items()]
 
 
-def test_help_names_every_command_and_imports_none(multinode: Multinode):
+def test_help_names_every_command_and_imports_none(multinode: Multinode) -> None:
     outcome = multinode("--help")
     assert outcome.code == 0
     assert all(f"  {name} " in outcome.out for name, _ in ALL_COMMANDS)
 
 
 @pytest.mark.slow
-def test_help_and_version_load_neither_the_sdk_nor_a_command():
+def test_help_and_version_load_neither_the_sdk_nor_a_command() -> None:
     program = (
         "import sys; from multinode_cli.main import run; run(['--help']); run(['--version']);"
         "print(sorted(n for n in sys.modules if n.startswith(('multinode.', 'multinode_cli.')) or n == 'urllib3'))"
@@ -42,17 +43,19 @@ def test_help_and_version_load_neither_the_sdk_nor_a_command():
     )
 
 
-def test_no_command_shows_the_help(multinode: Multinode):
+def test_no_command_shows_the_help(multinode: Multinode) -> None:
     assert multinode().out == multinode("--help").out
 
 
-def test_the_version_is_printed(multinode: Multinode):
+def test_the_version_is_printed(multinode: Multinode) -> None:
     outcome = multinode("--version")
     assert (outcome.code, outcome.out.split()[0]) == (0, "multinode")
 
 
 @pytest.mark.parametrize(("name", "command"), ALL_COMMANDS, ids=[name for name, _ in ALL_COMMANDS])
-def test_the_help_says_of_each_command_what_the_command_itself_begins_with(name: str, command: main.LazyCommand):
+def test_the_help_says_of_each_command_what_the_command_itself_begins_with(
+    name: str, command: main.LazyCommand
+) -> None:
     importlib.import_module(f"multinode_cli.commands.{command.module}")
     found = LazyGroup().get_command(click.Context(main.cli), name)
     assert found is not None
@@ -61,11 +64,11 @@ def test_the_help_says_of_each_command_what_the_command_itself_begins_with(name:
 
 
 @pytest.mark.parametrize(("name", "command"), ALL_COMMANDS, ids=[name for name, _ in ALL_COMMANDS])
-def test_every_command_has_help(multinode: Multinode, name: str, command: main.LazyCommand):
+def test_every_command_has_help(multinode: Multinode, name: str, command: main.LazyCommand) -> None:
     assert multinode(name, "-h").out.startswith(f"Usage: multinode {name}")
 
 
-def test_a_mistyped_command_gets_the_whole_corrected_line(multinode: Multinode):
+def test_a_mistyped_command_gets_the_whole_corrected_line(multinode: Multinode) -> None:
     outcome = multinode("deplyo", "my project", "--project-name", "x")
     assert outcome.code == 2
     assert outcome.err == (
@@ -74,7 +77,7 @@ def test_a_mistyped_command_gets_the_whole_corrected_line(multinode: Multinode):
     )
 
 
-def test_an_unknown_command_points_to_the_help(multinode: Multinode):
+def test_an_unknown_command_points_to_the_help(multinode: Multinode) -> None:
     outcome = multinode("frobnicate")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == "error: there is no command 'frobnicate'. `multinode --help` lists them\n"
@@ -96,7 +99,9 @@ def test_an_unknown_command_points_to_the_help(multinode: Multinode):
         (("undeploy",), "which project? Give --project-name"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(multinode: Multinode, arguments: tuple[str, ...], message: str):
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    multinode: Multinode, arguments: tuple[str, ...], message: str
+) -> None:
     outcome = multinode(*arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(f"error: {message}")
@@ -122,7 +127,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(multinode: Multinode, arguments
 )
 def test_whatever_a_command_raises_is_one_message_and_an_exit_code(
     multinode: Multinode, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, message: str | None
-):
+) -> None:
     @click.command()
     def failing() -> None:
         raise error
@@ -135,7 +140,7 @@ def test_whatever_a_command_raises_is_one_message_and_an_exit_code(
 
 def test_with_debugging_on_a_fault_of_multinode_keeps_its_traceback(
     multinode: Multinode, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     @click.command()
     def failing() -> None:
         raise ZeroDivisionError
@@ -146,35 +151,33 @@ def test_with_debugging_on_a_fault_of_multinode_keeps_its_traceback(
         multinode("list")
 
 
-def test_a_fault_of_the_control_plane_names_the_request(multinode: Multinode, plane: FakeControlPlane):
-    refusal = Refusal(ErrorCode.INTERNAL_ERROR)
-    refusal.body["request_id"] = "req-7"
-    plane.refuse_next = [refusal] * 50
+def test_a_fault_of_the_control_plane_names_the_request(multinode: Multinode, plane: FakeControlPlane) -> None:
+    plane.faults.extend([refuses(ErrorCode.INTERNAL_ERROR, request_id="req-7")] * 50)
     outcome = multinode("list")
     assert (outcome.code, outcome.err) == (3, "error: The control plane failed (request req-7)\n")
 
 
-def test_a_passing_fault_of_the_control_plane_is_not_noticed(multinode: Multinode, plane: FakeControlPlane):
-    plane.refuse_next = [Refusal(ErrorCode.CONTROL_PLANE_IS_BUSY)]
+def test_a_passing_fault_of_the_control_plane_is_not_noticed(multinode: Multinode, plane: FakeControlPlane) -> None:
+    plane.faults.append(refuses(ErrorCode.CONTROL_PLANE_IS_BUSY))
     assert multinode("list", "--json").out == '{"projects": []}\n'
 
 
-def test_messages_of_the_control_plane_are_cleaned(multinode: Multinode, plane: FakeControlPlane):
-    plane.refuse_next = [Refusal(ErrorCode.REQUEST_IS_INVALID, "bad \x1b[2J\x07name")]
+def test_messages_of_the_control_plane_are_cleaned(multinode: Multinode, plane: FakeControlPlane) -> None:
+    plane.faults.append(refuses(ErrorCode.REQUEST_IS_INVALID, "bad \x1b[2J\x07name"))
     assert multinode("list").err == "error: bad name\n"
 
 
 # --- no control plane ---
 
 
-def test_without_a_control_plane_the_message_says_how_to_get_one(multinode: Multinode):
+def test_without_a_control_plane_the_message_says_how_to_get_one(multinode: Multinode) -> None:
     outcome = multinode("list")
     assert outcome.code == 3
     assert "`multinode login`" in outcome.err
     assert "`multinode local start`" in outcome.err
 
 
-def test_a_profile_of_a_server_that_has_gone_is_named(multinode: Multinode, config_dir: Path):
+def test_a_profile_of_a_server_that_has_gone_is_named(multinode: Multinode, config_dir: Path) -> None:
     config_dir.mkdir(mode=0o700)
     (config_dir / "profile.json").write_text(f'{{"api_url": "http://127.0.0.1:1", "api_key": "{KEY}"}}')
     (config_dir / "profile.json").chmod(0o600)
@@ -188,7 +191,7 @@ def test_a_profile_of_a_server_that_has_gone_is_named(multinode: Multinode, conf
 
 def test_a_profile_whose_key_is_refused_is_named(
     multinode: Multinode, config_dir: Path, unconnected_plane: FakeControlPlane
-):
+) -> None:
     config_dir.mkdir(mode=0o700)
     (config_dir / "profile.json").write_text(f'{{"api_url": "{unconnected_plane.url}", "api_key": "mn_old_key"}}')
     (config_dir / "profile.json").chmod(0o600)
@@ -200,7 +203,7 @@ def test_a_profile_whose_key_is_refused_is_named(
 
 def test_a_refused_key_from_the_environment_is_said_to_be_from_there(
     multinode: Multinode, plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setenv("MULTINODE_API_KEY", "mn_other_key")
     outcome = multinode("list")
     assert outcome.code == 3
@@ -218,7 +221,7 @@ def test_a_refused_key_from_the_environment_is_said_to_be_from_there(
 )
 def test_a_profile_that_cannot_be_trusted_is_refused(
     multinode: Multinode, config_dir: Path, content: str, mode: int, message: str
-):
+) -> None:
     config_dir.mkdir(mode=0o700)
     (config_dir / "profile.json").write_text(content)
     (config_dir / "profile.json").chmod(mode)
@@ -230,7 +233,7 @@ def test_a_profile_that_cannot_be_trusted_is_refused(
 # --- as a process ---
 
 
-def start(plane: FakeControlPlane, *arguments: str, **options: object) -> "subprocess.Popen[str]":
+def start(plane: FakeControlPlane, *arguments: str) -> subprocess.Popen[str]:
     environment = os.environ | {"MULTINODE_API_URL": plane.url, "MULTINODE_API_KEY": KEY, "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-m", "multinode_cli.main", *arguments]
     return subprocess.Popen(
@@ -239,12 +242,11 @@ def start(plane: FakeControlPlane, *arguments: str, **options: object) -> "subpr
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **options,  # type: ignore[call-overload]
     )
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_is_no_error_message(plane: FakeControlPlane):
+def test_a_reader_that_goes_away_is_no_error_message(plane: FakeControlPlane) -> None:
     plane.add_project("p", function_info("f"))
     identifier = plane.add_invocation(1, "p", "f", "SUCCEEDED")
     for number in range(20_000):
@@ -260,7 +262,7 @@ def test_a_reader_that_goes_away_is_no_error_message(plane: FakeControlPlane):
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_one_line_and_exit_code_130(plane: FakeControlPlane):
+def test_ctrl_c_is_one_line_and_exit_code_130(plane: FakeControlPlane) -> None:
     plane.add_project("p", function_info("f"))
     identifier = plane.add_invocation(1, "p", "f")
     plane.write(identifier, "first")
@@ -274,14 +276,14 @@ def test_ctrl_c_is_one_line_and_exit_code_130(plane: FakeControlPlane):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_standard_streams_are_no_crash(plane: FakeControlPlane, closed: str):
+def test_closed_standard_streams_are_no_crash(plane: FakeControlPlane, closed: str) -> None:
     environment = os.environ | {"MULTINODE_API_URL": plane.url, "MULTINODE_API_KEY": KEY}
     command = f"exec {sys.executable} -m multinode_cli.main list --json {closed}"
     assert subprocess.run(["/bin/sh", "-c", command], env=environment, check=False).returncode == 0
 
 
 @pytest.mark.slow
-def test_a_locale_without_utf_8_shows_escapes_instead_of_failing(plane: FakeControlPlane):
+def test_a_locale_without_utf_8_shows_escapes_instead_of_failing(plane: FakeControlPlane) -> None:
     plane.add_project("p", function_info("f", description="grüße"))
     environment = os.environ | {
         "MULTINODE_API_URL": plane.url,
@@ -293,6 +295,6 @@ def test_a_locale_without_utf_8_shows_escapes_instead_of_failing(plane: FakeCont
     assert b"gr\\xfc\\xdfe" in finished.stdout
 
 
-def test_run_gives_back_the_exit_code(plane: FakeControlPlane, capsys: pytest.CaptureFixture[str]):
+def test_run_gives_back_the_exit_code(plane: FakeControlPlane, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "--json"]) == 0
     assert run(["get", "nothing"]) == 2

@@ -1,7 +1,6 @@
 """What tests of the local backend share."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from multinode_control_plane.adapters.local.database import Database
 from multinode_control_plane.adapters.local.workers import WorkerFolders
 from multinode_control_plane.core.records import LocalBundle
 from multinode_protocol.process_tree import kill_all
+from tests.support import processes
 from tests.support.local_server import LocalServer
 from tests.support.stub_worker import make_bundle
 
@@ -45,15 +45,8 @@ def nothing_left(directory: DataDirectory) -> Iterator[None]:
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Wait for a condition that other threads or processes bring about; fail when they do not within a minute."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come about within a minute"
-            time.sleep(0.02)
-
-    return wait
+    """Wait for a condition that other threads or processes bring about."""
+    return processes.eventually
 
 
 @pytest.fixture

@@ -14,8 +14,6 @@ from pathlib import Path
 
 from tests.e2e.engine import Engine
 
-__all__ = ["base_image", "debian_image", "trusted_certificates"]
-
 SUITE = "bookworm"
 PACKAGES = "ca-certificates,python3,python3-pip,python3-venv"
 DEBIAN = f"multinode-e2e/debian:{SUITE}"

@@ -19,7 +19,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if asked_for else collection_path.name.startswith("test_") or None
 
 
-class OneWorld(LoadScopeScheduling):
+class OneWorld(LoadScopeScheduling):  # type: ignore[misc]
     """Gives one process all tests that share the world, in their order; the others run beside them."""
 
     def _split_scope(self, nodeid: str) -> str:

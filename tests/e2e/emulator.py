@@ -7,8 +7,6 @@ from pathlib import Path
 
 from tests.e2e.processes import Process
 
-__all__ = ["CREDENTIALS", "Emulator", "without_aws"]
-
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-e2e" / "bin" / "python"
 REGION = "eu-west-1"

@@ -18,8 +18,6 @@ from pathlib import Path
 
 from tests.e2e.processes import Process
 
-__all__ = ["Engine", "main"]
-
 
 class Engine:
     """The engine that the environment names, through the program `docker`."""

@@ -8,8 +8,6 @@ from typing import Any
 from multinode_protocol import env_vars
 from tests.e2e.front import Answer, Forward, Request
 
-__all__ = ["Launches", "answer_lost", "no_capacity"]
-
 Fault = Callable[[Request, Forward], Answer]
 
 

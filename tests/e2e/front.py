@@ -17,8 +17,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Answer", "Forward", "Front", "Interceptor", "Request"]
-
 TIMEOUT_S = 120
 SERVICES = {"AmazonEC2ContainerServiceV20141113": "ecs", "AmazonEC2ContainerRegistry_V20150921": "ecr"}
 NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
@@ -141,7 +139,7 @@ def _listen(host: str, answer_of: Callable[[Request], Answer], certificate: Path
         daemon_threads = True
         request_queue_size = 128
 
-        def handle_error(self, request: object, client_address: object) -> None:
+        def handle_error(self, request: Any, client_address: Any) -> None:
             if not isinstance(sys.exception(), OSError):  # a client that went away is no error of ours
                 super().handle_error(request, client_address)
 

@@ -11,8 +11,6 @@ from multinode_cli.aws_install.lambda_package import build
 from scripts.terraform_offline import copy_modules, environment, terraform
 from tests.e2e.emulator import without_aws
 
-__all__ = ["DEPLOYMENT", "Installation"]
-
 DEPLOYMENT = "e2e"
 INPUTS = {"TF_VAR_name": DEPLOYMENT, "TF_VAR_deletion_protection": "false"}
 

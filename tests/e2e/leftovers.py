@@ -7,8 +7,6 @@ from multinode_control_plane.adapters.aws.dynamodb_items import body_of
 from tests.e2e.engine import Engine
 from tests.e2e.registry import Registry
 
-__all__ = ["census", "records", "traces"]
-
 Client = Callable[[str], Any]
 
 

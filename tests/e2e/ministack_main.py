@@ -60,7 +60,7 @@ def stop_task_gracefully(data):
     return json_response({"task": {**ecs._sanitize(copy.deepcopy(task)), "desiredStatus": "STOPPED"}})
 
 
-def stop_containers(task):
+def stop_containers(task) -> None:
     (definition,) = ecs._task_defs[ecs._resolve_td_key(task["taskDefinitionArn"])]["containerDefinitions"]
     for container_id in task["_docker_ids"]:
         ecs._get_docker().containers.get(container_id).stop(timeout=definition.get("stopTimeout", 30))
@@ -104,7 +104,7 @@ def context_of(service, action, body, params):
     return {**context, "ecs:cluster": cluster} if cluster else context
 
 
-def log_stream(data, log_group):
+def log_stream(data, log_group) -> str:
     return f"{log_group}:log-stream:{data['logStreamName']}"
 
 

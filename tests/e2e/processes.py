@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-__all__ = ["Process", "free_port", "until"]
-
 T = TypeVar("T")
 STOP_WITHIN_S = 20
 

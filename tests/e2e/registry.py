@@ -11,11 +11,10 @@ import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.front import Answer, Forward, Request
 from tests.e2e.processes import Process, free_port
-
-__all__ = ["EcrImages", "Registry"]
 
 USER, PASSWORD = "AWS", "ministack-auth-token"
 """What the emulator's `GetAuthorizationToken` hands out."""
@@ -109,7 +108,7 @@ class EcrImages:
 
     def list(self, request: Request, forward: Forward) -> Answer:
         repository = request.data["repositoryName"]
-        found = [self._image(repository, tag) for tag in self._registry.tags(repository)]
+        found: list[dict[str, Any]] = [self._image(repository, tag) for tag in self._registry.tags(repository)]
         return Answer.json(
             {"imageIds": [{"imageTag": i["imageTags"][0], "imageDigest": i["imageDigest"]} for i in found]}
         )

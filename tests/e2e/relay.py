@@ -15,8 +15,6 @@ from typing import Any
 
 from tests.terraform.patterns import matches
 
-__all__ = ["Event", "Relay"]
-
 logger = logging.getLogger(__name__)
 
 Event = Mapping[str, Any]

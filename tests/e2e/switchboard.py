@@ -4,8 +4,6 @@ import threading
 from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-__all__ = ["Switchboard"]
-
 LONGEST_WAIT_S = 240
 
 

@@ -10,15 +10,13 @@ from tests.e2e.world import World
 pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(900)]
 
 
-def test_a_login_from_aws_finds_the_deployment_that_terraform_made(world: World):
+def test_a_login_from_aws_finds_the_deployment_that_terraform_made(world: World) -> None:
     who = world.json("whoami")
 
     assert (who["api_url"], who["backend"]) == (world.front.api_url, "ecs")
 
 
-def test_the_image_of_a_version_is_in_the_registry_under_the_digest_that_its_containers_run(
-    world: World, tsp: dict[str, Any]
-):
+def test_a_versions_image_is_in_the_registry_under_the_digest_that_runs(world: World, tsp: dict[str, Any]) -> None:
     family = f"{world.deployment['task_family_prefix']}tsp"
     newest = world.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
     (container,) = newest["containerDefinitions"]
@@ -27,7 +25,7 @@ def test_the_image_of_a_version_is_in_the_registry_under_the_digest_that_its_con
     assert container["image"] == f"{world.repository}@{digest}"
 
 
-def test_a_program_starts_a_deployed_function_and_gets_its_result(world: World, project: dict[str, Any]):
+def test_a_program_starts_a_deployed_function_and_gets_its_result(world: World, project: dict[str, Any]) -> None:
     program = (
         "from multinode import get_deployed_function\n"
         "add = get_deployed_function('faults', 'add')\n"
@@ -37,7 +35,9 @@ def test_a_program_starts_a_deployed_function_and_gets_its_result(world: World, 
     assert world.python(program) == "[42, 3]\n"
 
 
-def test_the_example_solves_its_problem_with_subtasks_in_containers_of_their_own(world: World, tsp: dict[str, Any]):
+def test_the_example_solves_its_problem_with_subtasks_in_containers_of_their_own(
+    world: World, tsp: dict[str, Any]
+) -> None:
     arguments = json.dumps({"rounds": 2, "workers": 3, "steps": 20_000, "seed": 1})
     told = world.multinode("invoke", "tsp", "solve", "--args", arguments, "--follow", "--json")
 

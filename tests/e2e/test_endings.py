@@ -10,7 +10,7 @@ from tests.e2e.world import World
 pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
-def test_a_failing_function_is_tried_again_each_time_in_a_new_container(world: World, project: dict[str, Any]):
+def test_a_failing_function_is_tried_again_each_time_in_a_new_container(world: World, project: dict[str, Any]) -> None:
     invocation = world.ended(world.start("faults", "third_time_lucky", board=world.board.url, name="lucky"))
 
     assert (invocation["status"], invocation["result"]) == ("SUCCEEDED", "attempt 3 succeeded")
@@ -20,7 +20,7 @@ def test_a_failing_function_is_tried_again_each_time_in_a_new_container(world: W
     assert len({each["worker"]["identifier"] for each in invocation["executions"]}) == 3
 
 
-def test_a_function_that_takes_too_long_is_stopped_and_not_tried_again(world: World, project: dict[str, Any]):
+def test_a_function_that_takes_too_long_is_stopped_and_not_tried_again(world: World, project: dict[str, Any]) -> None:
     invocation = world.ended(world.start("faults", "too_slow"))
 
     (execution,) = invocation["executions"]
@@ -29,7 +29,7 @@ def test_a_function_that_takes_too_long_is_stopped_and_not_tried_again(world: Wo
     assert world.containers(execution) == []
 
 
-def test_a_cancelled_invocation_takes_what_it_started_with_it(world: World, project: dict[str, Any]):
+def test_a_cancelled_invocation_takes_what_it_started_with_it(world: World, project: dict[str, Any]) -> None:
     parent = world.start("faults", "family", board=world.board.url, name="child", children=2)
     until(lambda: world.board.counts["child-began"] == 2, "both children to begin", timeout_s=120)
 
@@ -42,7 +42,7 @@ def test_a_cancelled_invocation_takes_what_it_started_with_it(world: World, proj
     assert [world.containers(each["executions"][0]) for each in family] == [[], [], []]
 
 
-def test_a_container_killed_under_its_function_is_replaced_by_another(world: World, project: dict[str, Any]):
+def test_a_container_killed_under_its_function_is_replaced_by_another(world: World, project: dict[str, Any]) -> None:
     invocation_id = world.start("faults", "killed_once", board=world.board.url, name="killed")
     until(lambda: world.board.counts["killed"] == 1, "the first attempt", timeout_s=120)
 

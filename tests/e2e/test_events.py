@@ -22,7 +22,7 @@ def tried_again(world: World, name: str) -> str:
     return invocation_id
 
 
-def test_the_sweep_finds_a_dead_container_of_which_no_event_told(world: World, project: dict[str, Any]):
+def test_the_sweep_finds_a_dead_container_of_which_no_event_told(world: World, project: dict[str, Any]) -> None:
     with world.relay.delivering(lambda events: []):
         # That its first container has died is found by the sweep that the schedule calls.
         invocation_id = tried_again(world, "untold")
@@ -34,7 +34,7 @@ def test_the_sweep_finds_a_dead_container_of_which_no_event_told(world: World, p
         assert told == [[], []]
 
 
-def test_an_event_that_comes_three_times_counts_once(world: World, project: dict[str, Any]):
+def test_an_event_that_comes_three_times_counts_once(world: World, project: dict[str, Any]) -> None:
     with world.relay.delivering(lambda events: [event for event in events for _ in range(3)]):
         invocation = world.ended(tried_again(world, "thrice"))
 
@@ -46,7 +46,9 @@ def test_an_event_that_comes_three_times_counts_once(world: World, project: dict
     assert world.get(invocation["invocation_id"]) == invocation
 
 
-def test_an_event_that_comes_when_the_next_attempt_has_begun_does_not_touch_it(world: World, project: dict[str, Any]):
+def test_an_event_that_comes_when_the_next_attempt_has_begun_does_not_touch_it(
+    world: World, project: dict[str, Any]
+) -> None:
     with world.relay.delivering(held_until(lambda: world.board.counts["late"] == 2)), world.sweeping():
         # The sweep finds that the first container has died, long before the event tells.
         invocation = world.ended(tried_again(world, "late"))
@@ -72,7 +74,7 @@ def held_until(ready: Callable[[], bool]) -> Callable[[Sequence[Event]], Sequenc
     return delivery
 
 
-def test_an_event_that_cannot_be_handled_becomes_a_dead_letter(world: World, project: dict[str, Any]):
+def test_an_event_that_cannot_be_handled_becomes_a_dead_letter(world: World, project: dict[str, Any]) -> None:
     lambdas, sqs = world.client("lambda"), world.client("sqs")
     event = {"detail-type": "Something else"}
     lambdas.invoke(FunctionName="multinode-e2e-task-events", InvocationType="Event", Payload=json.dumps(event))
@@ -85,7 +87,7 @@ def test_an_event_that_cannot_be_handled_becomes_a_dead_letter(world: World, pro
     assert "no event of an ECS task" in letter["responsePayload"]["errorMessage"]
 
 
-def test_a_rule_of_the_users_own_receives_the_announcements(world: World, project: dict[str, Any]):
+def test_a_rule_of_the_users_own_receives_the_announcements(world: World, project: dict[str, Any]) -> None:
     events, sqs = world.client("events"), world.client("sqs")
     queue = sqs.create_queue(QueueName="users-own")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]

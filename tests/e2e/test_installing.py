@@ -70,9 +70,9 @@ def account(tmp_path: Path) -> Iterator[Account]:
         emulator.process.stop()
 
 
-def test_a_failed_and_an_interrupted_installation_are_finished_by_the_next_and_removed_without_a_trace(
+def test_failed_and_interrupted_installations_are_finished_and_removed_whole(
     account: Account,
-):
+) -> None:
     before = census(account.client)
 
     # As if a run had been stopped in the middle: something is there of which Terraform does not know.

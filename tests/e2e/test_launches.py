@@ -12,9 +12,9 @@ from tests.e2e.world import World
 pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
-def test_an_image_that_cannot_be_pulled_ends_the_invocation_with_the_platforms_reason(
+def test_an_image_that_cannot_be_pulled_ends_with_the_platforms_reason(
     world: World, folder: Path, tmp_path: Path
-):
+) -> None:
     changed = shutil.copytree(folder, tmp_path / "project")
     (changed / "changed.txt").write_text("an image of its own")
     world.deploy(changed, "vanished")
@@ -27,7 +27,7 @@ def test_an_image_that_cannot_be_pulled_ends_the_invocation_with_the_platforms_r
     assert "manifest unknown" in invocation["error"]
 
 
-def test_a_launch_refused_for_capacity_is_tried_again_as_a_new_one(world: World, project: dict[str, Any]):
+def test_a_launch_refused_for_capacity_is_tried_again_as_a_new_one(world: World, project: dict[str, Any]) -> None:
     world.launches.fail("add", no_capacity)
 
     with world.sweeping():
@@ -40,7 +40,7 @@ def test_a_launch_refused_for_capacity_is_tried_again_as_a_new_one(world: World,
     assert refused["clientToken"] != accepted["clientToken"]
 
 
-def test_a_launch_whose_answer_was_lost_starts_one_container(world: World, project: dict[str, Any]):
+def test_a_launch_whose_answer_was_lost_starts_one_container(world: World, project: dict[str, Any]) -> None:
     world.launches.fail("add", answer_lost)
 
     invocation = world.ended(world.start("faults", "add", x=20, y=22))

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terrafor
 
 def test_a_value_of_the_env_file_is_in_the_container_and_nowhere_on_the_way(
     world: World, project: dict[str, Any], secret: str
-):
+) -> None:
     invocation = world.ended(world.start("faults", "variable", name="E2E_SECRET"))
 
     assert invocation["result"] == secret
@@ -25,7 +25,9 @@ def test_a_value_of_the_env_file_is_in_the_container_and_nowhere_on_the_way(
     assert secret not in json.dumps(container)
 
 
-def test_no_layer_of_the_image_holds_a_value_of_the_env_file(world: World, project: dict[str, Any], secret: str):
+def test_no_layer_of_the_image_holds_a_value_of_the_env_file(
+    world: World, project: dict[str, Any], secret: str
+) -> None:
     image = f"{world.repository}@{world.registry.digest('multinode-e2e', world.tag('faults'))}"
     world.ended(world.start("faults", "add", x=1, y=2))  # its launch has pulled the image
 
@@ -48,7 +50,7 @@ def found_in_image(image: str, wanted: list[bytes]) -> list[bytes]:
     return [text for text in wanted if text in found]
 
 
-def test_logs_are_followed_live_until_the_invocation_ends(world: World, project: dict[str, Any]):
+def test_logs_are_followed_live_until_the_invocation_ends(world: World, project: dict[str, Any]) -> None:
     invocation_id = world.start("faults", "talkative", board=world.board.url, name="talk")
     with world.following("logs", "-f", invocation_id) as following:
         assert following.stdout is not None

@@ -21,7 +21,7 @@ def invocations(world: World, function_name: str) -> list[str]:
     return [each["invocation_id"] for each in world.json("list", "faults", function_name)["invocations"]]
 
 
-def test_a_function_with_a_schedule_is_started_by_it(world: World, project: dict[str, Any]):
+def test_a_function_with_a_schedule_is_started_by_it(world: World, project: dict[str, Any]) -> None:
     def started() -> list[str]:
         return invocations(world, "by_itself")
 
@@ -30,7 +30,9 @@ def test_a_function_with_a_schedule_is_started_by_it(world: World, project: dict
     assert (invocation["status"], invocation["result"]) == ("SUCCEEDED", "nobody asked")
 
 
-def test_an_event_of_the_users_own_starts_a_function_with_arguments_from_it(world: World, project: dict[str, Any]):
+def test_an_event_of_the_users_own_starts_a_function_with_arguments_from_it(
+    world: World, project: dict[str, Any]
+) -> None:
     known = invocations(world, "add")
     detail = {"items": [{"price": 1}, {"price": 40}]}
     entry = {"Source": "shop", "DetailType": "Ordered", "Detail": json.dumps(detail)}

@@ -11,7 +11,7 @@ from tests.e2e.world import World
 pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
 
 
-def test_nothing_that_happened_so_far_became_a_dead_letter(world: World, project: dict[str, Any]):
+def test_nothing_that_happened_so_far_became_a_dead_letter(world: World, project: dict[str, Any]) -> None:
     world.ended(world.start("faults", "add", x=1, y=2))
 
     assert world.letters("multinode-e2e-dead-letters") == 0
@@ -19,7 +19,7 @@ def test_nothing_that_happened_so_far_became_a_dead_letter(world: World, project
 
 def test_undeploying_a_project_leaves_nothing_of_it_and_all_of_the_others(
     world: World, project: dict[str, Any], tsp: dict[str, Any]
-):
+) -> None:
     running = world.start("faults", "sleeper", board=world.board.url, name="undeployed")
     until(lambda: world.board.counts["undeployed-began"] == 1, "it to run", timeout_s=120)
     execution = world.get(running)["executions"][0]
@@ -36,7 +36,7 @@ def test_undeploying_a_project_leaves_nothing_of_it_and_all_of_the_others(
     assert world.traces("tsp") == others
 
 
-def test_terraform_destroy_leaves_nothing_behind(world: World, tsp: dict[str, Any]):
+def test_terraform_destroy_leaves_nothing_behind(world: World, tsp: dict[str, Any]) -> None:
     projects = [each["project_name"] for each in world.json("list")["projects"]]
     with world.sweeping():
         undeploying = [world.following("undeploy", name, "--yes") for name in projects]

@@ -28,8 +28,6 @@ from tests.e2e.registry import EcrImages, Registry
 from tests.e2e.relay import Relay
 from tests.e2e.switchboard import Switchboard
 
-__all__ = ["World", "built"]
-
 ROOT = Path(__file__).parents[2]
 MULTINODE = Path(sys.executable).with_name("multinode")
 FINAL = {"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"}

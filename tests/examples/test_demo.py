@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,8 +23,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("demo")
 
 
+Start = Callable[[str], tuple[subprocess.Popen[bytes], Path]]
+
+
 @pytest.fixture(scope="module")
-def start(folder: Path):
+def start(folder: Path) -> Start:
     """Start the demo as `make` does; its output goes to a file, which is returned beside the process."""
 
     def start_demo(name: str) -> tuple[subprocess.Popen[bytes], Path]:
@@ -51,14 +55,14 @@ def processes_of(folder: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
-def wait_for(condition, what: str, output: Path) -> None:
+def wait_for(condition: Callable[[], object], what: str, output: Path) -> None:
     deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, f"{what}\n{output.read_text()}"
         time.sleep(0.05)
 
 
-def test_it_ends_with_a_drawn_route_within_five_percent_of_the_optimum(start, folder: Path):
+def test_it_ends_with_a_drawn_route_within_five_percent_of_the_optimum(start: Start, folder: Path) -> None:
     process, output = start("first")
     assert process.wait(240) == 0, output.read_text()
     result = json.loads((folder / "result.json").read_text())
@@ -75,7 +79,7 @@ def test_it_ends_with_a_drawn_route_within_five_percent_of_the_optimum(start, fo
     assert processes_of(folder) == []
 
 
-def test_interrupted_with_ctrl_c_it_leaves_nothing_running_and_runs_again(start, folder: Path):
+def test_interrupted_with_ctrl_c_it_leaves_nothing_running_and_runs_again(start: Start, folder: Path) -> None:
     process, output = start("interrupted")
     wait_for(lambda: "round 1 of" in output.read_text() or process.poll() is not None, "no round ended", output)
     assert process.poll() is None, output.read_text()

@@ -16,8 +16,6 @@ from pathlib import Path
 import coverage
 from coverage.exceptions import CoverageException
 
-__all__ = ["main"]
-
 
 def branches(folder: str) -> Mapping[str, tuple[int, int]]:
     """Return for each file of `folder` how many branches were taken, and how many there are."""

@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_the_example_of_schedules_defines_two_functions():
+def test_the_example_of_schedules_defines_two_functions() -> None:
     (code,) = blocks("python")
     names: dict[str, object] = {}
     exec(compile(code, "automation.md", "exec"), names)
@@ -30,7 +30,7 @@ def test_the_example_of_schedules_defines_two_functions():
     assert specs["tidy"]["schedule"] == {"every_seconds": 3600}
 
 
-def test_what_the_page_calls_refused_is_refused_and_the_rest_is_not():
+def test_what_the_page_calls_refused_is_refused_and_the_rest_is_not() -> None:
     for field in ("@daily", "0 0 L * *", "0 0 15W * *", "0 0 * * 2#1", "0 0 ? * *", "5/15 * * * *", "0 0 30 2 *"):
         with pytest.raises(ParameterValidationError):
             Cron(field)
@@ -41,7 +41,7 @@ def test_what_the_page_calls_refused_is_refused_and_the_rest_is_not():
     assert Every(days=365).spec() == {"every_seconds": 365 * 86_400}
 
 
-def test_the_announcement_is_shown_with_the_fields_that_it_has():
+def test_the_announcement_is_shown_with_the_fields_that_it_has() -> None:
     (shown,) = [json.loads(block) for block in blocks("json") if "detail-type" in block]
     sent = detail_of(Announcement(busy_invocation(), None, NOW), "default")
     assert list(shown["detail"]) == list(sent)
@@ -50,12 +50,12 @@ def test_the_announcement_is_shown_with_the_fields_that_it_has():
     assert set(sent) <= set(re.findall(r"`(\w+)`", table))
 
 
-def test_the_patterns_of_the_page_are_those_of_announcements():
+def test_the_patterns_of_the_page_are_those_of_announcements() -> None:
     patterns = re.findall(r"source +=? ?\[\"multinode\"]\s+detail-type = \[\"(.*?)\"]", PAGE)
     assert patterns == [DETAIL_TYPE, DETAIL_TYPE]
 
 
-def test_every_path_of_the_page_is_one_that_the_trigger_takes():
+def test_every_path_of_the_page_is_one_that_the_trigger_takes() -> None:
     paths = set(re.findall(r'"(\$\.detail\.(?:bucket|object|invocation_id)[\w.]*)"', PAGE))
     assert len(paths) >= 3
     detail = {"bucket": {"name": "b"}, "object": {"key": "k"}, "invocation_id": "i"}

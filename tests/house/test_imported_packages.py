@@ -16,7 +16,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("package", SOURCES)
-def test_a_package_comes_from_this_checkout_or_from_the_installed_wheel(package: str):
+def test_a_package_comes_from_this_checkout_or_from_the_installed_wheel(package: str) -> None:
     in_checkout = SOURCES[package]
     installed = Path(sysconfig.get_path("purelib"))
     expected = in_checkout if (in_checkout / package).exists() else installed
@@ -24,5 +24,5 @@ def test_a_package_comes_from_this_checkout_or_from_the_installed_wheel(package:
     assert [Path(folder) for folder in imported.__path__] == [expected / package]
 
 
-def test_all_packages_come_from_the_same_side():
+def test_all_packages_come_from_the_same_side() -> None:
     assert len({(folder / package).exists() for package, folder in SOURCES.items()}) == 1

@@ -76,20 +76,20 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     found.multinode("local", "stop")
 
 
-def test_importing_the_sdk_loads_its_own_two_dependencies_and_nothing_else(installation: Installation):
+def test_importing_the_sdk_loads_its_own_two_dependencies_and_nothing_else(installation: Installation) -> None:
     loaded = json.loads(installation.run(installation.python, "-c", WHAT_AN_IMPORT_LOADS).stdout)
     assert "multinode" in loaded
     assert set(loaded) <= {"multinode", "multinode_protocol", "cloudpickle", "urllib3"}
 
 
-def test_the_type_hints_are_installed(installation: Installation):
+def test_the_type_hints_are_installed(installation: Installation) -> None:
     program = "import multinode, pathlib; print(pathlib.Path(multinode.__file__).parent)"
     package = Path(installation.run(installation.python, "-c", program).stdout.strip())
     assert package.is_relative_to(installation.folder / "venv")
     assert (package / "py.typed").exists()
 
 
-def test_a_function_is_deployed_run_and_stopped_from_the_installation_alone(installation: Installation):
+def test_a_function_is_deployed_run_and_stopped_from_the_installation_alone(installation: Installation) -> None:
     installation.multinode("local", "start", "--port", "0", "--detach")
     installation.multinode("deploy", installation.home / "quickstart", "--project-name", "quickstart")
     done = installation.multinode("invoke", "quickstart", "slow_sum", "--args", "[4, 0.01]", "--wait")

@@ -35,13 +35,13 @@ def locked(python: str) -> dict[str, str]:
     return {pin.name: str(pin.specifier).removeprefix("==") for pin in chosen}
 
 
-def test_the_lock_holds_versions_and_no_addresses():
+def test_the_lock_holds_versions_and_no_addresses() -> None:
     for line in LOCK.splitlines():
         assert re.fullmatch(r"#.*|[a-z0-9-]+==[\w.]+( ; [^:/@]+)?", line)
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_everything_that_development_needs_is_locked_at_a_version_that_fits(python: str):
+def test_everything_that_development_needs_is_locked_at_a_version_that_fits(python: str) -> None:
     project = PROJECT["project"]
     wanted = [
         *map(Requirement, project["dependencies"] + project["optional-dependencies"]["aws"]),
@@ -54,7 +54,7 @@ def test_everything_that_development_needs_is_locked_at_a_version_that_fits(pyth
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)], prereleases=False), requirement
 
 
-def test_no_requirement_is_named_twice():
+def test_no_requirement_is_named_twice() -> None:
     project = PROJECT["project"]
     named = [*map(Requirement, project["dependencies"] + project["optional-dependencies"]["aws"]), *members("dev")]
     names = [canonicalize_name(requirement.name) for requirement in named]

@@ -62,7 +62,7 @@ def repository(tmp_path: Path) -> Repository:
 )
 def test_a_hook_refuses_what_it_is_for_and_passes_the_rest(
     repository: Repository, hook: str, name: str, good: str, bad: str
-):
+) -> None:
     passed = repository.check(hook, name, good)
     assert passed.returncode == 0, passed.stdout
     assert "Passed" in passed.stdout

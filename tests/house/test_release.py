@@ -85,7 +85,7 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(folder)
 
 
-def test_a_release_sets_the_version_moves_the_changes_and_tags(repository: Repository):
+def test_a_release_sets_the_version_moves_the_changes_and_tags(repository: Repository) -> None:
     repository.release("prepare", "2.1.0")
     assert repository.git("tag", "--list") == "v2.1.0"
     assert repository.version_at("v2.1.0") == 'version = "2.1.0"'
@@ -101,7 +101,7 @@ def test_a_release_sets_the_version_moves_the_changes_and_tags(repository: Repos
     assert repository.git("status", "--porcelain") == ""
 
 
-def test_a_release_that_would_be_wrong_is_refused_and_changes_nothing(repository: Repository):
+def test_a_release_that_would_be_wrong_is_refused_and_changes_nothing(repository: Repository) -> None:
     commit = repository.git("rev-parse", "HEAD")
     assert "not a version" in repository.release("prepare", "v2.1", fails=True)
     repository.git("tag", "v2.0.9")
@@ -113,13 +113,13 @@ def test_a_release_that_would_be_wrong_is_refused_and_changes_nothing(repository
     assert repository.git("status", "--porcelain") == ""
 
 
-def test_a_release_without_changes_is_refused(repository: Repository):
+def test_a_release_without_changes_is_refused(repository: Repository) -> None:
     repository.release("prepare", "2.1.0")
     assert "nothing under Unreleased" in repository.release("prepare", "2.1.1", fails=True)
     assert repository.git("status", "--porcelain") == ""
 
 
-def test_a_tag_that_is_not_the_version_is_refused(repository: Repository):
+def test_a_tag_that_is_not_the_version_is_refused(repository: Repository) -> None:
     assert "make the tag with" in repository.release("check", "v2.1.0", fails=True)
     repository.release("prepare", "2.1.0")
     assert "a development version" in repository.release("check", "v2.1.1.dev0", fails=True)
@@ -130,7 +130,7 @@ def test_a_tag_that_is_not_the_version_is_refused(repository: Repository):
 
 @pytest.mark.network
 @pytest.mark.timeout(1200)
-def test_the_release_workflow_makes_the_files_of_the_tag(repository: Repository, tmp_path: Path):
+def test_the_release_workflow_makes_the_files_of_the_tag(repository: Repository, tmp_path: Path) -> None:
     jobs = yaml.safe_load((repository.folder / ".github/workflows/release.yml").read_text())["jobs"]
     build, upload = ([step["run"] for step in jobs[job]["steps"] if "run" in step] for job in ("build", "upload"))
     assert upload.pop() == "python -m twine upload --non-interactive dist/*"

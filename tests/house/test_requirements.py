@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,11 @@ def test_that_needs_file_modes():
 """
 
 
+Run = Callable[[str, str | None], tuple[int, str]]
+
+
 @pytest.fixture
-def run(tmp_path: Path):
+def run(tmp_path: Path) -> Run:
     """Run pytest on one test file, on a PATH without any program; return the exit code and the output."""
 
     def run_suite(text: str, require: str | None) -> tuple[int, str]:
@@ -47,27 +51,27 @@ def run(tmp_path: Path):
     return run_suite
 
 
-def test_what_is_missing_skips_with_the_way_to_get_it(run):
+def test_what_is_missing_skips_with_the_way_to_get_it(run: Run) -> None:
     code, output = run(SUITE, None)
     assert code == 0
     assert "java is not on the PATH: install a Java runtime" in output
 
 
 @pytest.mark.parametrize("require", ["all", "java", "docker,java"])
-def test_what_is_missing_fails_where_it_is_required(run, require: str):
+def test_what_is_missing_fails_where_it_is_required(run: Run, require: str) -> None:
     code, output = run(SUITE, require)
     assert code == 1
     assert "ERROR test_suite.py::test_that_needs_java" in output
     assert "1 error" in output
 
 
-def test_requiring_something_else_leaves_the_skip(run):
+def test_requiring_something_else_leaves_the_skip(run: Run) -> None:
     code, output = run(SUITE, "docker")
     assert code == 0
     assert "install a Java runtime" in output
 
 
-def test_what_no_installation_could_change_may_always_be_skipped(run, monkeypatch: pytest.MonkeyPatch):
+def test_what_no_installation_could_change_may_always_be_skipped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code, output = run('import pytest\n@pytest.mark.requires("never")\ndef test_a(): assert True\n', "never")
     assert code == 4
     assert "names never; known are all, docker" in output
@@ -86,14 +90,14 @@ def test_what_no_installation_could_change_may_always_be_skipped(run, monkeypatc
         "import pytest\npytest.skip('not today', allow_module_level=True)\n",
     ],
 )
-def test_a_plain_skip_fails_where_all_is_required(run, text: str):
+def test_a_plain_skip_fails_where_all_is_required(run: Run, text: str) -> None:
     assert run(text, None)[0] in (0, 5)
     code, output = run(text, "all")
     assert code in (1, 2)
     assert "not today: but MULTINODE_TESTS_REQUIRE=all lets nothing be skipped" in output
 
 
-def test_an_expected_failure_is_no_skip(run):
+def test_an_expected_failure_is_no_skip(run: Run) -> None:
     code, output = run("import pytest\n@pytest.mark.xfail\ndef test_a(): assert False\n", "all")
     assert code == 0
     assert "1 xfailed" in output

@@ -16,7 +16,7 @@ FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 MADE_BY_TOOLS = shutil.ignore_patterns("__pycache__", "*.egg-info", ".terraform*", "*.tfstate*", "*.zip")
 
 
-def test_the_wheel_has_templates_and_the_whole_terraform_module(tmp_path: Path):
+def test_the_wheel_has_templates_and_the_whole_terraform_module(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for name in SOURCES:

@@ -168,20 +168,11 @@ def test_a_misspelt_time_zone_is_corrected() -> None:
         zone_of("Europe/Londres")
 
 
-def test_a_machine_without_time_zone_data_says_so_and_still_knows_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoneinfo, "available_timezones", set)
-
-    def missing(name: str) -> None:
-        raise zoneinfo.ZoneInfoNotFoundError(name)
-
-    monkeypatch.setattr(zoneinfo, "ZoneInfo", missing)
-    zone_of.cache_clear()
-    try:
-        with pytest.raises(NoTimezoneData, match="once the package tzdata is installed"):
-            zone_of("Europe/Paris")
-        assert zone_of("UTC") is UTC
-    finally:
-        zone_of.cache_clear()
+@pytest.mark.usefixtures("no_time_zones")
+def test_a_machine_without_time_zone_data_says_so_and_still_knows_utc() -> None:
+    with pytest.raises(NoTimezoneData, match="once the package tzdata is installed"):
+        zone_of("Europe/Paris")
+    assert zone_of("UTC") is UTC
 
 
 # --- as a spec and in words -------------------------------------------------------------------------------------------

@@ -175,7 +175,7 @@ def test_a_bad_value_is_refused_when_the_decorator_runs(parameter: str, value: A
         Multinode().function(**{parameter: value})
 
 
-BAD_RETRY = {
+BAD_RETRY: dict[str, list[Any]] = {
     "max_retries": [-1, 51, 1.5, True, None],
     "initial_delay": [-1, 86_401, timedelta(days=2), "1", None, math.nan],
     "max_delay": [-0.1, math.inf, True],
@@ -374,7 +374,7 @@ def test_a_function_that_is_only_defined_here_says_how_to_reach_a_deployed_one()
 
 
 def test_a_decorated_function_can_be_pickled_with_its_code() -> None:
-    import cloudpickle
+    import cloudpickle  # type: ignore[import-untyped]
 
     mn = Multinode()
 

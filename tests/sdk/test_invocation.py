@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 import pytest
@@ -24,25 +25,31 @@ from multinode.invocation import await_end, cancel, fetch, hold, value_of
 from multinode.payload import encode_value
 from multinode.transport import Transport
 from multinode_protocol.status import Outcome, WorkerStatus
-from tests.sdk.plane import CREATED_MS, KEY, Clock, Plane, cut, new_execution, new_invocation, says, serving
+from tests.support.bodies import CREATED, first_generation_execution, invocation_id, invocation_info
+from tests.support.control_plane import KEY, FakeControlPlane
+from tests.support.fakes import FakeClock
+from tests.support.faulty_server import cut, says
 
+CREATED_MS = CREATED * 1000 + 123
+OPEN = invocation_id(1)
 UNREADABLE = '{"__multinode__":"cloudpickle","data":"gAVjbm8KVAou"}'  # a pickle that names a module `no`
 
 
 def invocation(**changes: Any) -> Invocation:
-    info: Any = new_invocation("inv-1", "ver-1", "add", {"input": "[[],{}]"})
-    return Invocation.from_info({**info, **changes})
+    times = {"creation_time_ms": CREATED_MS, "last_update_time_ms": CREATED_MS}
+    info: Any = invocation_info("inv-1", version_id="ver-1", **(times | changes))
+    return Invocation.from_info(info)
 
 
-def transport(plane: Plane, clock: Clock | None = None) -> Transport:
-    clock = clock or Clock()
+def transport(plane: FakeControlPlane, clock: FakeClock | None = None) -> Transport:
+    clock = clock or FakeClock()
     connection = Connection(plane.url, KEY, "environment")
     return Transport(connection, sleep=clock.sleep, monotonic=clock.monotonic, uniform=lambda: 0.0)
 
 
-def open_invocation(plane: Plane) -> str:
-    plane.create("shop", "ver-1", "add", {"invocation_id": "inv-1", "input": "[[1],{}]"})
-    return "inv-1"
+def open_invocation(plane: FakeControlPlane) -> str:
+    reason = "waiting for a free slot: 10 of 10 running"
+    return plane.add_invocation(1, "shop", "add", "PENDING", input="[[1],{}]", status_reason=reason)
 
 
 def test_all_fields_are_there() -> None:
@@ -56,7 +63,7 @@ def test_all_fields_are_there() -> None:
         finish_time_ms=CREATED_MS + 1000,
         parent_invocation={"function_name": "f", "invocation_id": "inv-0"},
         executions=[
-            new_execution(
+            first_generation_execution(
                 "exe-1",
                 attempt=1,
                 worker_status="TERMINATED",
@@ -68,7 +75,7 @@ def test_all_fields_are_there() -> None:
                 execution_start_time_ms=CREATED_MS + 1,
                 execution_finish_time_ms=CREATED_MS + 2,
             ),
-            new_execution("exe-2"),
+            first_generation_execution("exe-2"),
         ],
     )
     assert (read.invocation_id, read.status, read.status_reason) == ("inv-1", "FAILED", "attempt 2 failed")
@@ -101,21 +108,27 @@ def test_the_status_is_a_string_that_knows_whether_it_is_final() -> None:
 
 
 def test_the_result_of_a_running_invocation_is_what_it_yielded_last() -> None:
-    executions = [new_execution("exe-1", output="1"), new_execution("exe-2", output="2"), new_execution("exe-3")]
+    executions = [
+        first_generation_execution("exe-1", output="1"),
+        first_generation_execution("exe-2", output="2"),
+        first_generation_execution("exe-3"),
+    ]
     assert invocation(status="RUNNING", executions=executions).result == 2
     assert invocation(status="RUNNING", result="5", executions=executions).result == 5
     assert invocation().result is None
 
 
 def test_the_progress_of_a_finished_invocation_is_not_its_result() -> None:
-    executions = [new_execution("exe-1", output="1")]
+    executions = [first_generation_execution("exe-1", output="1")]
     failed = invocation(status="FAILED", executions=executions)
     assert failed.result is None
     assert failed.executions[0].output == 1
 
 
 def test_a_result_that_cannot_be_unpickled_leaves_all_else_readable() -> None:
-    read = invocation(status="SUCCEEDED", result=UNREADABLE, executions=[new_execution("exe-1", output=UNREADABLE)])
+    read = invocation(
+        status="SUCCEEDED", result=UNREADABLE, executions=[first_generation_execution("exe-1", output=UNREADABLE)]
+    )
     assert read.status is InvocationStatus.SUCCEEDED
     assert "exe-1" in repr(read)
     with pytest.raises(PayloadError, match="No module named 'no'"):
@@ -174,153 +187,132 @@ def test_an_unfinished_invocation_has_no_value_yet(status: str) -> None:
 # ── waiting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_invocation_is_read_by_its_id_alone(plane: Plane) -> None:
+def test_an_invocation_is_read_by_its_id_alone(plane: FakeControlPlane) -> None:
     assert fetch(transport(plane), open_invocation(plane)).status is InvocationStatus.PENDING
-    assert (plane.requests[0].path, plane.requests[0].query) == ("/invocations/inv-1", {})
+    assert (plane.requests[0].path, plane.requests[0].query) == (f"/invocations/{OPEN}", {})
 
 
-def test_an_id_that_is_unknown_says_so_with_the_id(plane: Plane) -> None:
+def test_an_id_that_is_unknown_says_so_with_the_id(plane: FakeControlPlane) -> None:
     with pytest.raises(InvocationDoesNotExist, match="inv-nope"):
         fetch(transport(plane), "inv-nope")
 
 
-def test_waiting_asks_the_server_to_hold_its_answer(plane: Plane) -> None:
+def test_waiting_asks_the_server_to_hold_its_answer(plane: FakeControlPlane) -> None:
     open_invocation(plane)
-    plane.finish("inv-1", InvocationStatus.SUCCEEDED, "3")
-    assert await_end(transport(plane), "inv-1").result == 3
+    plane.change(OPEN, status=InvocationStatus.SUCCEEDED, result="3")
+    assert await_end(transport(plane), OPEN).result == 3
     assert plane.requests[0].query == {"until": "finished", "wait_s": "20"}
 
 
-def test_waiting_ends_the_moment_the_invocation_does(plane: Plane) -> None:
+def test_waiting_ends_the_moment_the_invocation_does(plane: FakeControlPlane) -> None:
     open_invocation(plane)
     ends: list[Invocation] = []
-    waiting = threading.Thread(target=lambda: ends.append(await_end(transport(plane), "inv-1")), daemon=True)
+    waiting = threading.Thread(target=lambda: ends.append(await_end(transport(plane), OPEN)), daemon=True)
     waiting.start()
-    plane.await_requests(1, "GET", "inv-1")
-    plane.finish("inv-1", InvocationStatus.FAILED)
+    plane.until(lambda: plane.sent("GET", OPEN))
+    plane.change(OPEN, status=InvocationStatus.FAILED)
     waiting.join(20)
     assert [end.status for end in ends] == ["FAILED"]
     assert len(plane.requests) == 1
 
 
-class ImpatientPlane(Plane):
-    """Answers at once, however long it is asked to wait, and moves a clock on for each request."""
-
-    def __init__(self, clock: Clock, seconds_per_answer: float) -> None:
-        super().__init__()
-        self.clock, self.seconds_per_answer = clock, seconds_per_answer
-
-    def read(self, invocation_id: str, wait_s: float) -> Any:
-        self.clock.now += self.seconds_per_answer
-        return super().read(invocation_id, 0)
+def answers_at_once(plane: FakeControlPlane, clock: FakeClock, seconds_per_answer: float) -> None:
+    """Let the plane hold no answer back, however long it is asked to; the clock moves on for each request."""
+    plane.longest_wait_s = 0
+    plane.on("GET", before=lambda _: clock.advance(seconds_per_answer), times=inf)
 
 
-def test_a_wait_that_is_over_says_where_the_invocation_stands() -> None:
-    clock = Clock()
-    with serving(ImpatientPlane(clock, 2.0)) as plane:
-        open_invocation(plane)
-        with pytest.raises(
-            WaitTimedOutError, match=r"inv-1 did not end within 5 s; it is PENDING \(waiting for a free"
-        ):
-            await_end(transport(plane), "inv-1", 5.0, monotonic=clock.monotonic, sleep=clock.sleep)
+def test_a_wait_that_is_over_says_where_the_invocation_stands(plane: FakeControlPlane) -> None:
+    clock = FakeClock()
+    answers_at_once(plane, clock, 2.0)
+    open_invocation(plane)
+    with pytest.raises(WaitTimedOutError, match=rf"{OPEN} did not end within 5 s; it is PENDING \(waiting for a free"):
+        await_end(transport(plane), OPEN, 5.0, monotonic=clock.monotonic, sleep=clock.sleep)
     # Asked with 5, 3 and 1 s left; each answer takes 2.
     assert [request.query["wait_s"] for request in plane.requests] == ["5", "3", "1"]
 
 
-def test_less_than_a_second_is_waited_for_here() -> None:
-    clock = Clock()
-    with serving(ImpatientPlane(clock, 0.0)) as plane:
-        open_invocation(plane)
-        with pytest.raises(WaitTimedOutError):
-            await_end(transport(plane), "inv-1", 0.7, monotonic=clock.monotonic, sleep=clock.sleep)
+def test_less_than_a_second_is_waited_for_here(plane: FakeControlPlane) -> None:
+    clock = FakeClock()
+    answers_at_once(plane, clock, 0.0)
+    open_invocation(plane)
+    with pytest.raises(WaitTimedOutError):
+        await_end(transport(plane), OPEN, 0.7, monotonic=clock.monotonic, sleep=clock.sleep)
     assert clock.slept == pytest.approx([0.5, 0.2])
     assert [request.query for request in plane.requests] == [{}, {}, {}]
 
 
-def test_no_time_at_all_still_looks_once(plane: Plane) -> None:
+def test_no_time_at_all_still_looks_once(plane: FakeControlPlane) -> None:
     open_invocation(plane)
     with pytest.raises(WaitTimedOutError):
-        await_end(transport(plane), "inv-1", 0)
-    plane.finish("inv-1", InvocationStatus.SUCCEEDED, "3")
-    assert await_end(transport(plane), "inv-1", 0).result == 3
+        await_end(transport(plane), OPEN, 0)
+    plane.change(OPEN, status=InvocationStatus.SUCCEEDED, result="3")
+    assert await_end(transport(plane), OPEN, 0).result == 3
 
 
-def test_a_server_that_does_not_hold_its_answers_is_not_asked_without_pause() -> None:
-    clock = Clock()
-    with serving(ImpatientPlane(clock, 0.1)) as plane:
-        open_invocation(plane)
-        hold(transport(plane), "inv-1", 20, monotonic=clock.monotonic, sleep=clock.sleep)
+def test_a_server_that_does_not_hold_its_answers_is_not_asked_without_pause(plane: FakeControlPlane) -> None:
+    clock = FakeClock()
+    answers_at_once(plane, clock, 0.1)
+    open_invocation(plane)
+    hold(transport(plane), OPEN, 20, monotonic=clock.monotonic, sleep=clock.sleep)
     assert clock.slept == pytest.approx([0.4])
 
 
-def test_waiting_survives_minutes_without_a_control_plane(plane: Plane) -> None:
-    clock = Clock()
+def test_waiting_survives_minutes_without_a_control_plane(plane: FakeControlPlane) -> None:
+    clock = FakeClock()
     open_invocation(plane)
-    plane.finish("inv-1", InvocationStatus.SUCCEEDED, "3")
-    plane.troubles.extend([cut(), says(503, b"<h1>starting</h1>"), says(500, {"detail": "x"})] * 60)
-    assert await_end(transport(plane, clock), "inv-1").result == 3
+    plane.change(OPEN, status=InvocationStatus.SUCCEEDED, result="3")
+    plane.faults.extend([cut(), says(503, b"<h1>starting</h1>"), says(500, {"detail": "x"})] * 60)
+    assert await_end(transport(plane, clock), OPEN).result == 3
     assert len(plane.requests) == 181
     assert 300 < sum(clock.slept) < 900
 
 
-def test_waiting_gives_up_on_a_control_plane_that_does_not_come_back(plane: Plane) -> None:
-    clock = Clock()
-    plane.troubles.extend([cut()] * 1000)
+def test_waiting_gives_up_on_a_control_plane_that_does_not_come_back(plane: FakeControlPlane) -> None:
+    clock = FakeClock()
+    plane.faults.extend([cut()] * 1000)
     with pytest.raises(ControlPlaneUnreachableError):
-        await_end(transport(plane, clock), "inv-1", monotonic=clock.monotonic, sleep=clock.sleep)
+        await_end(transport(plane, clock), OPEN, monotonic=clock.monotonic, sleep=clock.sleep)
     assert sum(clock.slept) == pytest.approx(900)
 
 
-def test_a_wait_that_ends_while_the_control_plane_is_away_is_a_wait_that_timed_out(plane: Plane) -> None:
-    clock = Clock()
-    plane.troubles.extend([cut()] * 1000)
+def test_a_wait_that_ends_while_the_control_plane_is_away_is_a_wait_that_timed_out(plane: FakeControlPlane) -> None:
+    clock = FakeClock()
+    plane.faults.extend([cut()] * 1000)
     with pytest.raises(WaitTimedOutError, match=r"did not end within 60 s: .*cannot be reached"):
-        await_end(transport(plane, clock), "inv-1", 60, monotonic=clock.monotonic, sleep=clock.sleep)
+        await_end(transport(plane, clock), OPEN, 60, monotonic=clock.monotonic, sleep=clock.sleep)
     assert sum(clock.slept) == pytest.approx(60)
 
 
-def test_waiting_survives_a_restart_of_the_server(plane: Plane) -> None:
+def test_waiting_survives_a_restart_of_the_server(plane: FakeControlPlane, connection: Connection) -> None:
     open_invocation(plane)
-    port = int(plane.url.rpartition(":")[2])
     ends: list[Invocation] = []
-    with serving(Plane()) as old:
-        old.invocations = plane.invocations
-        waiting = threading.Thread(target=lambda: ends.append(await_end(Transport(to(old)), "inv-1")), daemon=True)
-        waiting.start()
-        old.await_requests(1, "GET")
-        old_port = int(old.url.rpartition(":")[2])
-        old.troubles.append(cut())
-    assert port != old_port
-    with serving(Plane(), old_port) as new:
-        new.invocations = plane.invocations
-        with old.changed:
-            old.changed.notify_all()
-        new.finish("inv-1", InvocationStatus.SUCCEEDED, "7")
-        with old.changed:
-            old.changed.notify_all()
-        waiting.join(20)
+    waiting = threading.Thread(target=lambda: ends.append(await_end(Transport(connection), OPEN)), daemon=True)
+    waiting.start()
+    plane.until_asked("invocation")
+    plane.close()
+    plane.change(OPEN, status=InvocationStatus.SUCCEEDED, result="7")
+    plane.open()
+    waiting.join(20)
     assert [end.result for end in ends] == [7]
-
-
-def to(plane: Plane) -> Connection:
-    return Connection(plane.url, KEY, "environment")
+    assert len(plane.requests) == 2
 
 
 # ── cancelling ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_cancelling_returns_the_invocation_as_it_stands_then(plane: Plane) -> None:
+def test_cancelling_returns_the_invocation_as_it_stands_then(plane: FakeControlPlane) -> None:
     assert cancel(transport(plane), open_invocation(plane)).status is InvocationStatus.CANCELLED
 
 
-def test_a_cancel_whose_answer_was_lost_is_a_cancel(plane: Plane) -> None:
-    plane.troubles.append(cut(carried_out=True))
+def test_a_cancel_whose_answer_was_lost_is_a_cancel(plane: FakeControlPlane) -> None:
+    plane.faults.append(cut(carried_out=True))
     assert cancel(transport(plane), open_invocation(plane)).status is InvocationStatus.CANCELLED
     assert [request.method for request in plane.requests] == ["PUT", "PUT", "GET"]
 
 
-def test_cancelling_what_has_ended_otherwise_is_refused(plane: Plane) -> None:
+def test_cancelling_what_has_ended_otherwise_is_refused(plane: FakeControlPlane) -> None:
     open_invocation(plane)
-    plane.finish("inv-1", InvocationStatus.SUCCEEDED, "1")
-    with pytest.raises(InvocationIsAlreadyTerminated, match="inv-1"):
-        cancel(transport(plane), "inv-1")
+    plane.change(OPEN, status=InvocationStatus.SUCCEEDED, result="1")
+    with pytest.raises(InvocationIsAlreadyTerminated, match=OPEN):
+        cancel(transport(plane), OPEN)

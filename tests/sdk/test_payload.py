@@ -192,10 +192,12 @@ def test_an_envelope_says_what_it_holds_and_what_made_it() -> None:
 
 
 def test_an_envelope_names_the_packages_of_what_it_holds() -> None:
+    from importlib.metadata import version
+
     import urllib3
 
     document = json.loads(encode_value(urllib3.Timeout(3)))
-    assert document["packages"] == {"urllib3": urllib3.__version__}
+    assert document["packages"] == {"urllib3": version("urllib3")}
 
 
 def test_an_envelopes_repr_is_short_however_large_the_value() -> None:
@@ -390,7 +392,7 @@ def test_what_is_not_plain_reaches_a_caller_of_the_first_generation_as_the_envel
     assert decode_value(text) == value
 
 
-def test_a_value_without_end_reaches_a_caller_of_the_first_generation_as_the_envelope() -> None:
+def test_a_value_without_end_reaches_a_first_generation_caller_as_the_envelope() -> None:
     loop: list[Any] = [()]
     loop.append(loop)
     shared: Any = ()

@@ -16,8 +16,6 @@ from multinode_protocol.messages import DeploymentInfo
 from tests.support.fakes import FakeKeychain, FakeWaiter
 from tests.support.world import World
 
-__all__ = ["FUNCTION", "KEY", "Answer", "Api", "definition", "event"]
-
 KEY = "mn_00000001_" + "k" * 43
 FUNCTION: dict[str, Any] = {
     "function_name": "f",

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 
 from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
@@ -31,32 +31,105 @@ from multinode_control_plane.ports import (
 )
 from multinode_protocol.messages import LogLine
 
-__all__ = [
-    "FakeAnnouncer",
-    "FakeClock",
-    "FakeCompute",
-    "FakeIds",
-    "FakeKeychain",
-    "FakeLogs",
-    "FakeWaiter",
-    "MemoryStore",
-]
-
 R = TypeVar("R", bound=Record)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 Item = tuple[int, Record]
 
 
-class MemoryStore:
+@dataclass
+class Hook:
+    call: str
+    action: Callable[[Any], object]
+    when: Callable[[Any], bool]
+    times: float
+    after: bool
+
+
+class Hooked:
+    """A fake around whose calls a test has things happen. A hook is given the call's first argument; what it raises
+    reaches the caller. It is used up before it runs, so that it may make the same call itself, unhooked."""
+
+    _hooks: list[Hook]
+
+    def __new__(cls, *_arguments: object, **_options: object) -> Self:
+        fake = super().__new__(cls)
+        fake._hooks = []
+        return fake
+
+    def before(
+        self,
+        call: str,
+        action: Callable[[Any], object],
+        *,
+        when: Callable[[Any], bool] = lambda _: True,
+        times: float = 1,
+    ) -> None:
+        """Do this before the next `times` calls `when` that holds."""
+        self._hooks.append(Hook(call, action, when, times, after=False))
+
+    def after(
+        self,
+        call: str,
+        action: Callable[[Any], object],
+        *,
+        when: Callable[[Any], bool] = lambda _: True,
+        times: float = 1,
+    ) -> None:
+        """Do this when the next `times` calls `when` that holds have been carried out."""
+        self._hooks.append(Hook(call, action, when, times, after=True))
+
+    def lose_answer(self, call: str, error: Exception) -> None:
+        """Let the next call raise this although it has been carried out."""
+
+        def lose(_argument: Any) -> None:
+            raise error
+
+        self.after(call, lose)
+
+    def fail_next(
+        self,
+        call: str,
+        error: Exception,
+        *,
+        when: Callable[[Any], bool] = lambda _: True,
+        times: float = 1,
+    ) -> None:
+        """Let the next `times` calls `when` that holds raise this, without effect."""
+
+        def fail(_argument: Any) -> None:
+            raise error
+
+        self.before(call, fail, when=when, times=times)
+
+    def hooks_off(self) -> None:
+        self._hooks.clear()
+
+    def _run_hooks(self, call: str, argument: Any, *, after: bool = False) -> None:
+        for hook in self._hooks:
+            if (hook.call, hook.after) == (call, after) and hook.times > 0 and hook.when(argument):
+                hook.times -= 1
+                hook.action(argument)
+                return
+
+
+class MemoryStore(Hooked):
     """The Store in a dictionary. `changes` is the feed: whoever consumes it pops from the left."""
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], Item] = {}
         self.changes: list[Change] = []
         self.commits = 0
+        self.stale: dict[Index, Sequence[Stored[Record]]] = {}
+        """What an index that lags behind lists instead of what is there."""
         self._lock = threading.RLock()
 
     def get(self, key: Key[R]) -> Stored[R] | None:
+        self._run_hooks("get", key)
+        found = self._get(key)
+        self._run_hooks("get", key, after=True)
+        return found
+
+    def _get(self, key: Key[R]) -> Stored[R] | None:
         with self._lock:
             item = self.items.get((key.partition, key.sort))
             return None if item is None else Stored(cast(R, item[1]), item[0])
@@ -76,7 +149,8 @@ class MemoryStore:
             if after is not None:
                 sorts = [sort for sort in sorts if (sort < after if newest_first else sort > after)]
             found = [self.items[prefix.partition, sort] for sort in sorts[:limit]]
-            return [Stored(cast(R, record), version) for version, record in found]
+        self._run_hooks("query", prefix, after=True)
+        return [Stored(cast(R, record), version) for version, record in found]
 
     def list(
         self,
@@ -88,6 +162,8 @@ class MemoryStore:
         newest_first: bool = False,
         before: str | None = None,
     ) -> Page[Record]:
+        if index in self.stale:
+            return Page(self.stale[index], None)
         past = None if offset is None else _read_offset(offset, index, value)
         with self._lock:
             rows: list[tuple[str, Stored[Record]]] = []
@@ -107,6 +183,11 @@ class MemoryStore:
         return Page([stored for _, stored in page], _offset(index, value, page[-1][0]) if more else None)
 
     def commit(self, writes: Sequence[Write]) -> None:
+        self._run_hooks("commit", writes)
+        self._commit(writes)
+        self._run_hooks("commit", writes, after=True)
+
+    def _commit(self, writes: Sequence[Write]) -> None:
         with self._lock:
             keys = [_key(write) for write in writes]
             assert len(set(keys)) == len(keys), "each key once"
@@ -167,13 +248,17 @@ def _read_offset(offset: str, index: Index, value: str) -> str:
 
 @dataclass
 class FakeClock:
-    """Time passes only when told to, or by `sleep`."""
+    """The one fake clock: time passes only when told to, or by `sleep`."""
 
     time: datetime = EPOCH
     slept: list[float] = field(default_factory=list)
 
     def now(self) -> datetime:
         return self.time
+
+    def monotonic(self) -> float:
+        """Return the seconds since EPOCH."""
+        return (self.time - EPOCH).total_seconds()
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -186,14 +271,18 @@ class FakeClock:
 
 @dataclass
 class FakeIds:
-    """Ids count up; jitter is always `fixed_jitter`."""
+    """Ids of each kind count up: the first version is ``ver-0…01``. Jitter is always `fixed_jitter`."""
 
-    count: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
     fixed_jitter: float = 0.5
+    planned: list[str] = field(default_factory=list)
+    """Ids that are drawn first."""
 
     def new(self, prefix: str) -> str:
-        self.count += 1
-        return f"{prefix}-{self.count:032x}"
+        if self.planned:
+            return self.planned.pop(0)
+        self.counts[prefix] = self.counts.get(prefix, 0) + 1
+        return f"{prefix}-{self.counts[prefix]:032x}"
 
     def jitter(self) -> float:
         return self.fixed_jitter
@@ -209,16 +298,27 @@ class Container:
     exit: ContainerExit | None = None
 
 
-class FakeCompute:
+class FakeCompute(Hooked):
     """Containers that run until told otherwise. `refusals` are raised by the next launches, one each."""
+
+    visible = True
+    """False: the platform does not show yet what it has started."""
 
     def __init__(self) -> None:
         self.containers: dict[str, Container] = {}
         self.refusals: list[LaunchRefused] = []
         self.stops: list[str] = []
+        self.strangers: list[ContainerState] = []
+        """Containers that the platform shows as ours, and that nobody here launched."""
         self.forgotten: list[str] = []
 
     def launch(self, request: LaunchRequest) -> WorkerDetails:
+        self._run_hooks("launch", request)
+        worker = self._launch(request)
+        self._run_hooks("launch", request, after=True)
+        return worker
+
+    def _launch(self, request: LaunchRequest) -> WorkerDetails:
         if request.token not in self.containers:
             if self.refusals:
                 raise self.refusals.pop(0)
@@ -234,13 +334,14 @@ class FakeCompute:
 
     def describe(self, workers: Sequence[WorkerDetails]) -> Sequence[ContainerState]:
         known = [self.containers[w.identifier] for w in workers if w.identifier in self.containers]
-        return [_state(container) for container in known]
+        return [_state(container) for container in known] if self.visible else []
 
     def find(self, execution_id: str) -> Sequence[ContainerState]:
         return [_state(c) for c in self.containers.values() if c.request.execution.execution_id == execution_id]
 
     def running(self) -> Sequence[ContainerState]:
-        return [_state(container) for container in self.containers.values() if container.exit is None]
+        own = [_state(container) for container in self.containers.values() if container.exit is None]
+        return [*(own if self.visible else []), *self.strangers]
 
     def forget_project(self, project_name: str) -> None:
         self.forgotten.append(project_name)
@@ -262,10 +363,11 @@ def _state(container: Container) -> ContainerState:
 
 
 @dataclass
-class FakeAnnouncer:
+class FakeAnnouncer(Hooked):
     announced: list[Announcement] = field(default_factory=list)
 
     def publish(self, announcements: Sequence[Announcement]) -> None:
+        self._run_hooks("publish", announcements)
         self.announced += announcements
 
 
@@ -275,6 +377,10 @@ class FakeLogs:
 
     lines: dict[str, list[LogLine]] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
+    settling: set[str] = field(default_factory=set)
+    """Executions whose last lines may still come in."""
+    empty_pages: int = 0
+    """So many pages come without a line first."""
 
     def write(self, execution: Execution, message: str, *, timestamp_ms: int = 0, stream: str = "stdout") -> None:
         line = LogLine(
@@ -288,12 +394,18 @@ class FakeLogs:
 
     def read(self, execution: Execution, *, limit: int, offset: str | None = None, tail: bool = False) -> LogsPage:
         lines = self.lines.get(execution.execution_id, [])
+        if self.empty_pages > 0:
+            self.empty_pages -= 1
+            return LogsPage((), f"empty{self.empty_pages}", at_end=False)
+        if offset is not None and offset.startswith("empty"):
+            offset = None
         start = int(offset) if offset is not None else max(0, len(lines) - limit) if tail else 0
         if not 0 <= start <= len(lines):
             raise ValueError(f"no offset of these logs: {offset!r}")
         page = lines[start : start + limit]
         end = start + len(page)
-        return LogsPage(page, str(end) if lines else None, end == len(lines))
+        at_end = end == len(lines) and execution.execution_id not in self.settling
+        return LogsPage(page, str(end) if lines else None, at_end)
 
     def delete(self, execution: Execution) -> None:
         self.deleted.append(execution.execution_id)

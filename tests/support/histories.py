@@ -12,8 +12,6 @@ from multinode_protocol.function_options import RetryPolicy
 from multinode_protocol.status import AbortReason, Outcome
 from tests.support.world import World, function_spec
 
-__all__ = ["life"]
-
 REPORTS = (
     FinishReport(Outcome.SUCCEEDED, final_output="42"),
     FinishReport(Outcome.FAILED, error_message="ValueError: no", error_type="ValueError"),

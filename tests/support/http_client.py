@@ -8,8 +8,6 @@ from typing import Any, cast
 from tests.support.api_client import FUNCTION
 from tests.support.local_server import LocalServer, until
 
-__all__ = ["SUCCESS", "Client", "started"]
-
 SUCCESS = {"outcome": "SUCCEEDED", "final_output": "1"}
 
 

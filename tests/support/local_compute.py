@@ -13,8 +13,6 @@ from multinode_control_plane.core.records import LocalBundle
 from multinode_control_plane.ports import LaunchRequest
 from tests.control_plane.contract.computes import launch_request
 
-__all__ = ["Ends", "backend", "request_of"]
-
 
 class Ends:
     """Notes what a backend tells; `failures` are raised first, one each."""

@@ -20,8 +20,6 @@ from multinode_control_plane.adapters.local.keychain import LocalKeychain
 from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerFolders
 from multinode_protocol.process_tree import kill_all
 
-__all__ = ["PROJECT", "LocalServer", "spec", "until"]
-
 ROOT = Path(__file__).parents[2]
 PROJECT = Path(__file__).parent / "project"
 DEADLINE_S = 90.0

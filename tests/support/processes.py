@@ -1,8 +1,16 @@
-"""Looking at processes, and at what they leave, from outside."""
+"""Looking at threads and processes, and at what they leave, from outside."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["alive", "without_marks"]
+
+def eventually(condition: Callable[[], object], within_s: float = 60.0) -> None:
+    """Return once `condition` holds. For what real threads and processes do in their own time."""
+    give_up_at = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up_at, f"it did not come about within {within_s:g} s"
+        time.sleep(0.01)
 
 
 def without_marks(traceback: str) -> str:

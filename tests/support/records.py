@@ -27,18 +27,6 @@ from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, Ret
 from multinode_protocol.schedules import Schedule
 from multinode_protocol.status import AbortReason, InvocationStatus, Outcome, WorkerStatus
 
-__all__ = [
-    "FUNCTION",
-    "NOW",
-    "busy_invocation",
-    "invocation",
-    "one_of_each",
-    "open_execution",
-    "project",
-    "queue_entry",
-    "schedules",
-]
-
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 FUNCTION = FunctionKey("shop", "ver-1", "price")
 

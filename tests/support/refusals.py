@@ -7,8 +7,6 @@ import pytest
 
 from multinode_control_plane.core.errors import Refused
 
-__all__ = ["refusal"]
-
 
 def refusal(action: Callable[[Any], object], data: Any) -> Refused:
     with pytest.raises(Refused) as refused:

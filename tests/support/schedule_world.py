@@ -1,19 +1,15 @@
-"""A fake world whose functions have schedules, and a store that can be interrupted at every commit."""
+"""A fake world whose functions have schedules."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from multinode_control_plane.api.validation import VersionRequest
 from multinode_control_plane.core.keys import schedules_key
 from multinode_control_plane.core.records import FunctionSpec, Invocation, Schedules, Version
-from multinode_control_plane.ports import Write
 from multinode_control_plane.services import projects
+from multinode_control_plane.services.projects import VersionRequest
 from multinode_protocol.schedules import Schedule
-from tests.support.fakes import FakeClock, MemoryStore
+from tests.support.fakes import FakeClock
 from tests.support.world import World, function_spec
-
-__all__ = ["HOURLY", "NINE", "FaultyStore", "at", "deploy", "new_world", "record", "scheduled", "starts"]
 
 HOURLY = Schedule(every_s=3600)
 NINE = Schedule("0 9 * * *", "Europe/London")
@@ -27,25 +23,9 @@ def scheduled(name: str, schedule: Schedule | None) -> FunctionSpec:
     return replace(function_spec(name, max_concurrency=100), schedule=schedule)
 
 
-class FaultyStore(MemoryStore):
-    """`before` and `after` the next commits, these are called; what they raise reaches the caller."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before: list[Callable[[], None]] = []
-        self.after: list[Callable[[], None]] = []
-
-    def commit(self, writes: Sequence[Write]) -> None:
-        if self.before:
-            self.before.pop(0)()
-        super().commit(writes)
-        if self.after:
-            self.after.pop(0)()
-
-
 def new_world(text: str = "01-10 08:30", *, fires: bool = True) -> World:
     """Return a deployment at that time in 2026, with a project ``shop`` that has no version."""
-    world = World(store=FaultyStore(), clock=FakeClock(at(text)), fires_schedules=fires)
+    world = World(clock=FakeClock(at(text)), fires_schedules=fires)
     projects.create(world.context, "shop")
     return world
 

@@ -1,8 +1,9 @@
 """Functions to be stopped, and how the control plane stops them."""
 
 import signal
+from typing import Any
 
-__all__ = ["COMPUTES", "SLEEPS", "STUBBORN", "cancel"]
+from tests.support.one_execution import OneExecution
 
 REPORTS_WHAT_IT_SEES = """
 import time
@@ -31,8 +32,21 @@ def work():
 """
 
 
-def cancel(worker, control_plane, reason="CANCELLED"):
+def interrupt(worker: Any) -> None:
+    """Send SIGTERM once the function runs, as a platform does that takes its machine back."""
+    worker.until_printed("running")
+    worker.process.send_signal(signal.SIGTERM)
+
+
+def cancel(worker: Any, control_plane: OneExecution) -> None:
     """Do what the control plane does: note the reason, then have the compute backend send SIGTERM."""
     worker.until_printed("running")
-    control_plane.stop_reason = reason
-    worker.process.send_signal(signal.SIGTERM)
+    control_plane.cancels()
+    interrupt(worker)
+
+
+def time_out(worker: Any, control_plane: OneExecution) -> None:
+    """Do what the control plane does when a worker has not stopped by itself at the end of its time."""
+    worker.until_printed("running")
+    control_plane.times_out()
+    interrupt(worker)

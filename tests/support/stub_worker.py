@@ -13,8 +13,6 @@ from pathlib import Path
 
 from multinode_control_plane.core.records import LocalBundle
 
-__all__ = ["make_bundle", "notes", "pids_of", "release", "started"]
-
 STUB = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path

@@ -1,6 +1,5 @@
 """A whole control plane on fakes: real core, services and reactor, with time and events under the test's hand."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,7 +8,7 @@ from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import gate_key, invocation_key
 from multinode_control_plane.core.records import FunctionKey, FunctionSpec, Invocation, ParentRef, Project, Version
 from multinode_control_plane.core.worker_transitions import FinishReport
-from multinode_control_plane.ports import ABSENT, Conflict, Put, Write
+from multinode_control_plane.ports import ABSENT, Conflict, Put
 from multinode_control_plane.services import commit, details, executions, invocations, task_events
 from multinode_control_plane.services.context import Context, Limits
 from multinode_control_plane.services.reactor import Reactor, react
@@ -17,8 +16,6 @@ from multinode_control_plane.services.sweep import SweepReport, sweep
 from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from multinode_protocol.status import Outcome
 from tests.support.fakes import FakeAnnouncer, FakeClock, FakeCompute, FakeIds, FakeLogs, MemoryStore
-
-__all__ = ["World", "function_spec"]
 
 SUCCESS = FinishReport(Outcome.SUCCEEDED, final_output="42")
 FAILURE = FinishReport(
@@ -47,9 +44,9 @@ def function_spec(
 
 @dataclass
 class World:
-    """One project `p` with version `ver-1` of the given functions."""
+    """One project `p` with version `ver-1` of the given functions; without `specs`, nothing at all."""
 
-    specs: tuple[FunctionSpec, ...] = (function_spec(),)
+    specs: tuple[FunctionSpec, ...] | None = (function_spec(),)
     limits: Limits = Limits(hold_retry_s=0)  # noqa: RUF009 - frozen
     fires_schedules: bool = False
     store: MemoryStore = field(default_factory=MemoryStore)
@@ -68,8 +65,9 @@ class World:
             lambda _, e: f"token-of-{e.execution_id}",
             lambda: "http://cp",
         )
-        self.version = Version("p", "ver-1", self.clock.now(), "image", self.specs)
-        self.store.commit([Put(Project("p", self.clock.now()), ABSENT), Put(self.version, ABSENT)])
+        self.version = Version("p", "ver-1", self.clock.now(), "image", self.specs or ())
+        if self.specs is not None:
+            self.store.commit([Put(Project("p", self.clock.now()), ABSENT), Put(self.version, ABSENT)])
 
     # --- what clients and workers do ---
 
@@ -83,13 +81,7 @@ class World:
 
     def create_waiting(self, function: str = "f", *, parent: str | None = None) -> str:
         """Create an invocation that loses the race for a slot and so lines up, although slots may be free."""
-        commit = self.store.commit
-
-        def lose(_writes: Sequence[Write]) -> None:
-            self.store.commit = commit  # type: ignore[method-assign]
-            raise Conflict("another start took the slot")
-
-        self.store.commit = lose  # type: ignore[method-assign]
+        self.store.fail_next("commit", Conflict("another start took the slot"))
         return self.create(function, parent=parent)
 
     def started(self, function: str = "f", *, parent: str | None = None) -> str:

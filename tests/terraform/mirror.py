@@ -12,8 +12,6 @@ from typing import Any, cast
 
 from scripts.terraform_offline import copy_modules, environment, terraform
 
-__all__ = ["Planned", "Terraform", "initialised_copy", "planned"]
-
 
 @dataclass(frozen=True)
 class Terraform:

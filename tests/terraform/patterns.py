@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["matches"]
-
 
 def matches(pattern: Mapping[str, Any], event: object) -> bool:
     """Return whether every field of `pattern` is in `event` with one of its values.

@@ -64,7 +64,7 @@ def test_every_lambda_runs_on_what_the_package_is_built_for(made: Planned) -> No
     assert kinds == {("python3.13", "arm64")}
 
 
-def test_every_lambda_logs_json_to_its_own_group_and_nothing_of_the_platform_but_warnings(made: Planned) -> None:
+def test_every_lambda_logs_json_to_its_own_group_and_only_platform_warnings(made: Planned) -> None:
     for each in made.of_type("aws_lambda_function").values():
         (logging,) = each["logging_config"]
         assert logging["log_format"] == "JSON"

@@ -188,7 +188,7 @@ def test_a_worker_s_code_may_do_nothing(made: Planned) -> None:
     assert "aws_iam_role_policy.task" not in made.of_type("aws_iam_role_policy")
 
 
-def test_ecs_pulls_one_repository_writes_one_log_and_reads_this_deployment_s_parameters(made: Planned) -> None:
+def test_ecs_pulls_one_repository_writes_one_log_and_reads_only_our_parameters(made: Planned) -> None:
     policy = json.loads(made["aws_iam_role_policy.execution"]["policy"])
     granted = {each["Sid"]: each["Resource"] for each in policy["Statement"]}
     assert granted == {

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.worker.control_plane import EXECUTION, ControlPlane
+from tests.support.faulty_server import serving
+from tests.support.one_execution import OneExecution
 
 DEADLINE_S = 60
 PREAMBLE = """
@@ -54,16 +55,18 @@ class Worker:
         self.until(lambda: text in self.printed())
 
 
-@pytest.fixture
-def control_plane() -> Iterator[ControlPlane]:
-    control_plane = ControlPlane()
-    control_plane.open()
-    yield control_plane
-    control_plane.close()
+Launch = Callable[..., Worker]
 
 
 @pytest.fixture
-def launch(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+def control_plane() -> Iterator[OneExecution]:
+    plane = OneExecution()
+    with serving(plane):
+        yield plane
+
+
+@pytest.fixture
+def launch(control_plane: OneExecution, tmp_path: Path) -> Iterator[Launch]:
     """Start a worker on a function `work` of a `main.py` with the given source; keywords are further environment.
 
     `through`: a command that the worker's own is appended to, and that ends by becoming it.
@@ -83,14 +86,9 @@ def launch(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Callable[...
         folder.mkdir()
         (folder / "main.py").write_text(preamble + textwrap.dedent(source), encoding="utf-8")
         log = tmp_path / f"log{len(workers)}"
+        control_plane.function = function
         variables = {
-            "MULTINODE_API_URL": control_plane.url,
-            "MULTINODE_API_KEY": "mnx_token",
-            "MULTINODE_PROJECT_NAME": "demo",
-            "MULTINODE_VERSION_ID": "ver-1",
-            "MULTINODE_FUNCTION_NAME": function,
-            "MULTINODE_INVOCATION_ID": "inv-1",
-            "MULTINODE_EXECUTION_ID": EXECUTION,
+            **control_plane.environment,
             "MULTINODE_CODE_DIR": str(folder),
             "MULTINODE_LOG_FORMAT": "json",
             **environ,

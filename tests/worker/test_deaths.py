@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.one_execution import OneExecution
 from tests.support.processes import without_marks
+from tests.worker.conftest import Launch
 
 pytestmark = pytest.mark.slow
 
 
-def failure(launch, control_plane, source, **environ):
+def failure(launch: Launch, control_plane: OneExecution, source, **environ):
     """Return what a worker reports on `source`."""
     worker = launch(source, **environ)
     assert worker.wait() == 0
@@ -20,7 +22,9 @@ def failure(launch, control_plane, source, **environ):
     return control_plane.finished
 
 
-def test_an_exception_is_reported_with_its_class_bases_and_the_users_own_traceback(launch, control_plane):
+def test_an_exception_is_reported_with_its_class_bases_and_the_users_own_traceback(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     report = failure(
         launch,
         control_plane,
@@ -60,7 +64,9 @@ def test_an_exception_is_reported_with_its_class_bases_and_the_users_own_traceba
     }  # fmt: skip
 
 
-def test_causes_are_part_of_the_traceback_which_is_also_in_the_logs(launch, control_plane):
+def test_causes_are_part_of_the_traceback_which_is_also_in_the_logs(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         @mn.function()
@@ -79,7 +85,7 @@ def test_causes_are_part_of_the_traceback_which_is_also_in_the_logs(launch, cont
     assert worker.printed("stderr") == shown.splitlines()
 
 
-def test_a_non_retryable_error_says_so(launch, control_plane):
+def test_a_non_retryable_error_says_so(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(
         launch,
         control_plane,
@@ -106,13 +112,15 @@ def test_a_non_retryable_error_says_so(launch, control_plane):
         ("assert False", "AssertionError"),
     ],
 )
-def test_whatever_leaves_the_function_is_reported_as_what_it_is(launch, control_plane, raising, message):
+def test_whatever_leaves_the_function_is_reported_as_what_it_is(
+    launch: Launch, control_plane: OneExecution, raising, message
+) -> None:
     worker = launch(f"import sys\n@mn.function()\ndef work():\n    {raising}")
     assert worker.wait() == 0
     assert control_plane.finished.get("error_message") == message
 
 
-def test_an_exception_whose_text_cannot_be_shown_is_still_named(launch, control_plane):
+def test_an_exception_whose_text_cannot_be_shown_is_still_named(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(
         launch,
         control_plane,
@@ -127,7 +135,7 @@ def test_an_exception_whose_text_cannot_be_shown_is_still_named(launch, control_
     assert "in work" in report["error_traceback"]
 
 
-def test_error_texts_without_end_are_cut(launch, control_plane):
+def test_error_texts_without_end_are_cut(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(launch, control_plane, "@mn.function()\ndef work(): raise ValueError('x' * 10_000_000 + 'end')")
     assert len(report["error_message"]) == 16_384
     assert report["error_message"].startswith("ValueError: xxx")
@@ -135,12 +143,12 @@ def test_error_texts_without_end_are_cut(launch, control_plane):
     assert len(report["error_traceback"]) <= 16_384
 
 
-def test_endless_recursion_is_an_error_like_others(launch, control_plane):
+def test_endless_recursion_is_an_error_like_others(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(launch, control_plane, "def again(): again()\n@mn.function()\ndef work(): again()")
     assert report["error_type"] == "RecursionError"
 
 
-def test_a_memory_error_is_an_error_like_others(launch, control_plane):
+def test_a_memory_error_is_an_error_like_others(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(
         launch,
         control_plane,
@@ -157,27 +165,29 @@ def test_a_memory_error_is_an_error_like_others(launch, control_plane):
     assert report["infrastructure"] is False
 
 
-def test_a_result_over_the_limit_fails_with_both_sizes(launch, control_plane):
+def test_a_result_over_the_limit_fails_with_both_sizes(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(launch, control_plane, "@mn.function()\ndef work(): return 'x' * 250_000")
     assert report["error_type"] == "multinode.errors.FunctionOutputSizeLimitExceeded"
     assert "250,002 bytes" in report["error_message"]  # with the two quotation marks
     assert "250,000" in report["error_message"]
 
 
-def test_a_result_at_the_limit_is_a_result(launch, control_plane):
+def test_a_result_at_the_limit_is_a_result(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch("@mn.function()\ndef work(): return 'x' * 249_998")
     assert worker.wait() == 0
     assert len(control_plane.finished["final_output"]) == 250_000
 
 
-def test_a_yielded_value_over_the_limit_raises_at_its_yield(launch, control_plane):
+def test_a_yielded_value_over_the_limit_raises_at_its_yield(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(launch, control_plane, "@mn.function()\ndef work():\n    yield 1\n    yield 'x' * 250_000")
     assert report["error_type"] == "multinode.errors.FunctionOutputSizeLimitExceeded"
     assert "yield 'x' * 250_000" in report["error_traceback"]
     assert control_plane.updates == [1]
 
 
-def test_a_yielded_value_that_cannot_be_pickled_may_be_caught_at_its_yield(launch, control_plane):
+def test_a_yielded_value_that_cannot_be_pickled_may_be_caught_at_its_yield(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import threading
@@ -194,13 +204,15 @@ def test_a_yielded_value_that_cannot_be_pickled_may_be_caught_at_its_yield(launc
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": '"caught"'}
 
 
-def test_a_result_that_cannot_be_pickled_fails_and_says_what_it_was(launch, control_plane):
+def test_a_result_that_cannot_be_pickled_fails_and_says_what_it_was(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     report = failure(launch, control_plane, "import threading\n@mn.function()\ndef work(): return threading.Lock()")
     assert report["error_type"] == "multinode.errors.PayloadError"
     assert "lock" in report["error_message"]
 
 
-def test_input_that_is_no_call_fails_without_calling(launch, control_plane):
+def test_input_that_is_no_call_fails_without_calling(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.input = "[1,2,3]"
     worker = launch("@mn.function()\ndef work(): print('called')")
     assert worker.wait() == 0
@@ -208,13 +220,15 @@ def test_input_that_is_no_call_fails_without_calling(launch, control_plane):
     assert worker.printed() == []
 
 
-def test_arguments_that_do_not_fit_fail_with_pythons_own_words(launch, control_plane):
+def test_arguments_that_do_not_fit_fail_with_pythons_own_words(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.input = '{"y":1}'
     report = failure(launch, control_plane, "@mn.function()\ndef work(x): pass")
     assert report["error_message"] == "TypeError: work() got an unexpected keyword argument 'y'"
 
 
-def test_a_function_that_main_does_not_have_is_named_beside_those_it_has(launch, control_plane):
+def test_a_function_that_main_does_not_have_is_named_beside_those_it_has(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     report = failure(launch, control_plane, "@mn.function()\ndef work(x): pass", function="wrok")
     assert report["error_message"] == (
         "FunctionIsMissing: main.py has no function 'wrok' decorated with `function` of a Multinode object;"
@@ -223,7 +237,9 @@ def test_a_function_that_main_does_not_have_is_named_beside_those_it_has(launch,
     assert report["retryable"] is False
 
 
-def test_a_main_that_raises_on_import_fails_with_the_users_traceback(launch, control_plane):
+def test_a_main_that_raises_on_import_fails_with_the_users_traceback(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     report = failure(launch, control_plane, "1 / 0", preamble="")
     assert without_marks(report["error_traceback"]) == (
         "Traceback (most recent call last):\n"
@@ -233,20 +249,22 @@ def test_a_main_that_raises_on_import_fails_with_the_users_traceback(launch, con
     )
 
 
-def test_a_project_without_main_fails(launch, control_plane, tmp_path):
+def test_a_project_without_main_fails(launch: Launch, control_plane: OneExecution, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     report = failure(launch, control_plane, "", MULTINODE_CODE_DIR=str(tmp_path / "empty"))
     assert report["error_message"].startswith("MainIsMissing: there is no main.py in")
 
 
-def test_os_exit_is_reported_with_its_code(launch, control_plane):
+def test_os_exit_is_reported_with_its_code(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(launch, control_plane, "import os\n@mn.function()\ndef work(): os._exit(7)")
     assert report["error_type"] == "ProcessExited"
     assert "exit code 7" in report["error_message"]
     assert report["infrastructure"] is False
 
 
-def test_a_crash_is_reported_by_its_signal_with_the_python_stack_in_the_logs(launch, control_plane):
+def test_a_crash_is_reported_by_its_signal_with_the_python_stack_in_the_logs(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch("import ctypes\n@mn.function()\ndef work(): ctypes.string_at(0)")
     assert worker.wait() == 0
     assert control_plane.finished["error_message"] == (
@@ -256,7 +274,7 @@ def test_a_crash_is_reported_by_its_signal_with_the_python_stack_in_the_logs(lau
     assert any('main.py", line 6 in work' in line for line in worker.printed("stderr"))
 
 
-def test_a_kill_from_outside_is_the_infrastructures_fault(launch, control_plane):
+def test_a_kill_from_outside_is_the_infrastructures_fault(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(
         launch,
         control_plane,
@@ -296,7 +314,9 @@ def work():
 """
 
 
-def test_an_out_of_memory_kill_by_the_kernel_is_reported_as_that(launch, control_plane, small_group):
+def test_an_out_of_memory_kill_by_the_kernel_is_reported_as_that(
+    launch: Launch, control_plane: OneExecution, small_group
+) -> None:
     worker = launch(FILLS_MEMORY, through=small_group)
     assert worker.wait() == 0
     assert control_plane.finished == {
@@ -313,12 +333,12 @@ def test_an_out_of_memory_kill_by_the_kernel_is_reported_as_that(launch, control
     assert control_plane.updates == ["last"]
 
 
-def test_code_that_closes_every_file_descriptor_fails(launch, control_plane):
+def test_code_that_closes_every_file_descriptor_fails(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(launch, control_plane, "import os\n@mn.function()\ndef work(): os.closerange(0, 100)")
     assert report["error_type"] == "ProcessExited"
 
 
-def test_code_that_writes_into_the_workers_pipe_fails(launch, control_plane):
+def test_code_that_writes_into_the_workers_pipe_fails(launch: Launch, control_plane: OneExecution) -> None:
     report = failure(
         launch,
         control_plane,
@@ -335,7 +355,9 @@ def test_code_that_writes_into_the_workers_pipe_fails(launch, control_plane):
     assert report["error_type"] == "ProcessLost"
 
 
-def test_a_supervisor_that_is_stopped_and_goes_on_reports_as_if_nothing_had_been(launch, control_plane):
+def test_a_supervisor_that_is_stopped_and_goes_on_reports_as_if_nothing_had_been(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch("import time\n@mn.function()\ndef work():\n    print('running')\n    time.sleep(1)\n    return 1")
     worker.until_printed("running")
     worker.process.send_signal(signal.SIGSTOP)
@@ -345,7 +367,9 @@ def test_a_supervisor_that_is_stopped_and_goes_on_reports_as_if_nothing_had_been
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "1"}
 
 
-def test_an_environment_that_cannot_run_the_child_is_reported(launch, control_plane, tmp_path):
+def test_an_environment_that_cannot_run_the_child_is_reported(
+    launch: Launch, control_plane: OneExecution, tmp_path: Path
+) -> None:
     (tmp_path / "cloudpickle.py").write_text("raise ImportError('broken environment')")
     worker = launch("@mn.function()\ndef work(): pass", PYTHONPATH=str(tmp_path))
     assert worker.wait() == 0

@@ -1,6 +1,7 @@
 """What is reported at the end, from what is known."""
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def error(*, interrupted=False):
     return {"interrupted": interrupted, "final_output": None, "error": ERROR}
 
 
-def test_a_result_is_a_success_also_when_a_stop_was_ordered_too_late():
+def test_a_result_is_a_success_also_when_a_stop_was_ordered_too_late() -> None:
     assert report(outcome(result=result())) == {"outcome": "SUCCEEDED", "final_output": "1"}
     assert report(outcome(result=result(), reason=AbortReason.CANCELLED)) == {
         "outcome": "SUCCEEDED",
@@ -38,7 +39,7 @@ def test_a_result_is_a_success_also_when_a_stop_was_ordered_too_late():
     }
 
 
-def test_a_result_after_the_interruption_is_kept_beside_the_reason():
+def test_a_result_after_the_interruption_is_kept_beside_the_reason() -> None:
     assert report(outcome(result=result(interrupted=True), reason=AbortReason.TIMED_OUT)) == {
         "outcome": "ABORTED",
         "abort_reason": "TIMED_OUT",
@@ -46,18 +47,18 @@ def test_a_result_after_the_interruption_is_kept_beside_the_reason():
     }
 
 
-def test_an_error_is_a_failure_that_is_not_the_infrastructures():
+def test_an_error_is_a_failure_that_is_not_the_infrastructures() -> None:
     assert report(outcome(result=error())) == {"outcome": "FAILED", "infrastructure": False, **ERROR}
 
 
-def test_an_error_after_the_interruption_is_the_interruption():
+def test_an_error_after_the_interruption_is_the_interruption() -> None:
     assert report(outcome(result=error(interrupted=True), reason=AbortReason.CANCELLED)) == {
         "outcome": "ABORTED",
         "abort_reason": "CANCELLED",
     }
 
 
-def test_silence_after_an_order_to_stop_is_the_order():
+def test_silence_after_an_order_to_stop_is_the_order() -> None:
     assert report(outcome(status=signal.SIGKILL, reason=AbortReason.CANCELLED)) == {
         "outcome": "ABORTED",
         "abort_reason": "CANCELLED",
@@ -79,8 +80,8 @@ def test_silence_after_an_order_to_stop_is_the_order():
         ({"status": signal.SIGKILL, "broken": "b'hello'"}, "ProcessLost", "b'hello'", False),
     ],
 )
-def test_silence_without_an_order_is_called_by_how_the_process_ended(known, kind, words, infrastructure):
-    body = report(outcome(**known))
+def test_silence_without_an_order_is_called_by_how_the_process_ended(known, kind, words, infrastructure) -> None:
+    body: Any = report(outcome(**known))
     assert body["outcome"] == "FAILED"
     assert body["error_type"] == kind
     assert body["error_message"].startswith(f"{kind}: ")
@@ -88,18 +89,18 @@ def test_silence_without_an_order_is_called_by_how_the_process_ended(known, kind
     assert body["infrastructure"] is infrastructure
 
 
-def test_out_of_memory_names_what_the_function_has_now():
-    body = report(outcome(status=signal.SIGKILL, oom_kills=1, memory_gib=0.25))
+def test_out_of_memory_names_what_the_function_has_now() -> None:
+    body: Any = report(outcome(status=signal.SIGKILL, oom_kills=1, memory_gib=0.25))
     assert "memory=… (now 0.25 GiB)" in body["error_message"]
 
 
-def test_the_fallback_of_a_result_is_a_small_failure():
-    body = fallback({"outcome": "SUCCEEDED", "final_output": "x" * 250_000}, "why " * 10_000)
+def test_the_fallback_of_a_result_is_a_small_failure() -> None:
+    body: Any = fallback({"outcome": "SUCCEEDED", "final_output": "x" * 250_000}, "why " * 10_000)
     assert body["outcome"] == "FAILED"
     assert body["error_message"].startswith("ReportRejected: the control plane did not take the function's result: why")
     assert len(str(body)) < 3_000
 
 
-def test_the_fallback_of_an_abort_is_the_abort_without_its_result():
-    body = fallback({"outcome": "ABORTED", "abort_reason": "CANCELLED", "final_output": "x"}, "why")
+def test_the_fallback_of_an_abort_is_the_abort_without_its_result() -> None:
+    body: Any = fallback({"outcome": "ABORTED", "abort_reason": "CANCELLED", "final_output": "x"}, "why")
     assert body == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}

@@ -1,6 +1,7 @@
 """Errors as text that always fits and never raises."""
 
 from pathlib import Path
+from typing import Never
 
 import pytest
 
@@ -19,11 +20,11 @@ def caught(raising):
     raise AssertionError("it raised nothing")
 
 
-def test_a_short_text_stays():
+def test_a_short_text_stays() -> None:
     assert cut("x" * 100, 100) == "x" * 100
 
 
-def test_a_long_text_keeps_its_beginning_and_its_end():
+def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
     text = cut("a" * 10_000 + "b" * 10_000, 1_000)
     assert len(text) == 1_000
     assert text.startswith("a" * 300)
@@ -32,18 +33,18 @@ def test_a_long_text_keeps_its_beginning_and_its_end():
 
 
 @pytest.mark.parametrize("limit", [0, 1, 10, 50])
-def test_a_tiny_limit_holds_too(limit):
+def test_a_tiny_limit_holds_too(limit) -> None:
     assert len(cut("x" * 10_000, limit)) == limit
 
 
-def test_the_message_is_class_and_text():
+def test_the_message_is_class_and_text() -> None:
     assert describe(ValueError("no"), HERE)["error_message"] == "ValueError: no"
     assert describe(ValueError(), HERE)["error_message"] == "ValueError"
     assert describe(KeyError("key"), HERE)["error_message"] == "KeyError: 'key'"
     assert describe(SystemExit("bye"), HERE)["error_message"] == "SystemExit: the code called sys.exit('bye')"
 
 
-def test_the_bases_have_simple_and_qualified_names_nearest_first():
+def test_the_bases_have_simple_and_qualified_names_nearest_first() -> None:
     class Inner(NonRetryableError):
         pass
 
@@ -58,17 +59,17 @@ def test_the_bases_have_simple_and_qualified_names_nearest_first():
     assert "object" not in report["error_bases"]
 
 
-def test_files_of_the_project_are_named_relative_to_it():
+def test_files_of_the_project_are_named_relative_to_it() -> None:
     shown = trimmed_traceback(caught(lambda: 1 / 0), HERE)
     assert f'  File "{Path(__file__).name}", line ' in shown
     assert str(HERE) not in shown
 
 
-def test_frames_of_multinode_are_left_out_also_in_causes():
-    def cause():
+def test_frames_of_multinode_are_left_out_also_in_causes() -> None:
+    def cause() -> None:
         cut(None)  # type: ignore[arg-type]
 
-    def outer():
+    def outer() -> None:
         try:
             cause()
         except TypeError as error:
@@ -80,8 +81,8 @@ def test_frames_of_multinode_are_left_out_also_in_causes():
     assert "failures.py" not in shown.replace("test_failures.py", "")
 
 
-def test_groups_of_exceptions_are_shown_with_their_members():
-    def group():
+def test_groups_of_exceptions_are_shown_with_their_members() -> None:
+    def group() -> Never:
         raise ExceptionGroup("several", [ValueError("one"), KeyError("two")])
 
     shown = trimmed_traceback(caught(group), HERE)
@@ -89,13 +90,13 @@ def test_groups_of_exceptions_are_shown_with_their_members():
     assert "KeyError: 'two'" in shown
 
 
-def test_a_syntax_error_names_the_file_relative_to_the_project(tmp_path):
+def test_a_syntax_error_names_the_file_relative_to_the_project(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("def broken(:\n")
     error = caught(lambda: compile((tmp_path / "main.py").read_text(), str(tmp_path / "main.py"), "exec"))
     assert 'File "main.py", line 1' in trimmed_traceback(error, tmp_path)
 
 
-def test_causes_that_go_in_a_circle_end():
+def test_causes_that_go_in_a_circle_end() -> None:
     first, second = ValueError("first"), ValueError("second")
     first.__cause__, second.__cause__ = second, first
     shown = describe(first, HERE)["error_traceback"]
@@ -103,16 +104,16 @@ def test_causes_that_go_in_a_circle_end():
 
 
 @pytest.mark.parametrize("trouble", [RuntimeError, SystemExit, KeyboardInterrupt, MemoryError])
-def test_an_error_whose_text_raises_is_described_all_the_same(trouble):
+def test_an_error_whose_text_raises_is_described_all_the_same(trouble) -> None:
     class Mute(Exception):
-        def __str__(self):
+        def __str__(self) -> str:
             raise trouble
 
     report = describe(Mute(), HERE)
     assert report["error_message"] == f"Mute: (its text cannot be shown: __str__ raised {trouble.__name__})"
 
 
-def test_an_error_that_hides_even_its_class_is_described_all_the_same():
+def test_an_error_that_hides_even_its_class_is_described_all_the_same() -> None:
     class Meta(type):
         def __getattribute__(cls, name):
             raise RuntimeError
@@ -124,13 +125,13 @@ def test_an_error_that_hides_even_its_class_is_described_all_the_same():
     assert report["error_message"].startswith("an exception: ")
 
 
-def test_texts_hold_no_nul_and_no_lone_surrogate():
+def test_texts_hold_no_nul_and_no_lone_surrogate() -> None:
     report = describe(ValueError("a\0b\ud800c"), HERE)
     assert report["error_message"] == "ValueError: a\\x00b\\ud800c"
     report["error_traceback"].encode("utf-8")
 
 
-def test_texts_are_cut_to_the_limit():
+def test_texts_are_cut_to_the_limit() -> None:
     report = describe(ValueError("x" * 1_000_000), HERE)
     assert len(report["error_message"]) == 16_384
     assert len(report["error_traceback"]) <= 16_384

@@ -1,11 +1,13 @@
 """The one exception for the user's code: where it is raised, and where it is kept back."""
 
+import operator
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import Never
 
 import pytest
 
@@ -32,7 +34,7 @@ def ordered():
     interruption = Interruption(read_end, "inv-1")
     interruption.install()
 
-    def order(reason="CANCELLED"):
+    def order(reason="CANCELLED") -> None:
         if reason:
             os.write(write_end, f"{reason}\n".encode())
         signal.raise_signal(SIGNAL)
@@ -52,7 +54,7 @@ def ordered():
         ("INTERRUPTED", ExecutionInterruptedError),
     ],
 )
-def test_it_is_raised_inside_the_code_as_the_class_of_its_reason(ordered, reason, kind):
+def test_it_is_raised_inside_the_code_as_the_class_of_its_reason(ordered, reason, kind) -> None:
     interruption, order = ordered
     with pytest.raises(kind) as raised:
         interruption.call(partial(order, reason))
@@ -60,9 +62,9 @@ def test_it_is_raised_inside_the_code_as_the_class_of_its_reason(ordered, reason
     assert getattr(raised.value, "invocation_id", "inv-1") == "inv-1"
 
 
-def test_between_calls_it_stays_pending_and_the_next_call_raises_it_before_the_code_begins(ordered):
+def test_between_calls_it_stays_pending_and_the_next_call_raises_it_first(ordered) -> None:
     interruption, order = ordered
-    called = []
+    called: list[int] = []
     order()
     assert isinstance(interruption.pending, InvocationCancelledError)
     with pytest.raises(InvocationCancelledError):
@@ -71,27 +73,28 @@ def test_between_calls_it_stays_pending_and_the_next_call_raises_it_before_the_c
     assert interruption.pending is None
 
 
-def test_a_second_signal_raises_nothing(ordered):
+def test_a_second_signal_raises_nothing(ordered) -> None:
     interruption, order = ordered
 
-    def code():
+    def code() -> str | None:
         try:
             order()
         except InvocationCancelledError:
             order(None)
             return "clean"
+        return None
 
     assert interruption.call(partial(code)) == "clean"
     assert isinstance(interruption.raised, InvocationCancelledError)
 
 
-def test_a_signal_without_an_order_raises_nothing(ordered):
+def test_a_signal_without_an_order_raises_nothing(ordered) -> None:
     interruption, order = ordered
     assert interruption.call(partial(lambda: order(None) or "result")) == "result"
     assert (interruption.raised, interruption.pending) == (None, None)
 
 
-def test_a_signal_that_arrives_with_the_result_leaves_the_result(ordered):
+def test_a_signal_that_arrives_with_the_result_leaves_the_result(ordered) -> None:
     """`order` itself is the last the code does: the handler runs when the call has given its result, or in it."""
     interruption, order = ordered
     assert interruption.call(partial(str, "result")) == "result"
@@ -100,14 +103,14 @@ def test_a_signal_that_arrives_with_the_result_leaves_the_result(ordered):
     assert interruption.pending is not None
 
 
-def test_one_that_python_lost_in_a_destructor_is_raised_by_the_next_signal(ordered):
+def test_one_that_python_lost_in_a_destructor_is_raised_by_the_next_signal(ordered) -> None:
     interruption, order = ordered
 
     class Destroyed:
-        def __del__(self):
+        def __del__(self) -> None:
             order()
 
-    def code():
+    def code() -> None:
         Destroyed()
         assert interruption.raised is None
         order(None)
@@ -116,9 +119,9 @@ def test_one_that_python_lost_in_a_destructor_is_raised_by_the_next_signal(order
         interruption.call(partial(code))
 
 
-def test_another_error_in_a_destructor_is_shown_as_ever(ordered, capfd):
+def test_another_error_in_a_destructor_is_shown_as_ever(ordered, capfd: pytest.CaptureFixture[str]) -> None:
     class Destroyed:
-        def __del__(self):
+        def __del__(self) -> None:
             raise ValueError("not ours")
 
     Destroyed()
@@ -127,11 +130,11 @@ def test_another_error_in_a_destructor_is_shown_as_ever(ordered, capfd):
 
 def results(interruption, function):
     """Return the encoded result, and the values reported before it."""
-    reported = []
+    reported: list[str] = []
     return call_function(partial(function), interruption, reported.append, encode_value), reported
 
 
-def test_an_order_between_two_steps_is_thrown_into_the_generator_which_can_clean_up(ordered):
+def test_an_order_between_two_steps_is_thrown_into_the_generator_which_can_clean_up(ordered) -> None:
     interruption, order = ordered
 
     def work():
@@ -141,9 +144,9 @@ def test_an_order_between_two_steps_is_thrown_into_the_generator_which_can_clean
         except InvocationCancelledError:
             yield "clean"
 
-    reported = []
+    reported: list[str] = []
 
-    def report(text):
+    def report(text) -> None:
         reported.append(text)
         if text == "1":
             order()  # we are in our own code now, between the steps
@@ -152,7 +155,7 @@ def test_an_order_between_two_steps_is_thrown_into_the_generator_which_can_clean
     assert reported == ["1", '"clean"']
 
 
-def test_an_order_before_the_first_step_reaches_the_generator_at_its_very_beginning(ordered):
+def test_an_order_before_the_first_step_reaches_the_generator_at_its_very_beginning(ordered) -> None:
     interruption, _ = ordered
 
     def work():
@@ -164,10 +167,10 @@ def test_an_order_before_the_first_step_reaches_the_generator_at_its_very_beginn
         return generator
 
     with pytest.raises(InvocationCancelledError):
-        call_function(partial(made), interruption, str, encode_value)
+        call_function(partial(made), interruption, print, encode_value)
 
 
-def test_a_generator_that_lets_it_pass_passes_it_on(ordered):
+def test_a_generator_that_lets_it_pass_passes_it_on(ordered) -> None:
     interruption, order = ordered
 
     def work():
@@ -178,7 +181,7 @@ def test_a_generator_that_lets_it_pass_passes_it_on(ordered):
         results(interruption, work)
 
 
-def test_the_same_class_raised_by_the_code_itself_is_an_error_of_the_code(ordered):
+def test_the_same_class_raised_by_the_code_itself_is_an_error_of_the_code(ordered) -> None:
     interruption, _ = ordered
 
     def work():
@@ -190,7 +193,7 @@ def test_the_same_class_raised_by_the_code_itself_is_an_error_of_the_code(ordere
     assert interruption.raised is None
 
 
-def test_results_of_functions_and_generators(ordered):
+def test_results_of_functions_and_generators(ordered) -> None:
     interruption, _ = ordered
 
     def returns():
@@ -202,16 +205,16 @@ def test_results_of_functions_and_generators(ordered):
         yield
 
     assert results(interruption, lambda: 5) == ("5", [])
-    assert results(interruption, lambda: iter([1]).__length_hint__()) == ("1", [])
+    assert results(interruption, lambda: operator.length_hint(iter([1]))) == ("1", [])
     assert results(interruption, lambda: (number for number in [1, 2])) == ("2", ["1", "2"])
     assert results(interruption, returns) == ("2", ["1"])
     assert results(interruption, nothing) == ("null", [])
 
 
-def test_stop_iteration_out_of_a_plain_function_is_an_error(ordered):
+def test_stop_iteration_out_of_a_plain_function_is_an_error(ordered) -> None:
     interruption, _ = ordered
 
-    def work():
+    def work() -> Never:
         raise StopIteration(3)
 
     with pytest.raises(StopIteration, match="3"):
@@ -219,11 +222,11 @@ def test_stop_iteration_out_of_a_plain_function_is_an_error(ordered):
 
 
 @pytest.mark.slow
-def test_whenever_it_comes_it_is_raised_once_or_the_result_is_whole(ordered):
+def test_whenever_it_comes_it_is_raised_once_or_the_result_is_whole(ordered) -> None:
     """A timer fires at all moments of 6,000 short calls, our own code around the user's included."""
     interruption, _ = ordered
     begun = time.perf_counter()
-    call_function(partial(counts_to_20, []), interruption, str, encode_value)
+    call_function(partial(counts_to_20, []), interruption, print, encode_value)
     span_s = 2 * (time.perf_counter() - begun)
     read_end, write_end = os.pipe()
     seen_inside, let_through, too_late = 0, 0, 0
@@ -233,7 +236,8 @@ def test_whenever_it_comes_it_is_raised_once_or_the_result_is_whole(ordered):
             interruption = Interruption(read_end, "inv-1")
             interruption.install()
             os.write(write_end, b"CANCELLED\n")
-            seen, reported = [], []
+            seen: list[str] = []
+            reported: list[str] = []
             signal.setitimer(signal.ITIMER_REAL, 1e-6 + span_s * (round_number % 300) / 300)
             try:
                 last = call_function(partial(counts_to_20, seen), interruption, reported.append, encode_value)

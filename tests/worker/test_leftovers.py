@@ -3,15 +3,18 @@
 import fcntl
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from tests.support.one_execution import OneExecution
 from tests.support.processes import alive
+from tests.worker.conftest import Launch
 
 pytestmark = pytest.mark.slow
 
 
-def test_nothing_that_the_code_started_outlives_the_execution(launch, control_plane):
+def test_nothing_that_the_code_started_outlives_the_execution(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import subprocess
@@ -27,7 +30,7 @@ def test_nothing_that_the_code_started_outlives_the_execution(launch, control_pl
     assert (alive(plain), alive(daemon)) == (False, False)
 
 
-def test_a_bounded_fork_bomb_is_reported_and_all_of_it_killed(launch, control_plane):
+def test_a_bounded_fork_bomb_is_reported_and_all_of_it_killed(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import os, time
@@ -51,7 +54,7 @@ def test_a_bounded_fork_bomb_is_reported_and_all_of_it_killed(launch, control_pl
 
 
 @pytest.mark.parametrize("to_group", [False, True])
-def test_nothing_survives_a_killed_supervisor(launch, control_plane, to_group):
+def test_nothing_survives_a_killed_supervisor(launch: Launch, control_plane: OneExecution, to_group) -> None:
     worker = launch(
         """
         import os, subprocess, time
@@ -72,7 +75,7 @@ def test_nothing_survives_a_killed_supervisor(launch, control_plane, to_group):
     assert control_plane.finished is None
 
 
-def test_a_lock_that_the_supervisor_was_given_is_let_go_only_when_all_is_dead(launch, tmp_path):
+def test_a_lock_that_the_supervisor_was_given_is_let_go_only_when_all_is_dead(launch: Launch, tmp_path: Path) -> None:
     with (tmp_path / "alive").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         worker = launch(

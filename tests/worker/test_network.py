@@ -1,10 +1,14 @@
 """The control plane away, slow, repeating itself or refusing, and what a real worker makes of that."""
 
 import threading
+from math import inf
 
 import pytest
 
-from tests.worker.control_plane import Away, refused
+from multinode_protocol.error_codes import ErrorCode
+from tests.support.faulty_server import cut, refuses, says
+from tests.support.one_execution import OneExecution
+from tests.worker.conftest import Launch
 
 pytestmark = pytest.mark.slow
 
@@ -22,17 +26,9 @@ def work():
 """
 
 
-def once(action):
-    """Return a script that does `action` at the first request and nothing later."""
-    left = [action]
-    return lambda request: left.pop()(request) if left else None
-
-
-def go_away(_):
-    raise Away
-
-
-def test_a_control_plane_that_is_away_during_the_call_gets_the_result_when_it_is_back(launch, control_plane):
+def test_a_control_plane_away_during_the_call_gets_the_result_when_it_is_back(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import time
@@ -59,7 +55,7 @@ def test_a_control_plane_that_is_away_during_the_call_gets_the_result_when_it_is
     assert "cannot be reached" in worker.printed("worker")[0]
 
 
-def test_a_control_plane_that_is_away_at_the_start_is_waited_for(launch, control_plane):
+def test_a_control_plane_that_is_away_at_the_start_is_waited_for(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.close()
     worker = launch("@mn.function()\ndef work(): return 1")
     worker.until(lambda: worker.printed("worker"))
@@ -68,35 +64,37 @@ def test_a_control_plane_that_is_away_at_the_start_is_waited_for(launch, control
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "1"}
 
 
-def test_a_lost_answer_to_start_is_asked_for_again_with_the_same_nonce(launch, control_plane):
-    control_plane.after["start"] = once(go_away)
+def test_a_lost_answer_to_start_is_asked_for_again_with_the_same_nonce(
+    launch: Launch, control_plane: OneExecution
+) -> None:
+    control_plane.on("PUT", "/start", after=lambda _: cut())
     worker = launch("@mn.function()\ndef work(): return 1")
     assert worker.wait() == 0
-    nonces = [request.body["worker_nonce"] for request in control_plane.requests if request.step == "start"]
+    nonces = [request.body["worker_nonce"] for request in control_plane.of("start")]
     assert len(nonces) == 2
     assert nonces[0] == nonces[1]
 
 
-def test_a_lost_answer_to_finish_makes_the_same_report_again(launch, control_plane):
-    control_plane.after["finish"] = once(go_away)
+def test_a_lost_answer_to_finish_makes_the_same_report_again(launch: Launch, control_plane: OneExecution) -> None:
+    control_plane.on("PUT", "/finish", after=lambda _: cut())
     worker = launch("@mn.function()\ndef work(): return 1")
     assert worker.wait() == 0
-    reports = [request.body for request in control_plane.requests if request.step == "finish"]
+    reports = [request.body for request in control_plane.of("finish")]
     assert reports == [{"outcome": "SUCCEEDED", "final_output": "1"}] * 2
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        refused("InternalError", "The control plane failed", 500),
-        refused("ControlPlaneIsBusy", "busy", 503),
-        refused("LimitIsReached", "slow down", 429),
-        (502, {"message": "Bad gateway"}),
+        refuses(ErrorCode.INTERNAL_ERROR),
+        refuses(ErrorCode.CONTROL_PLANE_IS_BUSY),
+        refuses(ErrorCode.LIMIT_IS_REACHED),
+        says(502, {"message": "Bad gateway"}),
     ],
 )
-def test_passing_troubles_are_waited_out(launch, control_plane, answer):
+def test_passing_troubles_are_waited_out(launch: Launch, control_plane: OneExecution, answer) -> None:
     for step in ("start", "update", "finish"):
-        control_plane.before[step] = once(lambda _: answer)
+        control_plane.on("PUT", f"/{step}", before=lambda _: answer)
     worker = launch("@mn.function()\ndef work():\n    yield 1\n    return 2")
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "2"}
@@ -106,15 +104,17 @@ def test_passing_troubles_are_waited_out(launch, control_plane, answer):
 @pytest.mark.parametrize(
     "answer",
     [
-        refused("ExecutionHasAlreadyStarted", "This execution has already started"),
-        refused("ExecutionIsAlreadyTerminated", "This execution has already terminated"),
-        refused("ApiKeyIsInvalid", "The API key is invalid", 403),
-        refused("ExecutionDoesNotExist", "An execution with this ID does not exist for this invocation", 404),
-        refused("RequestIsInvalid", "The request is invalid", 422),
+        refuses(ErrorCode.EXECUTION_HAS_ALREADY_STARTED),
+        refuses(ErrorCode.EXECUTION_IS_ALREADY_TERMINATED),
+        refuses(ErrorCode.API_KEY_IS_INVALID),
+        refuses(ErrorCode.EXECUTION_DOES_NOT_EXIST),
+        refuses(ErrorCode.REQUEST_IS_INVALID),
     ],
 )
-def test_a_refused_start_ends_the_worker_quietly_and_no_code_runs(launch, control_plane, answer):
-    control_plane.before["start"] = lambda _: answer
+def test_a_refused_start_ends_the_worker_quietly_and_no_code_runs(
+    launch: Launch, control_plane: OneExecution, answer
+) -> None:
+    control_plane.on("PUT", "/start", before=lambda _: answer, times=inf)
     worker = launch("print('imported')\n@mn.function()\ndef work(): pass")
     assert worker.wait() == 1
     assert worker.printed() == []
@@ -125,38 +125,40 @@ def test_a_refused_start_ends_the_worker_quietly_and_no_code_runs(launch, contro
 @pytest.mark.parametrize(
     "answer",
     [
-        refused("ExecutionIsAlreadyTerminated", "This execution has already terminated"),
-        refused("ExecutionHasAlreadyFinished", "This execution has already finished"),
-        refused("ApiKeyIsInvalid", "The API key is invalid", 403),
-        refused("InvocationDoesNotExist", "An invocation with this ID does not exist for this function", 404),
+        refuses(ErrorCode.EXECUTION_IS_ALREADY_TERMINATED),
+        refuses(ErrorCode.EXECUTION_HAS_ALREADY_FINISHED),
+        refuses(ErrorCode.API_KEY_IS_INVALID),
+        refuses(ErrorCode.INVOCATION_DOES_NOT_EXIST),
     ],
 )
-def test_a_worker_whose_execution_goes_on_elsewhere_kills_its_code_and_reports_nothing(launch, control_plane, answer):
+def test_a_worker_whose_execution_goes_on_elsewhere_kills_its_code_silently(
+    launch: Launch, control_plane: OneExecution, answer
+) -> None:
     worker = launch(YIELDS_FOR_EVER)
     worker.until_printed("running")
-    control_plane.before["update"] = lambda _: answer
+    control_plane.on("PUT", "/update", before=lambda _: answer, times=inf)
     assert worker.wait() == 1
     assert control_plane.count("finish") == 0
     assert "stopping the function" in worker.printed("worker")[0]
 
 
-def test_a_refused_finish_ends_the_worker_with_an_error(launch, control_plane):
-    control_plane.before["finish"] = lambda _: refused("ExecutionIsAlreadyTerminated", "terminated")
+def test_a_refused_finish_ends_the_worker_with_an_error(launch: Launch, control_plane: OneExecution) -> None:
+    control_plane.on("PUT", "/finish", before=lambda _: refuses(ErrorCode.EXECUTION_IS_ALREADY_TERMINATED), times=inf)
     worker = launch("@mn.function()\ndef work(): return 1")
     assert worker.wait() == 1
     assert control_plane.count("finish") == 1
 
 
-def test_a_proxys_refusal_is_not_taken_for_the_control_planes(launch, control_plane):
-    control_plane.before["update"] = once(lambda _: (403, {"message": "Forbidden"}))
-    control_plane.before["finish"] = once(lambda _: (403, {"message": "Forbidden"}))
+def test_a_proxys_refusal_is_not_taken_for_the_control_planes(launch: Launch, control_plane: OneExecution) -> None:
+    control_plane.on("PUT", "/update", before=lambda _: says(403, {"message": "Forbidden"}))
+    control_plane.on("PUT", "/finish", before=lambda _: says(403, {"message": "Forbidden"}))
     worker = launch("@mn.function()\ndef work():\n    yield 1\n    return 2")
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "2"}
 
 
-def test_a_report_that_is_not_taken_is_followed_by_a_small_one(launch, control_plane):
-    control_plane.before["finish"] = once(lambda _: refused("RequestIsTooLarge", "The request is too large", 413))
+def test_a_report_that_is_not_taken_is_followed_by_a_small_one(launch: Launch, control_plane: OneExecution) -> None:
+    control_plane.on("PUT", "/finish", before=lambda _: refuses(ErrorCode.REQUEST_IS_TOO_LARGE))
     worker = launch("@mn.function()\ndef work(): return 'x' * 100_000")
     assert worker.wait() == 0
     assert control_plane.finished["outcome"] == "FAILED"
@@ -164,8 +166,10 @@ def test_a_report_that_is_not_taken_is_followed_by_a_small_one(launch, control_p
     assert len(str(control_plane.finished)) < 1_000
 
 
-def test_a_progress_value_that_is_not_taken_is_left_out_with_a_remark(launch, control_plane):
-    control_plane.before["update"] = once(lambda _: refused("RequestIsInvalid", "The request is invalid", 422))
+def test_a_progress_value_that_is_not_taken_is_left_out_with_a_remark(
+    launch: Launch, control_plane: OneExecution
+) -> None:
+    control_plane.on("PUT", "/update", before=lambda _: refuses(ErrorCode.REQUEST_IS_INVALID))
     worker = launch("import time\n@mn.function()\ndef work():\n    yield 1\n    time.sleep(1)\n    return 2")
     assert worker.wait() == 0
     assert control_plane.updates == [1]
@@ -173,10 +177,10 @@ def test_a_progress_value_that_is_not_taken_is_left_out_with_a_remark(launch, co
     assert control_plane.finished == {"outcome": "SUCCEEDED", "final_output": "2"}
 
 
-def test_a_slow_update_does_not_delay_the_time_out(launch, control_plane):
+def test_a_slow_update_does_not_delay_the_time_out(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.timeout_s = 1
     over = threading.Event()
-    control_plane.before["update"] = lambda _: over.wait(60) and None
+    control_plane.on("PUT", "/update", before=lambda _: over.wait(60), times=inf)
     worker = launch(YIELDS_FOR_EVER)
     worker.until(lambda: any("interrupting the function: TIMED_OUT" in line for line in worker.printed("worker")))
     assert control_plane.count("update") == 1  # it is still under way
@@ -185,9 +189,11 @@ def test_a_slow_update_does_not_delay_the_time_out(launch, control_plane):
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
 
 
-def test_sigterm_while_the_end_waits_for_the_control_plane_makes_the_worker_try_again_at_once(launch, control_plane):
+def test_sigterm_while_the_end_waits_for_the_control_plane_retries_at_once(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch("@mn.function()\ndef work():\n    print('running')\n    return 1")
-    control_plane.after["start"] = lambda _: control_plane.close()
+    control_plane.on("PUT", "/start", after=lambda _: control_plane.close())
     worker.until(lambda: worker.printed("worker"))
     control_plane.open()
     worker.process.terminate()

@@ -1,7 +1,9 @@
 """What answers mean to the worker, and how long it goes on asking."""
 
 from itertools import islice
+from math import inf
 from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -11,19 +13,26 @@ from multinode.worker.progress import ProgressReporter, ProgressUpdate
 from multinode.worker.reporting import ControlPlane, OwnershipLost, Rejected, Unavailable, keep_trying, pauses
 from multinode_protocol.error_codes import ERRORS
 from multinode_protocol.status import AbortReason
-from tests.worker.control_plane import EXECUTION, refused
+from tests.support.fakes import FakeClock
+from tests.support.faulty_server import refuses, says
+from tests.support.one_execution import OneExecution
 
 
 @pytest.fixture
-def client(control_plane):
-    identity = Identity("demo", "ver-1", "work", "inv-1", EXECUTION, Path("/code"))
-    return ControlPlane(identity, Connection(control_plane.url, "mnx_token", "environment"))
+def client(control_plane: OneExecution):
+    told = control_plane.environment
+    fields = ("project_name", "version_id", "function_name", "invocation_id", "execution_id")
+    ids: dict[str, Any] = {name: told[f"MULTINODE_{name.upper()}"] for name in fields}
+    identity = Identity(**ids, code_dir=Path("/code"))
+    return ControlPlane(identity, Connection(control_plane.url, told["MULTINODE_API_KEY"], "environment"))
 
 
 @pytest.mark.parametrize("code", list(ERRORS))
-def test_each_code_is_passing_or_the_end_or_about_the_request(client, control_plane, code):
+def test_each_code_is_passing_or_the_end_or_about_the_request(
+    client: ControlPlane, control_plane: OneExecution, code
+) -> None:
     failure = ERRORS[code]
-    control_plane.before["update"] = lambda _: refused(code.value, failure.message, failure.status)
+    control_plane.on("PUT", "/update", before=lambda _: refuses(code), times=inf)
     ownership_lost = failure.status == 409 or code.value in {
         "ApiKeyIsInvalid",
         "ProjectDoesNotExist",
@@ -44,35 +53,41 @@ def test_each_code_is_passing_or_the_end_or_about_the_request(client, control_pl
     ("status", "meaning"),
     [(403, Unavailable), (404, Unavailable), (409, Unavailable), (502, Unavailable), (400, Rejected), (413, Rejected)],
 )
-def test_an_answer_without_a_code_of_ours_comes_from_something_between(client, control_plane, status, meaning):
-    control_plane.before["finish"] = lambda _: (status, {"message": "from a proxy"})
+def test_an_answer_without_a_code_of_ours_comes_from_something_between(
+    client: ControlPlane, control_plane: OneExecution, status, meaning
+) -> None:
+    control_plane.on("PUT", "/finish", before=lambda _: says(status, {"message": "from a proxy"}), times=inf)
     with pytest.raises(meaning):
         client.finish({"outcome": "SUCCEEDED", "final_output": "1"})
     assert control_plane.finished is None
 
 
-def test_no_answer_is_away(client, control_plane):
+def test_no_answer_is_away(client: ControlPlane, control_plane: OneExecution) -> None:
     control_plane.close()
     with pytest.raises(Unavailable):
         client.start("nonce", None)
     assert control_plane.nonce is None
 
 
-@pytest.mark.parametrize(
-    ("said", "meant"),
-    [
-        ("CANCELLED", AbortReason.CANCELLED),
-        ("TIMED_OUT", AbortReason.TIMED_OUT),
-        (None, None),
-        ("SOMETHING_NEW", None),
-    ],
-)
-def test_the_reason_of_a_stop_is_read_from_the_execution(client, control_plane, said, meant):
-    control_plane.stop_reason = said
-    assert client.stop_reason() is meant
+def test_the_reason_of_a_stop_is_read_from_the_execution(client: ControlPlane, control_plane: OneExecution) -> None:
+    client.start("nonce", None)
+    assert client.stop_reason() is None
+    control_plane.cancels()
+    assert client.stop_reason() is AbortReason.CANCELLED
 
 
-def test_pauses_double_to_three_seconds_and_after_ten_minutes_to_thirty():
+def test_that_its_time_is_over_is_read_from_the_execution(client: ControlPlane, control_plane: OneExecution) -> None:
+    client.start("nonce", None)
+    control_plane.times_out()
+    assert client.stop_reason() is AbortReason.TIMED_OUT
+
+
+def test_a_reason_that_this_worker_does_not_know_is_none(client: ControlPlane, control_plane: OneExecution) -> None:
+    control_plane.faults.append(says(200, {"stop_reason": "SOMETHING_NEW"}))
+    assert client.stop_reason() is None
+
+
+def test_pauses_double_to_three_seconds_and_after_ten_minutes_to_thirty() -> None:
     waits = list(islice(pauses(lambda: 1.0), 300))
     assert waits[:7] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 3.0]
     late = waits.index(6.0)
@@ -81,23 +96,14 @@ def test_pauses_double_to_three_seconds_and_after_ten_minutes_to_thirty():
     assert waits[late:] == [6.0, 12.0, 24.0] + [30.0] * (300 - late - 3)
 
 
-def test_half_of_each_pause_is_random():
+def test_half_of_each_pause_is_random() -> None:
     assert list(islice(pauses(lambda: 0.0), 2)) == [0.05, 0.1]
-
-
-class Clock:
-    """Time that passes by sleeping only."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def sleep(self, seconds):
-        self.now += seconds
 
 
 def trying(outcomes, *, patience_s=60.0, give_up=lambda: False):
     """Return what keep_trying makes of a call with these outcomes, the last for ever, and what it said."""
-    clock, said, left = Clock(), [], list(outcomes)
+    said: list[str] = []
+    clock, left = FakeClock(), list(outcomes)
 
     def call():
         outcome = left.pop(0) if len(left) > 1 else left[0]
@@ -108,36 +114,36 @@ def trying(outcomes, *, patience_s=60.0, give_up=lambda: False):
     result = keep_trying(
         call,
         patience_s=patience_s,
-        monotonic=lambda: clock.now,
+        monotonic=clock.monotonic,
         sleep=clock.sleep,
         say=said.append,
         give_up=give_up,
     )
-    return result, said, clock.now
+    return result, said, clock.monotonic()
 
 
-def test_a_call_that_works_says_nothing_and_waits_for_nothing():
+def test_a_call_that_works_says_nothing_and_waits_for_nothing() -> None:
     assert trying([5]) == (5, [], 0.0)
 
 
-def test_a_control_plane_that_is_away_is_remarked_on_once_and_again_when_it_is_back():
+def test_a_control_plane_that_is_away_is_remarked_on_once_and_again_when_it_is_back() -> None:
     result, said, _ = trying([Unavailable("it is away"), Unavailable("still"), 5])
     assert result == 5
     assert said == ["it is away; trying again until it answers", "the control plane answers again"]
 
 
-def test_patience_ends():
+def test_patience_ends() -> None:
     with pytest.raises(Unavailable, match="gone"):
         trying([Unavailable("gone")], patience_s=60.0)
 
 
-def test_giving_up_ends_it_after_the_attempt_under_way():
+def test_giving_up_ends_it_after_the_attempt_under_way() -> None:
     with pytest.raises(Unavailable, match="gone"):
         trying([Unavailable("gone")], give_up=lambda: True)
 
 
 @pytest.mark.parametrize("refusal", [OwnershipLost("no"), Rejected("no")])
-def test_a_refusal_is_not_repeated(refusal):
+def test_a_refusal_is_not_repeated(refusal) -> None:
     with pytest.raises(type(refusal)):
         trying([refusal, 5])
 
@@ -148,11 +154,11 @@ def test_a_refusal_is_not_repeated(refusal):
 class Listener:
     """A control plane that does what it is told at each call, and writes down what it was sent."""
 
-    def __init__(self, *outcomes):
+    def __init__(self, *outcomes) -> None:
         self.outcomes = list(outcomes)
-        self.updates = []
+        self.updates: list[tuple[str, int]] = []
 
-    def update(self, text, sequence):
+    def update(self, text, sequence) -> None:
         self.updates.append((text, sequence))
         self._do()
 
@@ -160,7 +166,7 @@ class Listener:
         self._do()
         return AbortReason.CANCELLED
 
-    def _do(self):
+    def _do(self) -> None:
         outcome = self.outcomes.pop(0) if self.outcomes else None
         if isinstance(outcome, Exception):
             raise outcome
@@ -169,11 +175,11 @@ class Listener:
 
 
 def reporter(listener):
-    said = []
+    said: list[str] = []
     return ProgressReporter(listener, changed=lambda: None, say=said.append, min_interval_s=0), said
 
 
-def test_of_several_values_the_newest_is_sent_with_its_number():
+def test_of_several_values_the_newest_is_sent_with_its_number() -> None:
     listener = Listener()
     reporting, _ = reporter(listener)
     listener.outcomes = [reporting.stop]
@@ -184,7 +190,7 @@ def test_of_several_values_the_newest_is_sent_with_its_number():
     assert reporting.unsent is None
 
 
-def test_a_value_that_came_during_the_request_is_still_to_be_sent():
+def test_a_value_that_came_during_the_request_is_still_to_be_sent() -> None:
     listener = Listener()
     reporting, _ = reporter(listener)
     listener.outcomes = [lambda: (reporting.put("2"), reporting.stop())]
@@ -194,11 +200,11 @@ def test_a_value_that_came_during_the_request_is_still_to_be_sent():
     assert reporting.unsent == ProgressUpdate("2", 2)
 
 
-def test_a_value_that_did_not_arrive_is_sent_again_or_a_newer_one_in_its_place():
+def test_a_value_that_did_not_arrive_is_sent_again_or_a_newer_one_in_its_place() -> None:
     listener = Listener()
     reporting, said = reporter(listener)
 
-    def lose():
+    def lose() -> Never:
         reporting.put("2")
         raise Unavailable("gone")
 
@@ -209,7 +215,7 @@ def test_a_value_that_did_not_arrive_is_sent_again_or_a_newer_one_in_its_place()
     assert said == ["gone; the function goes on, and the report follows", "the control plane answers again"]
 
 
-def test_a_value_that_is_refused_is_dropped_with_a_remark():
+def test_a_value_that_is_refused_is_dropped_with_a_remark() -> None:
     listener = Listener()
     reporting, said = reporter(listener)
     listener.outcomes = [lambda: _stop_and_refuse(reporting)]
@@ -219,12 +225,12 @@ def test_a_value_that_is_refused_is_dropped_with_a_remark():
     assert said == ["the control plane did not take the progress value number 1: too large"]
 
 
-def _stop_and_refuse(reporting):
+def _stop_and_refuse(reporting) -> Never:
     reporting.stop()
     raise Rejected("too large")
 
 
-def test_a_question_goes_before_progress():
+def test_a_question_goes_before_progress() -> None:
     listener = Listener()
     reporting, _ = reporter(listener)
     listener.outcomes = [reporting.stop]
@@ -235,9 +241,10 @@ def test_a_question_goes_before_progress():
     assert listener.updates == []
 
 
-def test_a_question_does_not_wait_for_the_pause_between_updates_which_goes_on():
+def test_a_question_does_not_wait_for_the_pause_between_updates_which_goes_on() -> None:
     listener = Listener()
-    reporting = ProgressReporter(listener, changed=lambda: reporting.stop(), say=str, min_interval_s=3600)
+    plane: Any = listener
+    reporting = ProgressReporter(plane, changed=lambda: reporting.stop(), say=print, min_interval_s=3600)
     listener.outcomes = [reporting.ask]
     reporting.put("1")
     reporting.start()
@@ -248,9 +255,10 @@ def test_a_question_does_not_wait_for_the_pause_between_updates_which_goes_on():
     assert listener.updates == [("1", 1)]
 
 
-def test_the_thread_ends_when_the_execution_is_not_ours():
-    changes = []
-    reporting = ProgressReporter(Listener(OwnershipLost("ended")), changed=lambda: changes.append(1), say=str)
+def test_the_thread_ends_when_the_execution_is_not_ours() -> None:
+    changes: list[int] = []
+    plane: Any = Listener(OwnershipLost("ended"))
+    reporting = ProgressReporter(plane, changed=lambda: changes.append(1), say=print)
     reporting.put("1")
     reporting.run()
     assert reporting.ownership_lost == "ended"

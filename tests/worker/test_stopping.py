@@ -5,14 +5,18 @@ import time
 
 import pytest
 
+from tests.support.one_execution import OneExecution
 from tests.support.processes import alive
-from tests.support.stoppable_functions import COMPUTES, SLEEPS, STUBBORN, cancel
+from tests.support.stoppable_functions import COMPUTES, SLEEPS, STUBBORN, cancel, interrupt, time_out
+from tests.worker.conftest import Launch
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("source", [SLEEPS, COMPUTES])
-def test_a_cancel_is_raised_while_the_function_sleeps_or_computes(launch, control_plane, source):
+def test_a_cancel_is_raised_while_the_function_sleeps_or_computes(
+    launch: Launch, control_plane: OneExecution, source
+) -> None:
     worker = launch(source)
     cancel(worker, control_plane)
     assert worker.wait() == 0
@@ -24,7 +28,9 @@ def test_a_cancel_is_raised_while_the_function_sleeps_or_computes(launch, contro
 
 
 @pytest.mark.parametrize("source", [SLEEPS, COMPUTES])
-def test_a_time_out_is_raised_while_the_function_sleeps_or_computes(launch, control_plane, source):
+def test_a_time_out_is_raised_while_the_function_sleeps_or_computes(
+    launch: Launch, control_plane: OneExecution, source
+) -> None:
     control_plane.timeout_s = 1
     worker = launch(source)
     assert worker.wait() == 0
@@ -35,18 +41,20 @@ def test_a_time_out_is_raised_while_the_function_sleeps_or_computes(launch, cont
     }
 
 
-def test_the_time_out_counts_from_the_answer_to_start(launch, control_plane):
+def test_the_time_out_counts_from_the_answer_to_start(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.timeout_s = 1
-    control_plane.before["start"] = lambda _: time.sleep(2)
+    control_plane.on("PUT", "/start", before=lambda _: time.sleep(2))
     worker = launch(SLEEPS)
     assert worker.wait() == 0
-    started, finished = (request for request in control_plane.requests if request.step in ("start", "finish"))
+    (started,), (finished,) = control_plane.of("start"), control_plane.of("finish")
     assert finished.at - started.at >= 3  # two seconds of waiting for the answer, one of time-out
 
 
-def test_sigterm_that_nobody_asked_for_is_an_interruption_and_not_a_cancel(launch, control_plane):
+def test_sigterm_that_nobody_asked_for_is_an_interruption_and_not_a_cancel(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(SLEEPS)
-    cancel(worker, control_plane, reason=None)
+    interrupt(worker)
     assert worker.wait() == 0
     assert control_plane.finished == {
         "outcome": "ABORTED",
@@ -56,7 +64,7 @@ def test_sigterm_that_nobody_asked_for_is_an_interruption_and_not_a_cancel(launc
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_signals_of_a_terminal_are_like_sigterm(launch, control_plane, number):
+def test_signals_of_a_terminal_are_like_sigterm(launch: Launch, control_plane: OneExecution, number) -> None:
     worker = launch(SLEEPS)
     worker.until_printed("running")
     worker.process.send_signal(number)
@@ -64,17 +72,19 @@ def test_signals_of_a_terminal_are_like_sigterm(launch, control_plane, number):
     assert control_plane.finished["abort_reason"] == "INTERRUPTED"
 
 
-def test_the_control_planes_own_stop_after_the_time_out_is_reported_as_timed_out(launch, control_plane):
+def test_the_control_planes_own_stop_after_the_time_out_is_reported_as_timed_out(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(SLEEPS)
-    cancel(worker, control_plane, reason="TIMED_OUT")
+    time_out(worker, control_plane)
     assert worker.wait() == 0
     assert control_plane.finished["abort_reason"] == "TIMED_OUT"
     assert control_plane.finished["final_output"] == '"saw InvocationTimedOutError"'
 
 
-def test_an_interruption_that_the_function_lets_pass_has_no_result_and_leaves_its_traceback_in_the_logs(
-    launch, control_plane
-):
+def test_an_escaped_interruption_has_no_result_and_logs_its_traceback(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch("import time\n@mn.function()\ndef work():\n    print('running')\n    time.sleep(3600)")
     cancel(worker, control_plane)
     assert worker.wait() == 0
@@ -83,7 +93,7 @@ def test_an_interruption_that_the_function_lets_pass_has_no_result_and_leaves_it
     assert any('File "main.py"' in line for line in worker.printed("stderr"))
 
 
-def test_an_error_while_cleaning_up_is_still_a_cancel(launch, control_plane):
+def test_an_error_while_cleaning_up_is_still_a_cancel(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import time
@@ -102,7 +112,9 @@ def test_an_error_while_cleaning_up_is_still_a_cancel(launch, control_plane):
     assert "ValueError: while cleaning up" in worker.printed("stderr")
 
 
-def test_a_generator_sees_the_cancel_cleans_up_with_a_last_yield_and_that_is_its_result(launch, control_plane):
+def test_a_cancelled_generators_last_yield_while_cleaning_up_is_its_result(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import time
@@ -126,7 +138,9 @@ def test_a_generator_sees_the_cancel_cleans_up_with_a_last_yield_and_that_is_its
     }
 
 
-def test_the_second_signal_does_not_raise_again_while_the_function_cleans_up(launch, control_plane):
+def test_the_second_signal_does_not_raise_again_while_the_function_cleans_up(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import time
@@ -148,7 +162,9 @@ def test_the_second_signal_does_not_raise_again_while_the_function_cleans_up(lau
     assert control_plane.finished["final_output"] == '"clean"'
 
 
-def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes_after_the_grace(launch, control_plane):
+def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(STUBBORN, MULTINODE_GRACE_S="3")
     cancel(worker, control_plane)
     assert worker.wait() == 0
@@ -157,23 +173,25 @@ def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes_after_
     assert not alive(int(worker.printed()[0]))
 
 
-def test_a_function_that_swallows_the_time_out_is_killed_after_the_whole_grace(launch, control_plane):
+def test_a_function_that_swallows_the_time_out_is_killed_after_the_whole_grace(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     control_plane.timeout_s = 1
     worker = launch(STUBBORN, MULTINODE_GRACE_S="1")
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
-    started, finished = (request for request in control_plane.requests if request.step in ("start", "finish"))
+    (started,), (finished,) = control_plane.of("start"), control_plane.of("finish")
     assert finished.at - started.at >= 2
 
 
-def test_without_any_grace_it_is_killed_at_once(launch, control_plane):
+def test_without_any_grace_it_is_killed_at_once(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(SLEEPS, MULTINODE_GRACE_S="0")
     cancel(worker, control_plane)
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
 
 
-def test_code_that_blocks_in_c_is_killed_after_the_grace(launch, control_plane):
+def test_code_that_blocks_in_c_is_killed_after_the_grace(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import ctypes
@@ -191,7 +209,9 @@ def test_code_that_blocks_in_c_is_killed_after_the_grace(launch, control_plane):
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
 
 
-def test_code_that_closed_the_workers_pipes_is_killed_after_the_grace(launch, control_plane):
+def test_code_that_closed_the_workers_pipes_is_killed_after_the_grace(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import os, time
@@ -208,7 +228,7 @@ def test_code_that_closed_the_workers_pipes_is_killed_after_the_grace(launch, co
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
 
 
-def test_a_stopped_process_is_killed_after_the_grace(launch, control_plane):
+def test_a_stopped_process_is_killed_after_the_grace(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import os, signal
@@ -224,7 +244,9 @@ def test_a_stopped_process_is_killed_after_the_grace(launch, control_plane):
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
 
 
-def test_an_interruption_that_falls_into_a_destructor_is_raised_again(launch, control_plane):
+def test_an_interruption_that_falls_into_a_destructor_is_raised_again(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import time
@@ -246,7 +268,9 @@ def test_an_interruption_that_falls_into_a_destructor_is_raised_again(launch, co
     assert control_plane.finished["final_output"] == '"InvocationCancelledError"'
 
 
-def test_a_result_that_was_complete_before_the_cancel_arrived_is_a_success(launch, control_plane):
+def test_a_result_that_was_complete_before_the_cancel_arrived_is_a_success(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import time
@@ -264,14 +288,16 @@ def test_a_result_that_was_complete_before_the_cancel_arrived_is_a_success(launc
     assert control_plane.finished["outcome"] == "SUCCEEDED"
 
 
-def test_a_cancel_during_the_import_of_main_stops_it(launch, control_plane):
+def test_a_cancel_during_the_import_of_main_stops_it(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch("import time\nprint('running')\ntime.sleep(3600)\n@mn.function()\ndef work(): pass")
     cancel(worker, control_plane)
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
 
 
-def test_sys_exit_by_the_functions_own_handling_of_a_cancel_is_a_cancel(launch, control_plane):
+def test_sys_exit_by_the_functions_own_handling_of_a_cancel_is_a_cancel(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import os, time

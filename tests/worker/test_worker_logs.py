@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.worker.control_plane import EXECUTION
+from tests.support.one_execution import OneExecution
+from tests.worker.conftest import Launch
 
 pytestmark = pytest.mark.slow
 
 
-def test_each_line_carries_its_stream_and_time(launch, control_plane):
+def test_each_line_carries_its_stream_and_time(launch: Launch, control_plane: OneExecution) -> None:
     before_ms = int(time.time() * 1000)
     worker = launch("import sys\n@mn.function()\ndef work():\n    print('out')\n    print('err', file=sys.stderr)")
     assert worker.wait() == 0
@@ -21,7 +23,9 @@ def test_each_line_carries_its_stream_and_time(launch, control_plane):
     assert all(before_ms <= line["t"] <= time.time() * 1000 for line in worker.lines)
 
 
-def test_lines_appear_while_the_function_runs_also_without_a_line_end(launch, control_plane):
+def test_lines_appear_while_the_function_runs_also_without_a_line_end(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         """
         import time
@@ -36,7 +40,7 @@ def test_lines_appear_while_the_function_runs_also_without_a_line_end(launch, co
     assert control_plane.finished is None
 
 
-def test_what_other_programs_print_is_in_the_logs_too(launch, control_plane):
+def test_what_other_programs_print_is_in_the_logs_too(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import subprocess, sys
@@ -50,7 +54,7 @@ def test_what_other_programs_print_is_in_the_logs_too(launch, control_plane):
     assert worker.printed() == ["from echo", "from python"]
 
 
-def test_bytes_that_are_no_text_and_text_that_is_no_utf8_are_shown(launch, control_plane):
+def test_bytes_that_are_no_text_and_text_that_is_no_utf8_are_shown(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import os
@@ -67,7 +71,7 @@ def test_bytes_that_are_no_text_and_text_that_is_no_utf8_are_shown(launch, contr
     assert worker.printed() == ["caf\ufffd", "lone \\ud800 surrogate", "grün 🌱"]
 
 
-def test_a_gigabyte_of_output_does_not_fill_the_supervisors_memory(launch, control_plane):
+def test_a_gigabyte_of_output_does_not_fill_the_supervisors_memory(launch: Launch, control_plane: OneExecution) -> None:
     worker = launch(
         """
         import os
@@ -88,7 +92,9 @@ def test_a_gigabyte_of_output_does_not_fill_the_supervisors_memory(launch, contr
     assert int(control_plane.finished["final_output"]) < 100_000  # KiB
 
 
-def test_a_process_that_keeps_the_pipes_open_does_not_hold_up_the_end(launch, control_plane):
+def test_a_process_that_keeps_the_pipes_open_does_not_hold_up_the_end(
+    launch: Launch, control_plane: OneExecution
+) -> None:
     worker = launch(
         "import subprocess\n@mn.function()\ndef work():\n    subprocess.Popen(['sleep', '3600'])\n    print('done')"
     )
@@ -96,22 +102,15 @@ def test_a_process_that_keeps_the_pipes_open_does_not_hold_up_the_end(launch, co
     assert worker.printed() == ["done"]
 
 
-def test_a_reader_that_stands_still_delays_neither_time_out_nor_report(control_plane, tmp_path):
+def test_a_reader_that_stands_still_delays_neither_time_out_nor_report(
+    control_plane: OneExecution, tmp_path: Path
+) -> None:
     (tmp_path / "main.py").write_text(
         "from multinode import Multinode\nmn = Multinode()\n"
         "@mn.function()\ndef work():\n    while True: print('x' * 1000, end='')\n"
     )
     control_plane.timeout_s = 1
-    environ = {
-        "MULTINODE_API_URL": control_plane.url,
-        "MULTINODE_API_KEY": "mnx_token",
-        "MULTINODE_PROJECT_NAME": "demo",
-        "MULTINODE_VERSION_ID": "ver-1",
-        "MULTINODE_FUNCTION_NAME": "work",
-        "MULTINODE_INVOCATION_ID": "inv-1",
-        "MULTINODE_EXECUTION_ID": EXECUTION,
-        "MULTINODE_CODE_DIR": str(tmp_path),
-    }
+    environ = {**control_plane.environment, "MULTINODE_CODE_DIR": str(tmp_path)}
     read_end, write_end = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "multinode.worker"], env={**os.environ, **environ}, stdout=write_end
@@ -125,7 +124,7 @@ def test_a_reader_that_stands_still_delays_neither_time_out_nor_report(control_p
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
 
 
-def test_a_closed_stdout_loses_the_logs_and_nothing_else(launch, control_plane):
+def test_a_closed_stdout_loses_the_logs_and_nothing_else(launch: Launch, control_plane: OneExecution) -> None:
     without_stdout = ["sh", "-c", 'exec "$@" >&-', "sh"]
     worker = launch("@mn.function()\ndef work():\n    print('unheard')\n    return 1", through=without_stdout)
     assert worker.wait() == 0
@@ -133,7 +132,7 @@ def test_a_closed_stdout_loses_the_logs_and_nothing_else(launch, control_plane):
     assert worker.lines == []
 
 
-def test_without_the_json_format_lines_are_bare_and_remarks_marked(launch, control_plane):
+def test_without_the_json_format_lines_are_bare_and_remarks_marked(launch: Launch, control_plane: OneExecution) -> None:
     control_plane.timeout_s = 1
     worker = launch(
         "import time\n@mn.function()\ndef work():\n    print('hello')\n    time.sleep(60)", MULTINODE_LOG_FORMAT=""

@@ -32,11 +32,13 @@ from multinode_control_plane.services.paging import listed
 CAUSE = "its project is being deleted"
 AT_ONCE = 100
 MOST_PER_CALL = 2_000
-"""Invocations cancelled or removed by one call."""
 
 
-def drain(context: Context, compute: Compute, logs: Logs, project_name: str) -> bool:
-    """Return True once nothing of the project is left; False when there is more to do, now or later."""
+def drain(context: Context, compute: Compute, logs: Logs, project_name: str, *, at_most: int = MOST_PER_CALL) -> bool:
+    """Return True once nothing of the project is left; False when there is more to do, now or later.
+
+    `at_most`: so many invocations are cancelled, or removed, by this call.
+    """
     project = context.store.get(project_key(project_name))
     if project is None:
         return True
@@ -45,9 +47,9 @@ def drain(context: Context, compute: Compute, logs: Logs, project_name: str) -> 
     versions = context.store.query(versions_prefix(project_name))
     keys = [key for version in versions for key in _function_keys(version.record)]
     requests_under_way = _requests_may_be_under_way(context, project.record.deletion_requested_at)
-    if not _all_ended(context, keys) or requests_under_way:
+    if not _all_ended(context, keys, at_most) or requests_under_way:
         return False
-    budget = MOST_PER_CALL
+    budget = at_most
     for key in keys:
         for stored in listed(context.store, Index.BY_FUNCTION, function_index_value(key)):
             if budget == 0 or not remove_invocation(context, logs, stored):
@@ -70,14 +72,14 @@ def _function_keys(version: Version) -> list[FunctionKey]:
     return [FunctionKey(version.project_name, version.version_id, spec.function_name) for spec in version.functions]
 
 
-def _all_ended(context: Context, keys: list[FunctionKey]) -> bool:
-    """Cancel what is open, and return True when nothing was."""
+def _all_ended(context: Context, keys: list[FunctionKey], at_most: int) -> bool:
+    """Cancel what is open, `at_most` so many, and return True when nothing was."""
     count = 0
     for key in keys:
         for invocation_id in _open_invocations(context, key):
             commit.change_if_present(context, invocation_id, lambda invocation, now: cancelled(invocation, CAUSE, now))
             count += 1
-            if count == MOST_PER_CALL:
+            if count == at_most:
                 return False
     return count == 0
 

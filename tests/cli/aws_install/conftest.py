@@ -1,7 +1,5 @@
 """install and uninstall around a Terraform that does as it is told."""
 
-# ruff: noqa: F811 - fixtures that are imported
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +9,11 @@ import pytest
 from multinode_cli.aws_install import lambda_package
 from multinode_cli.aws_install.terraform import TerraformProgram
 from multinode_cli.backends.aws.account import Account
-from tests.cli.backends.aws.conftest import account, aws_plane, code, docker, ecr, terraform  # noqa: F401 - fixtures
 from tests.cli.conftest import Multinode, Outcome
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.account import ACCOUNT_ID, REGION, TestAccount
 from tests.support.cli.installation import BUCKET, STATE
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import FakeControlPlane
 
 
 @pytest.fixture

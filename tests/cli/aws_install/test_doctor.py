@@ -9,10 +9,10 @@ import pytest
 from multinode_cli.aws_install.checks import way_out
 from multinode_cli.backends.aws.account import Account
 from tests.cli.conftest import Multinode, Outcome
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.account import TestAccount
 from tests.support.cli.docker import FakeDocker, Said
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,7 @@ def findings(done: Outcome) -> dict[str, Mapping[str, Any]]:
     return {check["name"]: check for check in json.loads(done.out)["checks"]}
 
 
-def test_all_is_well(doctor: Any):
+def test_all_is_well(doctor: Any) -> None:
     done = doctor()
     assert (done.code, done.err.strip()) == (0, "All is well"), done.out
     names = [line.split()[1] for line in done.out.splitlines()]
@@ -86,7 +86,7 @@ def test_all_is_well(doctor: Any):
     ]
 
 
-def test_as_json_every_check_has_its_status_and_remedy(doctor: Any, quotas: dict[str, float]):
+def test_as_json_every_check_has_its_status_and_remedy(doctor: Any, quotas: dict[str, float]) -> None:
     quotas["fargate"] = 6
     done = doctor("--json")
     assert json.loads(done.out)["ok"] is True
@@ -100,7 +100,7 @@ def test_as_json_every_check_has_its_status_and_remedy(doctor: Any, quotas: dict
     }
 
 
-def test_a_small_lambda_concurrency_is_a_warning(doctor: Any, quotas: dict[str, float]):
+def test_a_small_lambda_concurrency_is_a_warning(doctor: Any, quotas: dict[str, float]) -> None:
     quotas["lambda"] = 10
     done = doctor()
     assert done.code == 0
@@ -108,7 +108,7 @@ def test_a_small_lambda_concurrency_is_a_warning(doctor: Any, quotas: dict[str, 
     assert "No problems; 1 warning" in done.err
 
 
-def test_an_engine_that_does_not_run_is_a_problem(doctor: Any, docker: FakeDocker):
+def test_an_engine_that_does_not_run_is_a_problem(doctor: Any, docker: FakeDocker) -> None:
     docker.says(version=Said(["Is the docker daemon running?"], 1))
     done = doctor()
     assert done.code == 3
@@ -116,7 +116,7 @@ def test_an_engine_that_does_not_run_is_a_problem(doctor: Any, docker: FakeDocke
     assert "1 problem" in done.err
 
 
-def test_an_old_terraform_is_a_warning_since_install_alone_needs_it(doctor: Any, terraform: FakeTerraform):
+def test_an_old_terraform_is_a_warning_since_install_alone_needs_it(doctor: Any, terraform: FakeTerraform) -> None:
     terraform.does(version="1.5.7")
     done = doctor("--json")
     assert done.code == 0
@@ -124,7 +124,7 @@ def test_an_old_terraform_is_a_warning_since_install_alone_needs_it(doctor: Any,
     assert "Terraform 1.5.7 is too old" in findings(done)["terraform"]["detail"]
 
 
-def test_another_version_there_is_a_warning(doctor: Any, account: TestAccount, aws_plane: FakeControlPlane):
+def test_another_version_there_is_a_warning(doctor: Any, account: TestAccount, aws_plane: FakeControlPlane) -> None:
     account.install("main", aws_plane.url, version="1.9.9", network=public_network(account))
     found = findings(doctor("--json"))["version"]
     assert found["status"] == "warning"
@@ -132,7 +132,9 @@ def test_another_version_there_is_a_warning(doctor: Any, account: TestAccount, a
     assert "install Multinode 1.9.9 here" in found["remedy"]
 
 
-def test_commands_that_talk_to_another_control_plane_are_a_warning(doctor: Any, monkeypatch: pytest.MonkeyPatch):
+def test_commands_that_talk_to_another_control_plane_are_a_warning(
+    doctor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MULTINODE_API_URL", "https://other.example")
     found = findings(doctor("--json"))["login"]
     assert found["status"] == "warning"
@@ -140,14 +142,16 @@ def test_commands_that_talk_to_another_control_plane_are_a_warning(doctor: Any, 
     assert found["remedy"] == "multinode login --from-aws --name main --region eu-west-1"
 
 
-def test_an_api_that_does_not_answer_is_a_problem(doctor: Any, aws_plane: FakeControlPlane):
+def test_an_api_that_does_not_answer_is_a_problem(doctor: Any, aws_plane: FakeControlPlane) -> None:
     aws_plane.go_away()
     done = doctor("--json")
     assert done.code == 3
     assert findings(done)["api"]["status"] == "problem"
 
 
-def test_a_subnet_without_a_way_out_is_a_problem(doctor: Any, account: TestAccount, aws_plane: FakeControlPlane):
+def test_a_subnet_without_a_way_out_is_a_problem(
+    doctor: Any, account: TestAccount, aws_plane: FakeControlPlane
+) -> None:
     network = public_network(account) | {"assign_public_ip": False}
     account.install("main", aws_plane.url, network=network)
     done = doctor("--json")
@@ -157,7 +161,7 @@ def test_a_subnet_without_a_way_out_is_a_problem(doctor: Any, account: TestAccou
     assert found["remedy"] == "public subnets need assign_public_ip=true, others a route to a NAT gateway"
 
 
-def test_a_deployment_that_is_not_there_leaves_its_checks_out(doctor: Any):
+def test_a_deployment_that_is_not_there_leaves_its_checks_out(doctor: Any) -> None:
     found = findings(doctor("--json", name="mainn"))
     assert found["deployment"]["status"] == "warning"
     assert "Did you mean 'main'?" in found["deployment"]["detail"]
@@ -171,7 +175,7 @@ def test_a_deployment_that_is_not_there_leaves_its_checks_out(doctor: Any):
 
 def test_a_cluster_that_runs_on_spot_has_that_quota_looked_at(
     doctor: Any, account: TestAccount, quotas: dict[str, float]
-):
+) -> None:
     account.client("ecs").put_cluster_capacity_providers(
         cluster="multinode-main",
         capacityProviders=["FARGATE", "FARGATE_SPOT"],
@@ -186,7 +190,7 @@ def test_a_cluster_that_runs_on_spot_has_that_quota_looked_at(
     assert "L-36FBB829" in found["fargate_spot"]["remedy"]
 
 
-def test_without_credentials_what_needs_them_is_left_out(doctor: Any, monkeypatch: pytest.MonkeyPatch):
+def test_without_credentials_what_needs_them_is_left_out(doctor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from multinode_cli.errors import ControlPlaneFailure
 
     def no_caller(_account: Account) -> None:
@@ -224,11 +228,11 @@ def table(*routes: Mapping[str, Any], **association: Any) -> dict[str, Any]:
         ([table({**NAT, "State": "blackhole"}, Main=True)], False, "no route to 0.0.0.0/0"),
     ],
 )
-def test_the_way_out_of_a_subnet(tables: list[dict[str, Any]], public_ip: bool, way: str):
+def test_the_way_out_of_a_subnet(tables: list[dict[str, Any]], public_ip: bool, way: str) -> None:
     assert way_out("subnet-1", tables, public_ip=public_ip) == way
 
 
-def test_before_an_installation_the_default_vpc_is_looked_at(doctor: Any, account: TestAccount):
+def test_before_an_installation_the_default_vpc_is_looked_at(doctor: Any, account: TestAccount) -> None:
     # Moto's default VPC has default subnets, and no gateway.
     found = findings(doctor("--json", name="new"))["network"]
     assert found["status"] == "problem"

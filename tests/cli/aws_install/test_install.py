@@ -8,20 +8,19 @@ import pytest
 
 from multinode_cli.aws_install.root_module import parse_settings
 from multinode_cli.commands import install
-from multinode_cli.console import questions
 from multinode_cli.errors import UsageFailure
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import KEY, FakeControlPlane
 from tests.support.cli.account import ACCOUNT_ID, REGION, TestAccount
 from tests.support.cli.installation import BUCKET, STATE, buckets, root
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import KEY, FakeControlPlane
 
 pytestmark = pytest.mark.slow
 
 
 def test_it_plans_applies_and_logs_in(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform, folder: Path, config_dir: Path
-):
+) -> None:
     done = run("install")
     assert done.code == 0, done.err
     assert terraform.commands() == ["init", "plan", "apply"]
@@ -41,7 +40,9 @@ def test_it_plans_applies_and_logs_in(
     assert not (folder / "module" / "tests").exists()
 
 
-def test_the_state_s_bucket_is_private_and_versioned(run: Any, installs: FakeControlPlane, account: TestAccount):
+def test_the_state_s_bucket_is_private_and_versioned(
+    run: Any, installs: FakeControlPlane, account: TestAccount
+) -> None:
     assert run("install").code == 0
     s3 = account.client("s3")
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
@@ -51,7 +52,7 @@ def test_the_state_s_bucket_is_private_and_versioned(run: Any, installs: FakeCon
 
 def test_it_asks_before_it_changes_anything_and_leaves_no_bucket_behind(
     run: Any, terraform: FakeTerraform, account: TestAccount
-):
+) -> None:
     done = run("install", approve=False)
     assert done.code == 2
     assert "cannot ask for confirmation here; add --auto-approve" in done.err
@@ -65,18 +66,16 @@ def test_whoever_is_asked_decides(
     installs: FakeControlPlane,
     terraform: FakeTerraform,
     multinode: Multinode,
-    monkeypatch: pytest.MonkeyPatch,
     answer: str,
     exit_code: int,
     commands: int,
-):
-    monkeypatch.setattr(questions, "can_ask", lambda: True)
-    done = multinode("install", "--name", "main", stdin=answer)
+) -> None:
+    done = multinode("install", "--name", "main", stdin=answer, terminal=True)
     assert done.code == exit_code
     assert len(terraform.commands()) == commands
 
 
-def test_settings_are_kept_and_go_with_every_later_install(run: Any, installs: FakeControlPlane, folder: Path):
+def test_settings_are_kept_and_go_with_every_later_install(run: Any, installs: FakeControlPlane, folder: Path) -> None:
     network = '{"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"]}'
     assert run("install", "--set", f"network={network}", "--set", "event_bus_name=a${b}").code == 0
     assert run("install", "--set", "log_retention_days=14").code == 0
@@ -97,7 +96,7 @@ def test_settings_are_kept_and_go_with_every_later_install(run: Any, installs: F
         ("tags", "write --set NAME=VALUE"),
     ],
 )
-def test_a_setting_that_there_is_not_is_refused(given: str, message: str):
+def test_a_setting_that_there_is_not_is_refused(given: str, message: str) -> None:
     with pytest.raises(UsageFailure) as caught:
         parse_settings((given,))
     assert message in caught.value.message
@@ -105,7 +104,7 @@ def test_a_setting_that_there_is_not_is_refused(given: str, message: str):
 
 def test_a_new_account_s_small_concurrency_is_not_reserved(
     run: Any, installs: FakeControlPlane, concurrency: dict[str, int], folder: Path
-):
+) -> None:
     concurrency["ConcurrentExecutions"] = 10
     done = run("install")
     assert root(folder)["module"]["multinode"]["reserve_concurrency"] is False
@@ -115,7 +114,7 @@ def test_a_new_account_s_small_concurrency_is_not_reserved(
     assert "reserve_concurrency" not in root(folder)["module"]["multinode"]
 
 
-def test_what_would_be_lost_is_named(run: Any, installs: FakeControlPlane, terraform: FakeTerraform):
+def test_what_would_be_lost_is_named(run: Any, installs: FakeControlPlane, terraform: FakeTerraform) -> None:
     terraform.does(lost=["module.multinode.aws_dynamodb_table.state"], tainted=["module.multinode.aws_sqs_queue.half"])
     # What an interrupted apply left half made is replaced, too, but there is nothing in it.
     assert "the data in these will be lost: module.multinode.aws_dynamodb_table.state\n" in run("install").err
@@ -123,7 +122,7 @@ def test_what_would_be_lost_is_named(run: Any, installs: FakeControlPlane, terra
 
 def test_a_table_that_an_interrupted_run_had_begun_is_gone_on_with(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform
-):
+) -> None:
     # Terraform would make it anew, which its deletion protection refuses.
     table, queue = "module.multinode.aws_dynamodb_table.state", "module.multinode.aws_sqs_queue.half"
     terraform.does(tainted=[queue, table])
@@ -134,7 +133,7 @@ def test_a_table_that_an_interrupted_run_had_begun_is_gone_on_with(
     assert terraform.commands() == ["init", "plan", f"untaint {table}", "plan", "apply"]
 
 
-def test_nothing_to_do_asks_nothing(run: Any, installs: FakeControlPlane, terraform: FakeTerraform):
+def test_nothing_to_do_asks_nothing(run: Any, installs: FakeControlPlane, terraform: FakeTerraform) -> None:
     assert run("install").code == 0
     terraform.does(add=0)
     done = run("install", approve=False)
@@ -142,7 +141,9 @@ def test_nothing_to_do_asks_nothing(run: Any, installs: FakeControlPlane, terraf
     assert "The deployment main is up to date" in done.err
 
 
-def test_a_deployment_that_plain_terraform_made_is_left_to_it(run: Any, account: TestAccount, terraform: FakeTerraform):
+def test_a_deployment_that_plain_terraform_made_is_left_to_it(
+    run: Any, account: TestAccount, terraform: FakeTerraform
+) -> None:
     account.install("main", "https://api.example")
     done = run("install")
     assert done.code == 2
@@ -153,7 +154,7 @@ def test_a_deployment_that_plain_terraform_made_is_left_to_it(run: Any, account:
 
 def test_an_older_version_in_the_place_of_a_newer_one_is_a_warning(
     run: Any, installs: FakeControlPlane, account: TestAccount
-):
+) -> None:
     assert run("install").code == 0
     account.install("main", installs.url, version="99.0.0")
     done = run("install")
@@ -161,7 +162,9 @@ def test_an_older_version_in_the_place_of_a_newer_one_is_a_warning(
     assert "warning: that is an older version" in done.err
 
 
-def test_it_is_installed_even_if_the_login_fails(run: Any, installs: FakeControlPlane, monkeypatch: pytest.MonkeyPatch):
+def test_it_is_installed_even_if_the_login_fails(
+    run: Any, installs: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(install, "NEW_API_ANSWERS_WITHIN_S", 0.1)
     installs.go_away()
     done = run("install")

@@ -13,10 +13,10 @@ import pytest
 from multinode_cli.aws_install.terraform import TerraformProgram, found_version
 from multinode_cli.console.terminal import Style, Terminal
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.account import TestAccount
 from tests.support.cli.installation import BUCKET, STATE, buckets, root
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
         ("", "does not report its version (what?)"),
     ],
 )
-def test_a_terraform_that_is_too_old_is_refused(run: Any, terraform: FakeTerraform, version: str, message: str):
+def test_a_terraform_that_is_too_old_is_refused(run: Any, terraform: FakeTerraform, version: str, message: str) -> None:
     terraform.does(version=version)
     done = run("install")
     assert done.code == 3
@@ -39,14 +39,14 @@ def test_a_terraform_that_is_too_old_is_refused(run: Any, terraform: FakeTerrafo
 
 
 @pytest.mark.parametrize("version", ["1.11.0", "1.11.0-rc1", "1.20.1", "2.0.0"])
-def test_a_newer_terraform_will_do(terraform: FakeTerraform, version: str):
+def test_a_newer_terraform_will_do(terraform: FakeTerraform, version: str) -> None:
     terraform.does(version=version)
     assert found_version() == (str(terraform.folder / "terraform"), version)
 
 
 def test_without_terraform_it_says_where_to_get_it(
     multinode: Multinode, account: TestAccount, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     done = multinode("install")
     assert done.code == 3
@@ -55,7 +55,7 @@ def test_without_terraform_it_says_where_to_get_it(
 
 def test_without_python_terraform_it_says_what_to_install(
     run: Any, monkeypatch: pytest.MonkeyPatch, terraform: FakeTerraform
-):
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "python_terraform", None)
     done = run("install")
     assert done.code == 3
@@ -64,7 +64,7 @@ def test_without_python_terraform_it_says_what_to_install(
 
 def test_half_applied_terraform_is_gone_on_with_when_it_is_run_again(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform, account: TestAccount, folder: Path
-):
+) -> None:
     terraform.does(fails=["apply"])
     done = run("install", "--set", "log_retention_days=7")
     assert done.code == 3
@@ -82,7 +82,7 @@ def test_half_applied_terraform_is_gone_on_with_when_it_is_run_again(
 
 def test_what_exists_already_is_to_be_taken_over_by_the_command_that_is_shown(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform, folder: Path
-):
+) -> None:
     group = {
         "severity": "error",
         "summary": "creating CloudWatch Logs Log Group (/aws/lambda/multinode-main-api): operation error",
@@ -105,7 +105,7 @@ def test_what_exists_already_is_to_be_taken_over_by_the_command_that_is_shown(
 
 def test_a_state_that_could_not_be_stored_is_stored_first(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform, folder: Path
-):
+) -> None:
     folder.mkdir(parents=True)
     (folder / "errored.tfstate").write_text("{}")
     assert run("install").code == 0
@@ -113,7 +113,7 @@ def test_a_state_that_could_not_be_stored_is_stored_first(
     assert not (folder / "errored.tfstate").exists()
 
 
-def test_an_init_that_fails_shows_its_last_lines(run: Any, terraform: FakeTerraform, account: TestAccount):
+def test_an_init_that_fails_shows_its_last_lines(run: Any, terraform: FakeTerraform, account: TestAccount) -> None:
     terraform.does(fails=["init"])
     done = run("install")
     assert done.code == 3
@@ -122,7 +122,7 @@ def test_an_init_that_fails_shows_its_last_lines(run: Any, terraform: FakeTerraf
     assert buckets(account) == []
 
 
-def test_a_lock_that_is_held_says_how_to_free_it(run: Any, terraform: FakeTerraform, folder: Path):
+def test_a_lock_that_is_held_says_how_to_free_it(run: Any, terraform: FakeTerraform, folder: Path) -> None:
     error = {"severity": "error", "summary": "Error acquiring the state lock", "detail": "ID: 1234"}
     terraform.does(fails=["plan"], errors=[error])
     done = run("install")
@@ -131,7 +131,7 @@ def test_a_lock_that_is_held_says_how_to_free_it(run: Any, terraform: FakeTerraf
     assert f"terraform -chdir={folder} force-unlock ID" in done.err
 
 
-def test_a_folder_that_cannot_be_written_is_named(run: Any, folder: Path):
+def test_a_folder_that_cannot_be_written_is_named(run: Any, folder: Path) -> None:
     folder.parent.mkdir(parents=True)
     folder.write_text("")
     done = run("install")
@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_written_is_named(run: Any, folder: Path):
 @pytest.mark.parametrize(("pressed", "asked"), [(1, 0), (2, 1), (3, 1)])
 def test_the_first_ctrl_c_lets_an_apply_finish_and_the_second_asks_it_once_to_stop(
     terraform: FakeTerraform, tmp_path: Path, pressed: int, asked: int
-):
+) -> None:
     terraform.does(waits_for_interrupt=True)
     heard = io.StringIO()
     terminal = Terminal(io.StringIO(), heard, Style(), Style(), animated=False)

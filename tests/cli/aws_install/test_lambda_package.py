@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -85,5 +86,5 @@ print(handler.__module__, multinode_version(), sys.modules["multinode_control_pl
     assert done.returncode == 0, done.stderr
     module, version, where = done.stdout.split()
     assert module == f"multinode_control_plane.handlers.{handler}"
-    assert version == lambda_package.importlib.metadata.version("multinode")
+    assert version == metadata.version("multinode")
     assert where.startswith(str(tmp_path))

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 def test_a_package_of_these_very_files_is_used_and_any_other_built_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(lambda_package, "build", lambda output: output.write_bytes(b"built"))
     shipped, output = tmp_path / "shipped.zip", tmp_path / "output.zip"
     assert lambda_package.provide(output, shipped) is True

@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 
-from tests.cli.fake_control_plane import FakeControlPlane
+from tests.support.bodies import function_info
 from tests.support.cli.account import TestAccount
-from tests.support.cli.bodies import function_info
 from tests.support.cli.installation import BUCKET, buckets
 from tests.support.cli.terraform import FakeTerraform
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 
 
 def test_uninstall_takes_the_protection_off_a_table_that_was_only_begun(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform
-):
+) -> None:
     assert run("install").code == 0
     table = "module.multinode.aws_dynamodb_table.state"
     terraform.does(listed=[table], tainted=[table])
@@ -35,7 +35,7 @@ def test_uninstall_takes_the_protection_off_removes_all_and_forgets(
     account: TestAccount,
     folder: Path,
     config_dir: Path,
-):
+) -> None:
     assert run("install").code == 0
     terraform.does(
         listed=[
@@ -61,7 +61,7 @@ def test_uninstall_takes_the_protection_off_removes_all_and_forgets(
 
 def test_uninstall_keeps_the_bucket_while_another_deployment_s_state_is_in_it(
     run: Any, installs: FakeControlPlane, account: TestAccount
-):
+) -> None:
     assert run("install").code == 0
     account.client("s3").put_object(Bucket=BUCKET, Key="other/terraform.tfstate", Body=b"{}")
     assert run("uninstall").code == 0
@@ -69,7 +69,9 @@ def test_uninstall_keeps_the_bucket_while_another_deployment_s_state_is_in_it(
     assert [version["Key"] for version in versions] == ["other/terraform.tfstate"]
 
 
-def test_uninstall_wants_the_projects_undeployed_first(run: Any, installs: FakeControlPlane, terraform: FakeTerraform):
+def test_uninstall_wants_the_projects_undeployed_first(
+    run: Any, installs: FakeControlPlane, terraform: FakeTerraform
+) -> None:
     assert run("install").code == 0
     installs.add_project("tsp", function_info("solve"))
     before = terraform.commands()
@@ -79,16 +81,16 @@ def test_uninstall_wants_the_projects_undeployed_first(run: Any, installs: FakeC
     assert terraform.commands() == before
 
 
-def test_uninstall_of_what_is_not_there_says_what_is(run: Any, account: TestAccount):
+def test_uninstall_of_what_is_not_there_says_what_is(run: Any, account: TestAccount) -> None:
     account.install("mein", "https://api.example")
     done = run("uninstall")
     assert done.code == 2
     assert "there is no Multinode deployment called 'main' in eu-west-1. Did you mean 'mein'?" in done.err
 
 
-def test_an_interrupted_uninstall_goes_on_when_the_deployment_s_parameter_is_gone_already(
+def test_an_interrupted_uninstall_goes_on_when_the_parameter_is_gone_already(
     run: Any, installs: FakeControlPlane, terraform: FakeTerraform, account: TestAccount
-):
+) -> None:
     assert run("install").code == 0
     account.client("ssm").delete_parameter(Name="/multinode/main/deployment")
     done = run("uninstall")

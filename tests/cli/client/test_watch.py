@@ -12,28 +12,14 @@ from multinode_cli.client.waiting import Patience
 from multinode_cli.client.watch import InvocationChanged, InvocationWatcher, LinesWritten, LogsEnded, WatchFailed
 from multinode_cli.console.terminal import Style, Terminal
 from multinode_cli.errors import ControlPlaneFailure
+from tests.support.fakes import FakeClock
 
 T = TypeVar("T")
 
 
-class Clock:
-    """Time passes when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 class Setting:
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = FakeClock()
         self.err = io.StringIO()
         terminal = Terminal(io.StringIO(), self.err, Style(), Style(), animated=False)
         self.patience = Patience(
@@ -66,12 +52,12 @@ def answers(*values: T | Exception) -> Callable[[], T]:
 AWAY = ControlPlaneAway("the control plane cannot be reached")
 
 
-def test_an_answer_is_passed_on(setting: Setting):
+def test_an_answer_is_passed_on(setting: Setting) -> None:
     assert setting.patience.call(answers("x")) == "x"
     assert (setting.err.getvalue(), setting.clock.slept) == ("", [])
 
 
-def test_an_outage_is_said_once_and_so_is_its_end(setting: Setting):
+def test_an_outage_is_said_once_and_so_is_its_end(setting: Setting) -> None:
     assert setting.patience.call(answers(AWAY, AWAY, AWAY, "x")) == "x"
     assert setting.err.getvalue().splitlines() == [
         "warning: the control plane cannot be reached",
@@ -81,7 +67,7 @@ def test_an_outage_is_said_once_and_so_is_its_end(setting: Setting):
     assert setting.clock.slept == [0.5, 1.0, 2.0]
 
 
-def test_the_pauses_grow_to_five_seconds_and_patience_ends(setting: Setting):
+def test_the_pauses_grow_to_five_seconds_and_patience_ends(setting: Setting) -> None:
     """0.5 + 1 + 2 + 4 = 7.5 s after the first failure there is still hope; with 5 s more there is none."""
     with pytest.raises(ControlPlaneFailure) as caught:
         setting.patience.call(answers(AWAY))
@@ -90,13 +76,13 @@ def test_the_pauses_grow_to_five_seconds_and_patience_ends(setting: Setting):
     assert caught.value.exit_code == 3
 
 
-def test_patience_begins_anew_after_each_answer(setting: Setting):
+def test_patience_begins_anew_after_each_answer(setting: Setting) -> None:
     for _ in range(3):
         assert setting.patience.call(answers(AWAY, AWAY, AWAY, AWAY, "x")) == "x"
     assert setting.err.getvalue().count("Trying again") == 3
 
 
-def test_a_refusal_is_no_outage(setting: Setting):
+def test_a_refusal_is_no_outage(setting: Setting) -> None:
     with pytest.raises(ControlPlaneFailure, match="the key is refused"):
         setting.patience.call(answers(ControlPlaneFailure("the key is refused")))
     assert setting.clock.slept == []
@@ -136,7 +122,7 @@ def snapshot(status: str, revision: str) -> dict[str, Any]:
     return {"status": status, "revision": revision, "terminated": status == "SUCCEEDED"}
 
 
-def test_each_change_is_an_event_and_the_next_question_waits_for_another(setting: Setting):
+def test_each_change_is_an_event_and_the_next_question_waits_for_another(setting: Setting) -> None:
     api = ScriptedApi(
         snapshot("PENDING", "1"), snapshot("RUNNING", "2"), snapshot("RUNNING", "2"), snapshot("SUCCEEDED", "3")
     )
@@ -145,13 +131,13 @@ def test_each_change_is_an_event_and_the_next_question_waits_for_another(setting
     assert [(how["wait_s"], how["since"]) for how in api.asked] == [(0, None), (20, "1"), (20, "2"), (20, "2")]
 
 
-def test_an_answer_without_news_that_was_not_waited_for_puts_the_next_question_off(setting: Setting):
+def test_an_answer_without_news_that_was_not_waited_for_puts_the_next_question_off(setting: Setting) -> None:
     api = ScriptedApi(snapshot("RUNNING", "1"), snapshot("RUNNING", "1"), snapshot("SUCCEEDED", "2"))
     events_of(setting, api, lambda watch: watch.invocation("inv-1"))
     assert setting.clock.slept == [pytest.approx(0.5, abs=0.4)]  # less what the question itself took
 
 
-def test_rounds_without_news_become_longer_up_to_a_bound_and_begin_anew_after_news():
+def test_rounds_without_news_become_longer_up_to_a_bound_and_begin_anew_after_news() -> None:
     slept: list[float] = []
     ask = answers(*[Seen.NOTHING] * 9, Seen.NEWS, Seen.NOTHING, Seen.END)
     assert poll(ask, longest_s=LONGEST_ROUND_S, sleep=slept.append, monotonic=lambda: 0.0) is True
@@ -160,20 +146,20 @@ def test_rounds_without_news_become_longer_up_to_a_bound_and_begin_anew_after_ne
     assert slept[7:] == [3.0, 3.0, 0.5]
 
 
-def test_polling_at_an_even_pace_gives_up_when_its_time_is_over(setting: Setting):
+def test_polling_at_an_even_pace_gives_up_when_its_time_is_over(setting: Setting) -> None:
     clock = setting.clock
     ask = answers(Seen.NOTHING)
     assert poll(ask, every_s=2.0, timeout_s=5.0, sleep=clock.sleep, monotonic=clock.monotonic) is False
     assert clock.slept == [2.0, 2.0, 1.0]  # after 0, 2 and 4 s; after 5 s the time is over
 
 
-def test_who_waits_for_the_end_only_asks_for_the_end(setting: Setting):
+def test_who_waits_for_the_end_only_asks_for_the_end(setting: Setting) -> None:
     api = ScriptedApi(snapshot("RUNNING", "1"), snapshot("SUCCEEDED", "2"))
     events_of(setting, api, lambda watch: watch.invocation("inv-1", until_finished=True))
     assert [(how["until_finished"], how["since"]) for how in api.asked] == [(False, None), (True, None)]
 
 
-def test_a_status_of_a_newer_control_plane_is_final_once_all_has_stopped(setting: Setting):
+def test_a_status_of_a_newer_control_plane_is_final_once_all_has_stopped(setting: Setting) -> None:
     api = ScriptedApi(
         {"status": "SUSPENDED", "revision": "1", "terminated": False},
         {"status": "RETIRED", "revision": "2", "terminated": True},
@@ -184,7 +170,7 @@ def test_a_status_of_a_newer_control_plane_is_final_once_all_has_stopped(setting
     assert watch.next_event(timeout_s=0.01) is None
 
 
-def test_log_lines_are_read_on_from_where_the_last_answer_ended(setting: Setting):
+def test_log_lines_are_read_on_from_where_the_last_answer_ended(setting: Setting) -> None:
     pages = [
         {"lines": ["a"], "next_offset": "1", "complete": False},
         {"lines": [], "next_offset": "1", "complete": False},
@@ -197,7 +183,7 @@ def test_log_lines_are_read_on_from_where_the_last_answer_ended(setting: Setting
     assert {how["execution_id"] for how in api.asked} == {"exe-1"}
 
 
-def test_what_ends_the_watching_is_an_event(setting: Setting):
+def test_what_ends_the_watching_is_an_event(setting: Setting) -> None:
     api = ScriptedApi()  # the first question raises IndexError
     events = events_of(setting, api, lambda watch: watch.invocation("inv-1"))
     assert [type(event.error) for event in events] == [IndexError]

@@ -4,14 +4,16 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from multinode_cli.commands.deploy import next_command
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode, Outcome
-from tests.cli.fake_control_plane import FakeControlPlane, Refusal
-from tests.support.cli.bodies import CREATED, function_info, version_id
+from tests.support.bodies import CREATED, function_info, version_id
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import refuses
 
 MAIN = '''
 from multinode import Multinode
@@ -48,7 +50,7 @@ def code(tmp_path: Path) -> Path:
 
 
 def changes(plane: FakeControlPlane) -> list[tuple[str, str]]:
-    return [(method, path) for method, path in plane.requests if method != "GET"]
+    return [(method, path) for method, path in plane.asked if method != "GET"]
 
 
 # --- what is refused before anything is asked of the control plane ---
@@ -78,46 +80,52 @@ def changes(plane: FakeControlPlane) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("command", ["deploy", "upgrade"])
 def test_a_name_that_no_project_can_have_is_refused_at_once(
     multinode: Multinode, plane: FakeControlPlane, command: str, name: str, message: str
-):
+) -> None:
     outcome = multinode(command, "code", f"--project-name={name}")
     assert (outcome.code, outcome.out) == (2, "")
     assert message in outcome.err
-    assert plane.requests == []
+    assert plane.asked == []
 
 
-def test_a_name_that_is_nearly_one_gets_the_whole_corrected_command(multinode: Multinode, config_dir: Path):
+def test_a_name_that_is_nearly_one_gets_the_whole_corrected_command(multinode: Multinode, config_dir: Path) -> None:
     outcome = multinode("upgrade", "code", "--project-name", "my project", "--json")
     assert outcome.err.endswith("\n  multinode upgrade code --project-name my-project --json\n")
 
 
-def test_a_folder_that_is_not_there_is_refused_at_once(multinode: Multinode, plane: FakeControlPlane, tmp_path: Path):
+def test_a_folder_that_is_not_there_is_refused_at_once(
+    multinode: Multinode, plane: FakeControlPlane, tmp_path: Path
+) -> None:
     outcome = multinode("deploy", str(tmp_path / "nothing"), "--project-name", "p")
-    assert (outcome.code, plane.requests) == (2, [])
+    assert (outcome.code, plane.asked) == (2, [])
     assert "nothing is not a folder; give the folder that contains main.py" in outcome.err
 
 
 def test_a_file_in_the_folders_place_gets_the_corrected_command(
     multinode: Multinode, plane: FakeControlPlane, code: Path
-):
+) -> None:
     outcome = multinode("deploy", str(code / "main.py"), "--project-name", "p")
-    assert (outcome.code, plane.requests) == (2, [])
+    assert (outcome.code, plane.asked) == (2, [])
     assert outcome.err.endswith(f"\n  multinode deploy {code} --project-name p\n")
 
 
-def test_a_bad_environment_file_is_refused_at_once(multinode: Multinode, plane: FakeControlPlane, code: Path):
+def test_a_bad_environment_file_is_refused_at_once(multinode: Multinode, plane: FakeControlPlane, code: Path) -> None:
     (code / ".env").write_text("TOKEN=x\nOOPS\n")
     outcome = multinode("deploy", str(code), "--project-name", "p")
-    assert (outcome.code, plane.requests) == (2, [])
+    assert (outcome.code, plane.asked) == (2, [])
     assert outcome.err.endswith("error: .env, line 2 has no '=': write NAME=value, or NAME= for an empty one\n")
 
 
-def test_upgrade_creates_the_project_when_told_to_deploy(multinode: Multinode, local: FakeControlPlane, code: Path):
+def test_upgrade_creates_the_project_when_told_to_deploy(
+    multinode: Multinode, local: FakeControlPlane, code: Path
+) -> None:
     outcome = multinode("upgrade", str(code), "--project-name", "new", "--deploy", "--json")
     assert (outcome.code, json.loads(outcome.out)["project_created"]) == (0, True)
 
 
-def test_a_project_that_must_exist_gets_both_ways_out(multinode: Multinode, local: FakeControlPlane, code: Path):
-    local.add_project("slow")
+def test_a_project_that_must_exist_gets_both_ways_out(
+    multinode: Multinode, local: FakeControlPlane, code: Path
+) -> None:
+    local.add_project("slow", versions=0)
     outcome = multinode("upgrade", str(code), "--project-name", "slwo")
     assert outcome.code == 2
     assert outcome.err.endswith(
@@ -129,8 +137,10 @@ def test_a_project_that_must_exist_gets_both_ways_out(multinode: Multinode, loca
     assert changes(local) == []
 
 
-def test_a_project_that_is_being_deleted_is_not_deployed_to(multinode: Multinode, local: FakeControlPlane, code: Path):
-    local.add_project("slow", deletion_request_time=CREATED)
+def test_a_project_that_is_being_deleted_is_not_deployed_to(
+    multinode: Multinode, local: FakeControlPlane, code: Path
+) -> None:
+    local.add_project("slow", versions=0, deleted_at=CREATED)
     outcome = multinode("deploy", str(code), "--project-name", "slow")
     assert outcome.code == 2
     assert "project slow is being deleted; deploy it again when" in outcome.err
@@ -139,14 +149,14 @@ def test_a_project_that_is_being_deleted_is_not_deployed_to(multinode: Multinode
 
 def test_a_backend_that_this_command_cannot_deploy_to_is_named(
     multinode: Multinode, plane: FakeControlPlane, code: Path
-):
+) -> None:
     plane.deployment["backend"] = "moon"
     outcome = multinode("deploy", str(code), "--project-name", "p")
     assert outcome.code == 3
     assert "cannot deploy to a control plane with the backend moon" in outcome.err
 
 
-def test_a_data_folder_on_another_machine_is_named(multinode: Multinode, plane: FakeControlPlane, code: Path):
+def test_a_data_folder_on_another_machine_is_named(multinode: Multinode, plane: FakeControlPlane, code: Path) -> None:
     plane.deployment["data_dir"] = "/nowhere/multinode"
     outcome = multinode("deploy", str(code), "--project-name", "p")
     assert outcome.code == 3
@@ -163,7 +173,7 @@ def deploy(multinode: Multinode, code: Path, *options: str, command: str = "depl
 @pytest.mark.slow
 def test_a_first_deploy_creates_the_project_and_says_what_to_do_next(
     multinode: Multinode, local: FakeControlPlane, code: Path
-):
+) -> None:
     outcome = deploy(multinode, code)
     assert outcome.code == 0
     assert changes(local) == [("PUT", "/projects/slow"), ("POST", "/projects/slow/versions")]
@@ -178,7 +188,7 @@ def test_a_first_deploy_creates_the_project_and_says_what_to_do_next(
 @pytest.mark.slow
 def test_what_is_registered_is_there_and_private(
     multinode: Multinode, local: FakeControlPlane, code: Path, tmp_path: Path
-):
+) -> None:
     (code / ".env").write_text("TOKEN=hunter2\n")
     outcome = deploy(multinode, code)
     definition = local.bodies[-1]
@@ -196,7 +206,7 @@ def test_what_is_registered_is_there_and_private(
 @pytest.mark.slow
 def test_a_second_deploy_adds_a_version_and_uses_the_environment_again(
     multinode: Multinode, local: FakeControlPlane, code: Path
-):
+) -> None:
     deploy(multinode, code)
     for command in ("deploy", "upgrade"):
         outcome = deploy(multinode, code, "--json", command=command)
@@ -209,7 +219,7 @@ def test_a_second_deploy_adds_a_version_and_uses_the_environment_again(
 @pytest.mark.slow
 def test_a_dry_run_registers_nothing_and_keeps_no_secret(
     multinode: Multinode, local: FakeControlPlane, code: Path, tmp_path: Path
-):
+) -> None:
     (code / ".env").write_text("TOKEN=hunter2\n")
     printed = json.loads(deploy(multinode, code, "--dry-run", "--json").out)
     assert (printed["dry_run"], printed["project_exists"], printed["files"]) == (True, False, 1)
@@ -223,7 +233,7 @@ def test_a_dry_run_registers_nothing_and_keeps_no_secret(
 
 
 @pytest.mark.slow
-def test_variables_are_there_while_main_is_imported(multinode: Multinode, local: FakeControlPlane, code: Path):
+def test_variables_are_there_while_main_is_imported(multinode: Multinode, local: FakeControlPlane, code: Path) -> None:
     (code / ".env").write_text("TOKEN=hunter2\r\n")
     (code / "main.py").write_text("import os\nassert os.environ['TOKEN'] == 'hunter2'\n" + MAIN)
     assert deploy(multinode, code).code == 0
@@ -249,7 +259,7 @@ BAD_PROJECTS = {
 @pytest.mark.parametrize(("content", "message"), BAD_PROJECTS.values(), ids=BAD_PROJECTS.keys())
 def test_a_project_that_cannot_be_used_is_refused_and_nothing_changes(
     multinode: Multinode, local: FakeControlPlane, code: Path, tmp_path: Path, content: str, message: str
-):
+) -> None:
     (code / "main.py").write_text(content)
     (code / ".env").write_text("TOKEN=hunter2\n")
     outcome = deploy(multinode, code)
@@ -263,12 +273,10 @@ def test_a_project_that_cannot_be_used_is_refused_and_nothing_changes(
 
 @pytest.mark.slow
 def test_a_version_that_is_refused_takes_the_new_project_with_it(
-    multinode: Multinode, local: FakeControlPlane, code: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def refuse(*_arguments: object) -> dict[str, object]:
-        raise Refusal(ErrorCode.REQUEST_IS_INVALID, "functions[0].resource_spec: too large")
-
-    monkeypatch.setattr(local, "_create_version", refuse)
+    multinode: Multinode, local: FakeControlPlane, code: Path
+) -> None:
+    too_large = refuses(ErrorCode.REQUEST_IS_INVALID, "functions[0].resource_spec: too large")
+    local.on("POST", "/versions", before=lambda _: too_large)
     outcome = deploy(multinode, code)
     assert (outcome.code, outcome.err.splitlines()[-1]) == (2, "error: functions[0].resource_spec: too large")
     assert changes(local)[-1] == ("DELETE", "/projects/slow")
@@ -276,34 +284,20 @@ def test_a_version_that_is_refused_takes_the_new_project_with_it(
 
 @pytest.mark.slow
 def test_a_version_that_is_refused_leaves_a_project_that_was_there(
-    multinode: Multinode, local: FakeControlPlane, code: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def refuse(*_arguments: object) -> dict[str, object]:
-        raise Refusal(ErrorCode.REQUEST_IS_INVALID)
-
+    multinode: Multinode, local: FakeControlPlane, code: Path
+) -> None:
     local.add_project("slow", function_info("now"))
-    monkeypatch.setattr(local, "_create_version", refuse)
+    local.on("POST", "/versions", before=lambda _: refuses(ErrorCode.REQUEST_IS_INVALID))
     assert deploy(multinode, code).code == 2
     assert changes(local) == [("POST", "/projects/slow/versions")]
 
 
 @pytest.mark.slow
 def test_a_project_that_somebody_else_creates_meanwhile_gets_another_version(
-    multinode: Multinode, local: FakeControlPlane, code: Path, monkeypatch: pytest.MonkeyPatch
-):
+    multinode: Multinode, local: FakeControlPlane, code: Path
+) -> None:
     """It was not there when the deploy looked, and is when the deploy creates it."""
-    original = local._remaining
-    looked: list[str] = []
-
-    def look(name: str) -> dict[str, object]:
-        try:
-            return original(name)
-        finally:
-            if not looked:
-                local.add_project(name, function_info("now"))
-            looked.append(name)
-
-    monkeypatch.setattr(local, "_remaining", look)
+    local.on("GET", "/projects/slow", after=lambda _: local.add_project("slow", function_info("now")))
     outcome = deploy(multinode, code, "--json")
     assert outcome.code == 0
     assert json.loads(outcome.out)["version_id"] == version_id(2)
@@ -311,13 +305,9 @@ def test_a_project_that_somebody_else_creates_meanwhile_gets_another_version(
 
 @pytest.mark.slow
 def test_a_control_plane_that_goes_away_before_the_end_says_how_to_look(
-    multinode: Multinode, local: FakeControlPlane, code: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def go_away(*_arguments: object) -> dict[str, object]:
-        local.away = True
-        return {}
-
-    monkeypatch.setattr(local, "_create_version", go_away)
+    multinode: Multinode, local: FakeControlPlane, code: Path
+) -> None:
+    local.on("POST", "/versions", before=lambda _: local.go_away())
     outcome = deploy(multinode, code)
     assert outcome.code == 3
     assert (
@@ -341,5 +331,5 @@ def test_a_control_plane_that_goes_away_before_the_end_says_how_to_look(
         ([function_info("f") | {"signature": None}], "multinode invoke p f --follow"),
     ],
 )
-def test_the_next_command_is_that_of_the_function_that_needs_the_least(functions, command: str):
+def test_the_next_command_is_that_of_the_function_that_needs_the_least(functions: list[Any], command: str) -> None:
     assert next_command("p", functions) == command

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from math import inf
 
 import pytest
 
@@ -9,8 +10,9 @@ from multinode.invocation import polling
 from multinode_cli.client import waiting
 from multinode_cli.commands import follow as follow_module
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane, later
-from tests.support.cli.bodies import CREATED, execution, function_info
+from tests.support.bodies import execution, function_info
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import later, says
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def identifier(plane: FakeControlPlane) -> str:
 
 def test_status_progress_and_log_lines_are_told_as_they_come(
     multinode: Multinode, plane: FakeControlPlane, identifier: str
-):
+) -> None:
     told_all = partial(plane.until_asked, "invocation", "logs")
     thread = later(
         told_all,
@@ -49,7 +51,7 @@ def test_status_progress_and_log_lines_are_told_as_they_come(
 
 def test_as_json_each_event_is_one_line_and_the_last_is_the_end(
     multinode: Multinode, plane: FakeControlPlane, identifier: str
-):
+) -> None:
     told_all = partial(plane.until_asked, "invocation", "logs")
     thread = later(
         told_all,
@@ -66,7 +68,7 @@ def test_as_json_each_event_is_one_line_and_the_last_is_the_end(
     assert outcome.code == 1
 
 
-def test_the_end_comes_after_the_last_log_lines(multinode: Multinode, plane: FakeControlPlane, identifier: str):
+def test_the_end_comes_after_the_last_log_lines(multinode: Multinode, plane: FakeControlPlane, identifier: str) -> None:
     for number in range(100):
         plane.write(identifier, f"line {number}")
     plane.change(identifier, status="SUCCEEDED", result="1")
@@ -77,22 +79,25 @@ def test_the_end_comes_after_the_last_log_lines(multinode: Multinode, plane: Fak
 
 def test_log_lines_that_never_come_do_not_hold_up_the_end(
     multinode: Multinode, plane: FakeControlPlane, identifier: str, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(follow_module, "LOGS_PATIENCE_S", 0.2)
     plane.change(identifier, status="SUCCEEDED", result="1")
-    monkeypatch.setattr(plane, "_logs", lambda *_: {"lines": [], "next_offset": "0", "complete": False})
+    none_yet = says(200, {"lines": [], "next_offset": "0", "complete": False})
+    plane.on("GET", "/logs", before=lambda _: none_yet, times=inf)
     assert multinode("wait", identifier, "--follow").out == "1\n"
 
 
-def test_times_are_counted_by_the_control_planes_clock(multinode: Multinode, plane: FakeControlPlane, identifier: str):
+def test_times_are_counted_by_the_control_planes_clock(
+    multinode: Multinode, plane: FakeControlPlane, identifier: str
+) -> None:
     """Last changed 90 s after its creation: it has gone on for 1 min 30 s, whatever this machine's clock says."""
-    plane.change(identifier, status="SUCCEEDED", result="1", last_update_time_ms=CREATED * 1000 + 90_000)
+    plane.change(identifier, status="SUCCEEDED", result="1", updated_ms=90_000)
     assert multinode("wait", identifier, "--follow").err.startswith("[1 min 30 s] SUCCEEDED")
 
 
 def test_an_outage_is_survived(
     multinode: Multinode, plane: FakeControlPlane, identifier: str, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(polling, "FIRST_PAUSE_S", 0.05)
     told_all = partial(plane.until_asked, "invocation", "logs")
     thread = later(
@@ -121,7 +126,7 @@ def test_an_outage_that_lasts_ends_with_how_to_come_back(
     identifier: str,
     monkeypatch: pytest.MonkeyPatch,
     options: tuple[str, ...],
-):
+) -> None:
     monkeypatch.setattr(polling, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(waiting, "PATIENCE_S", 0.3)
     thread = later(partial(plane.until_asked, "invocation"), plane.go_away)
@@ -136,9 +141,9 @@ def test_an_outage_that_lasts_ends_with_how_to_come_back(
 
 
 def test_a_key_that_is_revoked_meanwhile_ends_it(
-    multinode: Multinode, plane: FakeControlPlane, identifier: str, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr("tests.cli.fake_control_plane.KEY", "mn_another_key")
+    multinode: Multinode, plane: FakeControlPlane, identifier: str
+) -> None:
+    plane.keychain.keys = ()
     outcome = multinode("wait", identifier, "--follow")
     assert outcome.code == 3
     assert "refuses the key" in outcome.err

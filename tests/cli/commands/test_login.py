@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import KEY, FakeControlPlane
+from tests.support.control_plane import KEY, FakeControlPlane
 
 
 def profile(config_dir: Path) -> dict[str, str]:
@@ -17,16 +17,18 @@ def profile(config_dir: Path) -> dict[str, str]:
 
 def test_a_key_from_stdin_is_checked_and_remembered(
     multinode: Multinode, config_dir: Path, unconnected_plane: FakeControlPlane
-):
+) -> None:
     outcome = multinode("login", "--api-url", f"{unconnected_plane.url}/", "--api-key", "-", stdin=f"{KEY}\n")
     assert (outcome.code, outcome.out) == (0, "")
-    assert unconnected_plane.requests == [("GET", "/deployment")]
+    assert unconnected_plane.asked == [("GET", "/deployment")]
     assert profile(config_dir) == {"api_url": unconnected_plane.url, "api_key": KEY}
     assert stat.S_IMODE((config_dir / "profile.json").stat().st_mode) == 0o600
     assert KEY not in outcome.err
 
 
-def test_a_refused_key_is_not_remembered(multinode: Multinode, config_dir: Path, unconnected_plane: FakeControlPlane):
+def test_a_refused_key_is_not_remembered(
+    multinode: Multinode, config_dir: Path, unconnected_plane: FakeControlPlane
+) -> None:
     outcome = multinode("login", "--api-url", unconnected_plane.url, "--api-key", "mn_wrong_key")
     assert outcome.code == 3
     assert outcome.err == f"error: the control plane at {unconnected_plane.url} refuses this key; nothing was saved\n"
@@ -35,7 +37,7 @@ def test_a_refused_key_is_not_remembered(multinode: Multinode, config_dir: Path,
 
 def test_a_refused_key_leaves_the_earlier_login_as_it_was(
     multinode: Multinode, config_dir: Path, unconnected_plane: FakeControlPlane
-):
+) -> None:
     multinode("login", "--api-url", unconnected_plane.url, "--api-key", KEY)
     multinode("login", "--api-url", unconnected_plane.url, "--api-key", "mn_wrong_key")
     assert profile(config_dir)["api_key"] == KEY
@@ -56,7 +58,7 @@ def test_a_refused_key_leaves_the_earlier_login_as_it_was(
 )
 def test_what_cannot_be_a_login_is_refused_and_changes_nothing(
     multinode: Multinode, config_dir: Path, arguments: tuple[str, ...], stdin: str, code: int, message: str
-):
+) -> None:
     outcome = multinode("login", *arguments, stdin=stdin)
     assert outcome.code == code
     assert message in outcome.err
@@ -66,7 +68,7 @@ def test_what_cannot_be_a_login_is_refused_and_changes_nothing(
 
 def test_where_nobody_can_be_asked_the_environment_gives_url_and_key(
     multinode: Multinode, config_dir: Path, plane: FakeControlPlane
-):
+) -> None:
     outcome = multinode("login")
     assert outcome.code == 0
     assert "Taking the key from MULTINODE_API_KEY" in outcome.err
@@ -75,13 +77,15 @@ def test_where_nobody_can_be_asked_the_environment_gives_url_and_key(
 
 def test_a_login_that_the_environment_overrides_says_so(
     multinode: Multinode, unconnected_plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setenv("MULTINODE_API_URL", "https://other.example.org")
     outcome = multinode("login", "--api-url", unconnected_plane.url, "--api-key", KEY)
     assert "warning: MULTINODE_API_URL is set to https://other.example.org and takes precedence over" in outcome.err
 
 
-def test_whoami_tells_where_the_connection_comes_from_but_not_the_key(multinode: Multinode, plane: FakeControlPlane):
+def test_whoami_tells_where_the_connection_comes_from_but_not_the_key(
+    multinode: Multinode, plane: FakeControlPlane
+) -> None:
     outcome = multinode("whoami", "--json")
     assert json.loads(outcome.out) == {
         "api_url": plane.url,
@@ -96,7 +100,7 @@ def test_whoami_tells_where_the_connection_comes_from_but_not_the_key(multinode:
     assert KEY not in text
 
 
-def test_logout_forgets(multinode: Multinode, config_dir: Path, unconnected_plane: FakeControlPlane):
+def test_logout_forgets(multinode: Multinode, config_dir: Path, unconnected_plane: FakeControlPlane) -> None:
     multinode("login", "--api-url", unconnected_plane.url, "--api-key", KEY)
     outcome = multinode("logout")
     assert (outcome.code, outcome.err) == (0, f"✓ Logged out of {unconnected_plane.url}\n")
@@ -104,7 +108,7 @@ def test_logout_forgets(multinode: Multinode, config_dir: Path, unconnected_plan
     assert multinode("logout").err == "Not logged in\n"
 
 
-def test_a_damaged_profile_can_be_logged_out_of(multinode: Multinode, config_dir: Path):
+def test_a_damaged_profile_can_be_logged_out_of(multinode: Multinode, config_dir: Path) -> None:
     config_dir.mkdir()
     (config_dir / "profile.json").write_text("{")
     assert multinode("logout").code == 0

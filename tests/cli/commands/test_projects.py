@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import CREATED, execution, function_info, invocation_id, version_id
+from tests.support.bodies import CREATED, execution, function_info, invocation_id, version_id
+from tests.support.control_plane import FakeControlPlane
 
 
 @pytest.fixture
@@ -16,29 +16,30 @@ def tsp(plane: FakeControlPlane) -> FakeControlPlane:
     return plane
 
 
-def test_no_projects_yet_says_how_to_create_one(multinode: Multinode, plane: FakeControlPlane):
+def test_no_projects_yet_says_how_to_create_one(multinode: Multinode, plane: FakeControlPlane) -> None:
     outcome = multinode("list")
     assert (outcome.code, outcome.out) == (0, "")
     assert outcome.err == "No projects yet. Create one: multinode deploy CODE_PATH --project-name NAME\n"
 
 
-def test_projects_are_listed(multinode: Multinode, tsp: FakeControlPlane):
-    tsp.add_project("old", deletion_request_time=CREATED + 5)
+def test_projects_are_listed(multinode: Multinode, tsp: FakeControlPlane) -> None:
+    tsp.add_project("old", versions=0, deleted_at=CREATED + 5)
     lines = multinode("list").out.splitlines()
     assert lines[0].split() == ["PROJECT", "CREATED", "STATE"]
-    assert lines[1].startswith("tsp")
-    assert lines[1].endswith("ready")
-    assert lines[2].endswith("being deleted")
+    assert lines[1].startswith("old")
+    assert lines[1].endswith("being deleted")
+    assert lines[2].startswith("tsp")
+    assert lines[2].endswith("ready")
 
 
-def test_projects_as_json(multinode: Multinode, tsp: FakeControlPlane):
+def test_projects_as_json(multinode: Multinode, tsp: FakeControlPlane) -> None:
     assert json.loads(multinode("list", "--json").out) == {
         "projects": [{"project_name": "tsp", "creation_time": CREATED, "deletion_request_time": None}]
     }
 
 
 @pytest.mark.parametrize("arguments", [("tsp",), ("--project-name", "tsp")])
-def test_the_versions_of_a_project(multinode: Multinode, tsp: FakeControlPlane, arguments: tuple[str, ...]):
+def test_the_versions_of_a_project(multinode: Multinode, tsp: FakeControlPlane, arguments: tuple[str, ...]) -> None:
     assert json.loads(multinode("list", *arguments, "--json").out) == {
         "project_name": "tsp",
         "versions": [
@@ -55,7 +56,7 @@ def test_the_versions_of_a_project(multinode: Multinode, tsp: FakeControlPlane, 
 )
 def test_the_invocations_of_a_function_newest_first(
     multinode: Multinode, tsp: FakeControlPlane, arguments: tuple[str, ...]
-):
+) -> None:
     tsp.add_invocation(1, "tsp", "solve", "FAILED", status_reason="ValueError: no")
     tsp.add_invocation(2, "tsp", "solve", "RUNNING")
     listed = json.loads(multinode("list", *arguments, "--json").out)
@@ -65,7 +66,7 @@ def test_the_invocations_of_a_function_newest_first(
         "parent": None,
         "status": "FAILED",
         "status_reason": "ValueError: no",
-        "num_failed_attempts": 0,
+        "num_failed_attempts": 1,
         "creation_time_ms": CREATED * 1000,
         "finish_time_ms": CREATED * 1000 + 2500,
     }
@@ -73,7 +74,7 @@ def test_the_invocations_of_a_function_newest_first(
     assert multinode("list", *arguments).out.splitlines()[2].endswith("ValueError: no")
 
 
-def test_a_listing_goes_on_over_pages_up_to_its_limit(multinode: Multinode, tsp: FakeControlPlane):
+def test_a_listing_goes_on_over_pages_up_to_its_limit(multinode: Multinode, tsp: FakeControlPlane) -> None:
     for number in range(1, 131):
         tsp.add_invocation(number, "tsp", "solve")
     listed = json.loads(multinode("list", "tsp", "solve", "--limit", "120", "--json").out)
@@ -82,7 +83,7 @@ def test_a_listing_goes_on_over_pages_up_to_its_limit(multinode: Multinode, tsp:
     assert "There are more; see them with --limit 500" in multinode("list", "tsp", "solve").err
 
 
-def test_a_listing_by_status(multinode: Multinode, tsp: FakeControlPlane):
+def test_a_listing_by_status(multinode: Multinode, tsp: FakeControlPlane) -> None:
     tsp.add_invocation(1, "tsp", "solve", "FAILED")
     tsp.add_invocation(2, "tsp", "solve", "RUNNING")
     listed = json.loads(multinode("list", "tsp", "solve", "--status", "failed", "--json").out)
@@ -92,12 +93,12 @@ def test_a_listing_by_status(multinode: Multinode, tsp: FakeControlPlane):
 @pytest.mark.parametrize("arguments", [("--version-id", "latest"), ("--status", "FAILED"), ("--function-name", "f")])
 def test_a_function_or_version_without_its_project_is_asked_for_it(
     multinode: Multinode, plane: FakeControlPlane, arguments: tuple[str, ...]
-):
+) -> None:
     outcome = multinode("list", *arguments)
     assert (outcome.code, outcome.err) == (2, "error: which project? Give --project-name\n")
 
 
-def test_a_project_is_described(multinode: Multinode, tsp: FakeControlPlane):
+def test_a_project_is_described(multinode: Multinode, tsp: FakeControlPlane) -> None:
     described = json.loads(multinode("describe", "--project-name", "tsp", "--json").out)
     assert described["project_name"] == "tsp"
     assert [version["version_id"] for version in described["versions"]] == [version_id(2), version_id(1)]
@@ -107,7 +108,7 @@ def test_a_project_is_described(multinode: Multinode, tsp: FakeControlPlane):
     assert version_id(1) in text
 
 
-def test_a_version_is_described(multinode: Multinode, tsp: FakeControlPlane):
+def test_a_version_is_described(multinode: Multinode, tsp: FakeControlPlane) -> None:
     described = json.loads(multinode("describe", "tsp", "--version-id", version_id(1), "--json").out)
     assert described["version_id"] == version_id(1)
     assert described["functions"][0] == {
@@ -120,14 +121,14 @@ def test_a_version_is_described(multinode: Multinode, tsp: FakeControlPlane):
         "timeout_seconds": 3600,
         "max_retries": 0,
         "max_queue_seconds": None,
-        "retry": None,
+        "retry": {"initial_delay_s": 0.0, "backoff": 2.0, "max_delay_s": 300.0, "jitter": 0.0, "retry_on": None},
         "schedule": None,
         "next_run_time": None,
     }
     assert "256 MiB" in multinode("describe", "tsp", "--version-id", version_id(1)).out
 
 
-def test_a_function_is_described_with_its_newest_invocations(multinode: Multinode, tsp: FakeControlPlane):
+def test_a_function_is_described_with_its_newest_invocations(multinode: Multinode, tsp: FakeControlPlane) -> None:
     tsp.add_invocation(1, "tsp", "solve")
     described = json.loads(multinode("describe", "tsp", "--function-name", "solve", "--json").out)
     assert described["version_id"] == version_id(2)
@@ -136,14 +137,14 @@ def test_a_function_is_described_with_its_newest_invocations(multinode: Multinod
     assert multinode("describe", "tsp", "anneal").err == "\nIt has not been invoked yet\n"
 
 
-def test_an_invocation_and_an_execution_are_described_by_id_alone(multinode: Multinode, tsp: FakeControlPlane):
+def test_an_invocation_and_an_execution_are_described_by_id_alone(multinode: Multinode, tsp: FakeControlPlane) -> None:
     identifier = tsp.add_invocation(1, "tsp", "solve", executions=[execution(1)])
     assert multinode("describe", "--invocation-id", identifier).out == multinode("get", identifier).out
     described = json.loads(multinode("describe", "--invocation-id", identifier, "--execution-id", "1", "--json").out)
     assert described["attempt"] == 1
 
 
-def test_describe_without_anything_asks_what(multinode: Multinode, plane: FakeControlPlane):
+def test_describe_without_anything_asks_what(multinode: Multinode, plane: FakeControlPlane) -> None:
     outcome = multinode("describe")
     assert (outcome.code, outcome.err.startswith("error: describe what?")) == (2, True)
 
@@ -175,13 +176,13 @@ WRONG_NAMES = {
 @pytest.mark.parametrize(("arguments", "message"), WRONG_NAMES.items(), ids=map(" ".join, WRONG_NAMES))
 def test_a_wrong_name_gets_the_whole_corrected_command(
     multinode: Multinode, tsp: FakeControlPlane, arguments: tuple[str, ...], message: str
-):
+) -> None:
     outcome = multinode(*arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(f"error: {message}")
 
 
-def test_a_project_without_versions_says_how_to_add_one(multinode: Multinode, plane: FakeControlPlane):
+def test_a_project_without_versions_says_how_to_add_one(multinode: Multinode, plane: FakeControlPlane) -> None:
     plane.add_project("empty", versions=0)
     assert "multinode deploy CODE_PATH --project-name empty" in multinode("describe", "empty").err
     outcome = multinode("describe", "empty", "f")

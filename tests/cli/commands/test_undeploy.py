@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from multinode_cli.commands import undeploy as undeploy_module
-from multinode_cli.console import questions
+from multinode_control_plane.core.records import LocalBundle
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import CREATED, function_info, version_id
+from tests.support.bodies import function_info
+from tests.support.control_plane import FakeControlPlane
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def tsp(plane: FakeControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("name", [("tsp",), ("--project-name", "tsp")])
 def test_it_says_what_will_stop_waits_until_all_is_gone_and_removes_the_secrets(
     multinode: Multinode, tsp: FakeControlPlane, tmp_path: Path, name: tuple[str, ...]
-):
+) -> None:
     outcome = multinode("undeploy", *name, "--yes")
     assert (outcome.code, outcome.out) == (0, "")
     assert outcome.err.splitlines() == [
@@ -42,7 +42,7 @@ def test_it_says_what_will_stop_waits_until_all_is_gone_and_removes_the_secrets(
     assert [path.name for path in (tmp_path / "data" / "secrets").iterdir()] == ["web"]
 
 
-def test_where_nobody_can_be_asked_nothing_is_deleted(multinode: Multinode, tsp: FakeControlPlane):
+def test_where_nobody_can_be_asked_nothing_is_deleted(multinode: Multinode, tsp: FakeControlPlane) -> None:
     outcome = multinode("undeploy", "tsp")
     assert outcome.code == 2
     assert outcome.err.endswith("error: cannot ask for confirmation here; to delete project tsp, add --yes\n")
@@ -51,37 +51,31 @@ def test_where_nobody_can_be_asked_nothing_is_deleted(multinode: Multinode, tsp:
 
 @pytest.mark.parametrize(("answer", "code", "deleted"), [("y", 0, True), ("n", 130, False), ("", 130, False)])
 def test_on_a_terminal_it_asks(
-    multinode: Multinode,
-    tsp: FakeControlPlane,
-    monkeypatch: pytest.MonkeyPatch,
-    answer: str,
-    code: int,
-    deleted: bool,
-):
-    monkeypatch.setattr(questions, "can_ask", lambda: True)
-    assert multinode("undeploy", "tsp", stdin=f"{answer}\n").code == code
+    multinode: Multinode, tsp: FakeControlPlane, answer: str, code: int, deleted: bool
+) -> None:
+    assert multinode("undeploy", "tsp", stdin=f"{answer}\n", terminal=True).code == code
     assert ("tsp" not in tsp.projects) is deleted
 
 
 def test_a_project_that_is_being_deleted_already_is_waited_for_without_asking(
     multinode: Multinode, tsp: FakeControlPlane
-):
-    tsp.projects["tsp"]["deletion_request_time"] = CREATED
+) -> None:
+    tsp.delete_project("tsp")
     assert multinode("undeploy", "tsp").code == 0
     assert "tsp" not in tsp.projects
 
 
-def test_a_wrong_name_deletes_nothing(multinode: Multinode, tsp: FakeControlPlane):
+def test_a_wrong_name_deletes_nothing(multinode: Multinode, tsp: FakeControlPlane) -> None:
     outcome = multinode("undeploy", "tps", "--yes")
     assert outcome.code == 2
     assert outcome.err.endswith("\n  multinode undeploy tsp --yes\n")
-    assert "DELETE" not in [method for method, _ in tsp.requests]
+    assert "DELETE" not in [method for method, _ in tsp.asked]
 
 
 def test_secrets_of_a_project_that_does_not_exist_are_leftovers(
     multinode: Multinode, tsp: FakeControlPlane, tmp_path: Path
-):
-    del tsp.projects["tsp"]
+) -> None:
+    tsp.forget_project("tsp")
     assert multinode("undeploy", "tsp").code == 2
     assert (tmp_path / "data" / "secrets" / "tsp").is_dir()
     outcome = multinode("undeploy", "tsp", "--yes")
@@ -90,7 +84,7 @@ def test_secrets_of_a_project_that_does_not_exist_are_leftovers(
     assert [path.name for path in (tmp_path / "data" / "secrets").iterdir()] == ["web"]
 
 
-def test_of_very_many_invocations_only_so_many_are_counted(multinode: Multinode, tsp: FakeControlPlane):
+def test_of_very_many_invocations_only_so_many_are_counted(multinode: Multinode, tsp: FakeControlPlane) -> None:
     for number in range(10, 310):
         tsp.add_invocation(number, "tsp", "solve", "PENDING")
     outcome = multinode("undeploy", "tsp", "--yes")
@@ -99,7 +93,7 @@ def test_of_very_many_invocations_only_so_many_are_counted(multinode: Multinode,
 
 def test_environments_that_no_version_uses_are_removed_unless_they_are_young(
     multinode: Multinode, tsp: FakeControlPlane, tmp_path: Path
-):
+) -> None:
     import os
 
     environments = tmp_path / "data" / "environments"
@@ -110,16 +104,16 @@ def test_environments_that_no_version_uses_are_removed_unless_they_are_young(
             os.utime(environments / name / "complete", (age, age))
     (environments / "unused.lock").touch()
     python = str(environments / "used" / "venv" / "bin" / "python")
-    tsp.versions["web"][0]["local_bundle"] = {"code_dir": "/x/code", "python": python}
+    tsp.add_project("web", function_info("f"), local_bundle=LocalBundle("/x/code", python))
     assert multinode("undeploy", "tsp", "--yes").code == 0
     assert sorted(path.name for path in environments.iterdir()) == ["unused.lock", "used", "young"]
 
 
 def test_when_it_cannot_be_told_what_is_in_use_nothing_is_removed(
     multinode: Multinode, tsp: FakeControlPlane, tmp_path: Path
-):
+) -> None:
     (tmp_path / "data" / "environments" / "old").mkdir(parents=True)
-    assert "local_bundle" not in tsp.versions["web"][0]
-    assert tsp.versions["web"][0]["version_id"] == version_id(1)
+    (version,) = tsp.versions("web")
+    assert version.get("local_bundle") is None
     assert multinode("undeploy", "tsp", "--yes").code == 0
     assert (tmp_path / "data" / "environments" / "old").is_dir()

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from multinode_cli.commands import projects
 from multinode_cli.console.next_runs import next_run_s, next_run_words, schedule_words
 from multinode_cli.console.tables import function_card, functions_table
 from multinode_cli.console.terminal import Style
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
-from tests.support.cli.bodies import function_info, version_id
+from tests.support.bodies import function_info, version_id
+from tests.support.control_plane import FakeControlPlane
 
 NINE = {"cron": "0 9 * * MON-FRI", "timezone": "Europe/London"}
 HOURLY = {"every_seconds": 3600}
@@ -35,7 +34,7 @@ def london(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def test_a_schedule_is_told_in_words():
+def test_a_schedule_is_told_in_words() -> None:
     assert schedule_words(scheduled(NINE)) == "0 9 * * MON-FRI Europe/London"
     assert schedule_words(scheduled({"cron": "0 9 * * *", "timezone": None})) == "0 9 * * * UTC"
     assert schedule_words(scheduled(HOURLY)) == "every 1 h"
@@ -43,11 +42,11 @@ def test_a_schedule_is_told_in_words():
     assert schedule_words(function_info("f")) is None  # type: ignore[arg-type]
 
 
-def test_what_a_server_says_cannot_move_the_terminal_s_cursor():
+def test_what_a_server_says_cannot_move_the_terminal_s_cursor() -> None:
     assert schedule_words(scheduled({"cron": "\x1b[2J* * * * *"})) == "* * * * * UTC"
 
 
-def test_the_next_run_is_the_first_after_now():
+def test_the_next_run_is_the_first_after_now() -> None:
     assert next_run_s(scheduled(NINE), NOW) == 1_800_003_600  # an hour later
     assert next_run_s(scheduled(NINE), NOW + 3600) == 1_800_003_600 + 3 * 86_400  # on Monday
     assert next_run_s(scheduled(HOURLY), NOW) == 1_800_003_600
@@ -55,29 +54,30 @@ def test_the_next_run_is_the_first_after_now():
     assert next_run_s(scheduled(None), NOW) is None
 
 
-def test_the_next_run_is_told_in_local_time_with_its_distance(london: None):
+def test_the_next_run_is_told_in_local_time_with_its_distance(london: None) -> None:
     assert next_run_words(scheduled(NINE), NOW - 90) == "2027-01-15 09:00:00 (in 1 h 1 min)"
 
 
-def test_a_version_that_does_not_run_says_so():
+def test_a_version_that_does_not_run_says_so() -> None:
     assert next_run_words(scheduled(NINE), None).startswith("none: a newer version has taken over")
 
 
-def test_a_machine_that_does_not_know_the_time_zone_says_so():
+def test_a_machine_that_does_not_know_the_time_zone_says_so() -> None:
     unknown = {"cron": "0 9 * * *", "timezone": "Mars/Base"}
     assert next_run_s(scheduled(unknown), NOW) is None
     assert next_run_words(scheduled(unknown), NOW) == "unknown here: this machine does not know the time zone"
 
 
-def test_a_table_has_a_column_of_schedules_only_where_there_are_some():
-    plain = functions_table([function_info("f")], Style())  # type: ignore[list-item]
+def test_a_table_has_a_column_of_schedules_only_where_there_are_some() -> None:
+    unscheduled: Any = function_info("f")
+    plain = functions_table([unscheduled], Style())
     assert "SCHEDULE" not in plain
-    lines = functions_table([scheduled(NINE), function_info("f")], Style()).splitlines()  # type: ignore[list-item]
+    lines = functions_table([scheduled(NINE), unscheduled], Style()).splitlines()
     assert lines[0].split()[-2:] == ["SCHEDULE", "DESCRIPTION"]
     assert "0 9 * * MON-FRI Europe/London  What report does." in lines[1]
 
 
-def test_a_card_has_schedule_and_next_run(london: None):
+def test_a_card_has_schedule_and_next_run(london: None) -> None:
     card = function_card(scheduled(NINE), "v", Style(), active_at=NOW)
     assert "Schedule     0 9 * * MON-FRI Europe/London\n" in card
     assert "Next run     2027-01-15 09:00:00 (in 1 h)" in card
@@ -90,7 +90,7 @@ def test_a_card_has_schedule_and_next_run(london: None):
 @pytest.fixture
 def shop(plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch, london: None) -> FakeControlPlane:
     plane.add_project("shop", scheduled(NINE), function_info("price"), versions=2)
-    monkeypatch.setattr(projects.time, "time", lambda: NOW)
+    monkeypatch.setattr(time, "time", lambda: NOW)
     return plane
 
 
@@ -99,7 +99,7 @@ def described(multinode: Multinode, *arguments: str) -> dict[str, Any]:
     return document
 
 
-def test_a_project_is_described_with_the_next_runs(multinode: Multinode, shop: FakeControlPlane):
+def test_a_project_is_described_with_the_next_runs(multinode: Multinode, shop: FakeControlPlane) -> None:
     text = multinode("describe", "shop").out
     assert re.search(r"\nSCHEDULED +NEXT RUN\nreport +2027-01-15 09:00:00 \(in 1 h\)\n$", text)
     report, price = described(multinode, "shop")["latest"]["functions"]
@@ -110,7 +110,7 @@ def test_a_project_is_described_with_the_next_runs(multinode: Multinode, shop: F
 @pytest.mark.parametrize(("number", "time_s"), [(2, 1_800_003_600), (1, None)])
 def test_only_the_newest_version_s_functions_have_a_next_run(
     multinode: Multinode, shop: FakeControlPlane, number: int, time_s: int | None
-):
+) -> None:
     version = described(multinode, "shop", "--version-id", version_id(number))
     assert version["functions"][0]["next_run_time"] == time_s
     function = described(multinode, "shop", "report", "--version-id", version_id(number))
@@ -120,14 +120,13 @@ def test_only_the_newest_version_s_functions_have_a_next_run(
     assert words in multinode("describe", "shop", "--version-id", version_id(number)).out
 
 
-def test_a_project_that_is_being_deleted_runs_nothing(multinode: Multinode, shop: FakeControlPlane):
-    shop.projects["shop"]["deletion_request_time"] = 5
-    shop.deleted_after = 100
+def test_a_project_that_is_being_deleted_runs_nothing(multinode: Multinode, shop: FakeControlPlane) -> None:
+    shop.delete_project("shop")
     assert described(multinode, "shop")["latest"]["functions"][0]["next_run_time"] is None
     assert described(multinode, "shop", "report")["next_run_time"] is None
 
 
-def test_a_function_without_a_schedule_costs_no_further_requests(multinode: Multinode, plane: FakeControlPlane):
+def test_a_function_without_a_schedule_costs_no_further_requests(multinode: Multinode, plane: FakeControlPlane) -> None:
     plane.add_project("plain", function_info("f"))
     multinode("describe", "plain", "f")
-    assert [path for _, path in plane.requests].count("/projects/plain/versions/latest") == 1
+    assert [path for _, path in plane.asked].count("/projects/plain/versions/latest") == 1

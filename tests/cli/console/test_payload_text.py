@@ -24,11 +24,11 @@ ENVELOPE = json.dumps(
         (None, ""),
     ],
 )
-def test_a_value_is_shown_as_json_or_by_its_repr(text: str | None, shown: str):
+def test_a_value_is_shown_as_json_or_by_its_repr(text: str | None, shown: str) -> None:
     assert as_text(text) == shown
 
 
-def test_a_value_in_json_output_is_decoded_and_an_envelope_loses_its_data():
+def test_a_value_in_json_output_is_decoded_and_an_envelope_loses_its_data() -> None:
     assert as_json('{"a": 1}') == {"a": 1}
     assert as_json("not JSON") == "not JSON"
     assert as_json(None) is None
@@ -40,11 +40,11 @@ def test_a_value_in_json_output_is_decoded_and_an_envelope_loses_its_data():
     }
 
 
-def test_an_object_that_only_looks_like_an_envelope_is_shown_as_it_is():
+def test_an_object_that_only_looks_like_an_envelope_is_shown_as_it_is() -> None:
     assert as_text('{"__multinode__": 1}') == '{"__multinode__": 1}'
 
 
-def test_nesting_that_no_parser_takes_is_shown_as_text():
+def test_nesting_that_no_parser_takes_is_shown_as_text() -> None:
     deep = "[" * 100_000
     assert as_text(deep) == deep
 
@@ -63,5 +63,5 @@ def test_nesting_that_no_parser_takes_is_shown_as_text():
         ("free text", "solve(free text)"),
     ],
 )
-def test_an_input_is_shown_as_the_call_it_stands_for(text: str, call: str):
+def test_an_input_is_shown_as_the_call_it_stands_for(text: str, call: str) -> None:
     assert call_text("solve", text) == call

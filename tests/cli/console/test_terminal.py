@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from multinode_cli.console.terminal import Style, Terminal, style_of
-from tests.cli.fake_control_plane import KEY, FakeControlPlane
-from tests.support.cli.bodies import execution, function_info
+from tests.support.bodies import execution, function_info
+from tests.support.control_plane import KEY, FakeControlPlane
 
 DEADLINE_S = 60.0
 
@@ -37,18 +37,18 @@ class Screen(io.StringIO):
     [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({}, False),
      ({"TERM": "xterm", "NO_COLOR": ""}, True)],
 )  # fmt: skip
-def test_colour_is_for_terminals_that_have_it_and_users_who_want_it(environ: dict[str, str], colour: bool):
+def test_colour_is_for_terminals_that_have_it_and_users_who_want_it(environ: dict[str, str], colour: bool) -> None:
     assert style_of(Screen(), environ).colour is colour
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), None])
-def test_a_pipe_has_neither_colour_nor_width(stream: io.StringIO | None):
+def test_a_pipe_has_neither_colour_nor_width(stream: io.StringIO | None) -> None:
     style = style_of(stream, {"TERM": "xterm"})
     assert (style.colour, style.terminal, style.columns) == (False, False, None)
     assert style.paint("x", "red") == "x"
 
 
-def test_the_live_line_leaves_no_trace_and_never_mixes_with_messages():
+def test_the_live_line_leaves_no_trace_and_never_mixes_with_messages() -> None:
     err = Screen()
     terminal = Terminal(io.StringIO(), err, Style(), Style(terminal=True, columns=20), animated=True)
     with terminal.live(lambda: "a text that is longer than the terminal is wide"):
@@ -62,7 +62,7 @@ def test_the_live_line_leaves_no_trace_and_never_mixes_with_messages():
     assert drawn[-1] == ""
 
 
-def test_without_animation_the_live_line_is_never_asked_for():
+def test_without_animation_the_live_line_is_never_asked_for() -> None:
     err = io.StringIO()
 
     def never() -> str:
@@ -130,7 +130,9 @@ def identifier(plane: FakeControlPlane) -> str:
 
 
 @pytest.mark.slow
-def test_following_on_a_terminal_shows_a_live_line_and_ctrl_c_detaches(plane: FakeControlPlane, identifier: str):
+def test_following_on_a_terminal_shows_a_live_line_and_ctrl_c_detaches(
+    plane: FakeControlPlane, identifier: str
+) -> None:
     plane.write(identifier, "\x1b]0;title\x07hello")
     session = Session(plane, "wait", identifier, "--follow")
     session.until(lambda text: "progress: 0.5" in text and "hello" in text)
@@ -147,7 +149,9 @@ def test_following_on_a_terminal_shows_a_live_line_and_ctrl_c_detaches(plane: Fa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [("wait",), ("wait", "--follow")])
-def test_the_result_stands_alone_on_its_line(plane: FakeControlPlane, identifier: str, command: tuple[str, ...]):
+def test_the_result_stands_alone_on_its_line(
+    plane: FakeControlPlane, identifier: str, command: tuple[str, ...]
+) -> None:
     session = Session(plane, *command, identifier)
     session.until(lambda text: "\r\x1b[2K" in text)
     plane.change(identifier, status="SUCCEEDED", result="7")
@@ -156,7 +160,7 @@ def test_the_result_stands_alone_on_its_line(plane: FakeControlPlane, identifier
 
 
 @pytest.mark.slow
-def test_a_dumb_terminal_gets_neither_colour_nor_movement(plane: FakeControlPlane, identifier: str):
+def test_a_dumb_terminal_gets_neither_colour_nor_movement(plane: FakeControlPlane, identifier: str) -> None:
     plane.change(identifier, status="SUCCEEDED", result="7")
     session = Session(plane, "wait", identifier, "--follow", TERM="dumb")
     assert session.end() == 0
@@ -164,7 +168,7 @@ def test_a_dumb_terminal_gets_neither_colour_nor_movement(plane: FakeControlPlan
 
 
 @pytest.mark.slow
-def test_tables_fit_a_narrow_terminal(plane: FakeControlPlane, identifier: str):
+def test_tables_fit_a_narrow_terminal(plane: FakeControlPlane, identifier: str) -> None:
     session = Session(plane, "describe", "tsp", columns=90, NO_COLOR="1")
     assert session.end() == 0
     lines = session.text.splitlines()
@@ -175,7 +179,7 @@ def test_tables_fit_a_narrow_terminal(plane: FakeControlPlane, identifier: str):
 @pytest.mark.slow
 def test_the_key_is_asked_for_without_echo(
     unconnected_plane: FakeControlPlane, config_dir: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setenv("MULTINODE_CONFIG_DIR", str(config_dir))
     session = Session(unconnected_plane, "login")
     session.until(lambda text: "Control plane URL: " in text)
@@ -188,7 +192,7 @@ def test_the_key_is_asked_for_without_echo(
 
 
 @pytest.mark.slow
-def test_ctrl_c_at_a_question_changes_nothing(plane: FakeControlPlane, identifier: str):
+def test_ctrl_c_at_a_question_changes_nothing(plane: FakeControlPlane, identifier: str) -> None:
     session = Session(plane, "undeploy", "tsp")
     session.until(lambda text: "[y/N]" in text)
     session.type("\x03")
@@ -202,7 +206,7 @@ def test_ctrl_c_at_a_question_changes_nothing(plane: FakeControlPlane, identifie
 
 
 @pytest.mark.slow
-def test_a_terminal_that_is_closed_ends_the_command(plane: FakeControlPlane, identifier: str):
+def test_a_terminal_that_is_closed_ends_the_command(plane: FakeControlPlane, identifier: str) -> None:
     session = Session(plane, "wait", identifier, "--follow")
     session.until(lambda text: "progress" in text)
     os.close(session._master)

@@ -39,7 +39,7 @@ def find(python: Path, code_dir: Path, timeout_s: float = 60.0, **variables: str
 pytestmark = pytest.mark.slow
 
 
-def test_the_functions_that_were_found_are_returned(tmp_path: Path, code_dir: Path):
+def test_the_functions_that_were_found_are_returned(tmp_path: Path, code_dir: Path) -> None:
     report = {"functions": [{"function_name": "f"}], "python": "3.12.1", "multinode": "2.0.0"}
     found = find(python_that(tmp_path, f"open(report, 'w').write({json.dumps(report)!r})"), code_dir)
     assert (found.functions, found.python) == ([{"function_name": "f"}], "3.12.1")
@@ -47,7 +47,7 @@ def test_the_functions_that_were_found_are_returned(tmp_path: Path, code_dir: Pa
 
 def test_the_module_is_run_on_the_copy_and_sees_what_a_worker_sees(
     tmp_path: Path, code_dir: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setenv("SECRET_OF_THE_TERMINAL", "x")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     seen = "{'functions': [sys.argv[1:], dict(os.environ), os.getcwd()], 'python': '3'}"
@@ -63,7 +63,7 @@ def test_the_module_is_run_on_the_copy_and_sees_what_a_worker_sees(
     assert "PYTHONPATH" not in environment
 
 
-def test_an_import_that_fails_shows_the_users_traceback_in_the_users_folder(tmp_path: Path, code_dir: Path):
+def test_an_import_that_fails_shows_the_users_traceback_in_the_users_folder(tmp_path: Path, code_dir: Path) -> None:
     error = {
         "kind": "import_failed",
         "message": "main.py cannot be imported: ValueError: no",
@@ -80,17 +80,17 @@ def test_an_import_that_fails_shows_the_users_traceback_in_the_users_folder(tmp_
     )
 
 
-def test_an_import_that_ends_the_process_says_how_and_what_was_printed(tmp_path: Path, code_dir: Path):
+def test_an_import_that_ends_the_process_says_how_and_what_was_printed(tmp_path: Path, code_dir: Path) -> None:
     with pytest.raises(UsageFailure, match=r"ended the whole process \(exit code 7\)\. It printed:\n  bye"):
         find(python_that(tmp_path, "print('bye', flush=True); os._exit(7)"), code_dir)
 
 
-def test_an_import_that_dies_of_a_signal_names_it(tmp_path: Path, code_dir: Path):
+def test_an_import_that_dies_of_a_signal_names_it(tmp_path: Path, code_dir: Path) -> None:
     with pytest.raises(UsageFailure, match=r"\(signal SIGSEGV\)"):
         find(python_that(tmp_path, "os.kill(os.getpid(), 11)"), code_dir)
 
 
-def test_an_import_that_never_ends_is_stopped_with_all_that_it_started(tmp_path: Path, code_dir: Path):
+def test_an_import_that_never_ends_is_stopped_with_all_that_it_started(tmp_path: Path, code_dir: Path) -> None:
     alive = tmp_path / "alive"
     os.mkfifo(alive)
     # The grandchild holds the pipe open: its end can be read once the grandchild is gone.
@@ -104,10 +104,10 @@ def test_an_import_that_never_ends_is_stopped_with_all_that_it_started(tmp_path:
 
 
 @pytest.mark.parametrize("content", ["not JSON", "[]"])
-def test_a_damaged_report_is_no_fault_of_the_user(tmp_path: Path, code_dir: Path, content: str):
+def test_a_damaged_report_is_no_fault_of_the_user(tmp_path: Path, code_dir: Path, content: str) -> None:
     with pytest.raises(ControlPlaneFailure, match="damaged"):
         find(python_that(tmp_path, f"open(report, 'w').write({content!r})"), code_dir)
 
 
-def test_a_message_loses_what_a_terminal_would_obey(code_dir: Path):
+def test_a_message_loses_what_a_terminal_would_obey(code_dir: Path) -> None:
     assert problem_text({"message": "bad \x1b[2Jname"}, code_dir, ORIGIN) == "bad name"

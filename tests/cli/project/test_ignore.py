@@ -76,7 +76,7 @@ def kept(root: Path) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
-def test_the_same_files_are_left_out_as_git_leaves_out(tmp_path: Path, rules: dict[str, str]):
+def test_the_same_files_are_left_out_as_git_leaves_out(tmp_path: Path, rules: dict[str, str]) -> None:
     git = shutil.which("git")
     assert git is not None
     make(tmp_path, rules)
@@ -86,14 +86,14 @@ def test_the_same_files_are_left_out_as_git_leaves_out(tmp_path: Path, rules: di
     assert kept(tmp_path) == {name for name in listed.split("\0") if name}
 
 
-def test_multinodes_own_rules_win_over_gits_in_the_same_folder(tmp_path: Path):
+def test_multinodes_own_rules_win_over_gits_in_the_same_folder(tmp_path: Path) -> None:
     make(tmp_path, {".gitignore": "*.csv\n", ".multinodeignore": "!data.csv\n*.txt\n"})
     files = kept(tmp_path)
     assert "src/deep/data.csv" in files
     assert not any(name.endswith(".txt") for name in files)
 
 
-def test_the_rules_of_the_repository_above_hold_too(tmp_path: Path):
+def test_the_rules_of_the_repository_above_hold_too(tmp_path: Path) -> None:
     make(tmp_path / "top" / "project", {})
     (tmp_path / "top" / ".git").mkdir()
     (tmp_path / "top" / ".gitignore").write_text("*.log\n/project/docs\n")
@@ -104,14 +104,14 @@ def test_the_rules_of_the_repository_above_hold_too(tmp_path: Path):
     assert "src/deep/data.csv" in files
 
 
-def test_a_folder_that_its_repository_ignores_can_still_be_deployed(tmp_path: Path):
+def test_a_folder_that_its_repository_ignores_can_still_be_deployed(tmp_path: Path) -> None:
     make(tmp_path / "scratch", {})
     (tmp_path / ".git").mkdir()
     (tmp_path / ".gitignore").write_text("scratch/\n")
     assert "main.py" in kept(tmp_path / "scratch")
 
 
-def test_a_rule_file_that_is_a_link_a_folder_or_not_text_is_passed_over(tmp_path: Path):
+def test_a_rule_file_that_is_a_link_a_folder_or_not_text_is_passed_over(tmp_path: Path) -> None:
     make(tmp_path, {})
     (tmp_path / "elsewhere").write_text("*.py\n")
     (tmp_path / ".gitignore").symlink_to("elsewhere")
@@ -121,10 +121,10 @@ def test_a_rule_file_that_is_a_link_a_folder_or_not_text_is_passed_over(tmp_path
 
 
 @pytest.mark.parametrize("name", [".env", ".ENV", ".env.local", ".env.production", ".git", "__pycache__", ".DS_Store"])
-def test_names_that_no_rule_brings_back(name: str):
+def test_names_that_no_rule_brings_back(name: str) -> None:
     assert is_always_left_out(name)
 
 
 @pytest.mark.parametrize("name", [".env.example", ".environment", "env", "main.py", ".gitignore"])
-def test_names_that_are_like_any_other(name: str):
+def test_names_that_are_like_any_other(name: str) -> None:
     assert not is_always_left_out(name)

@@ -7,7 +7,6 @@ import pytest
 
 from multinode_control_plane.api.dispatch import ROUTES
 from multinode_control_plane.core.tokens import TokenScope, sign
-from multinode_control_plane.services import access
 from tests.support.api_client import FUNCTION, KEY, Answer, Api, definition, event
 from tests.support.fakes import FakeKeychain
 
@@ -97,7 +96,7 @@ def test_of_two_active_secrets_of_a_key_both_open_and_a_revoked_one_does_not() -
     assert api.call("GET", "/projects", authorization=f"Bearer {KEY}").status == 403
 
 
-def test_the_keychain_is_asked_by_id_alone_and_a_comparison_is_made_even_for_an_unknown_one(
+def test_the_keychain_is_asked_by_id_and_unknown_ids_are_compared_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compared: list[tuple[str, str]] = []
@@ -107,7 +106,7 @@ def test_the_keychain_is_asked_by_id_alone_and_a_comparison_is_made_even_for_an_
         compared.append((one, other))
         return compare(one, other)
 
-    monkeypatch.setattr(access.hmac, "compare_digest", noting)
+    monkeypatch.setattr(hmac, "compare_digest", noting)
     unknown = "mn_ffffffff_" + "k" * 43
     for key in (KEY, unknown):
         Api().call("GET", "/projects", authorization=f"Bearer {key}")
@@ -241,7 +240,7 @@ def test_an_execution_reads_lists_cancels_and_follows_its_own_children_alone() -
     assert api.world.get(stranger).cancellation_requested_at is None
 
 
-def test_an_execution_reads_its_own_projects_versions_without_the_places_of_their_code() -> None:
+def test_an_execution_reads_its_projects_versions_without_their_code_paths() -> None:
     api = Api()
     api.put("/projects/shop")
     bundle = {"code_dir": "/code", "python": "/python", "env_file": "/secret"}

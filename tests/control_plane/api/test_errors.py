@@ -33,7 +33,7 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 def test_a_store_that_does_not_answer_is_a_busy_control_plane() -> None:
     api = Api()
-    api.world.store.get = raising(StoreUnavailable("throttled"))  # type: ignore[method-assign]
+    api.world.store.fail_next("get", StoreUnavailable("throttled"))
     answer = api.get("/projects/shop")
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "ControlPlaneIsBusy", "1")
     assert answer.body == {
@@ -45,7 +45,7 @@ def test_a_store_that_does_not_answer_is_a_busy_control_plane() -> None:
 
 def test_a_fault_of_ours_tells_the_request_id_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     api = Api()
-    api.world.store.get = raising(RuntimeError("secret detail"))  # type: ignore[method-assign]
+    api.world.store.fail_next("get", RuntimeError("secret detail"))
     with caplog.at_level(logging.ERROR):
         answer = api.get("/projects/shop")
     assert answer.status == 500
@@ -63,7 +63,8 @@ def test_a_record_that_cannot_be_read_is_a_fault_of_ours() -> None:
     api = Api()
     api.put("/projects/shop")
     key = project_key("shop")
-    api.world.store.items[key.partition, key.sort] = (1, {"type": "FromTheFuture"})
+    from_the_future: Any = {"type": "FromTheFuture"}
+    api.world.store.items[key.partition, key.sort] = (1, from_the_future)
     assert (api.get("/projects/shop").status, api.get("/projects/shop").code) == (500, "InternalError")
 
 
@@ -132,7 +133,7 @@ def test_every_code_has_its_status_and_the_message_of_the_table() -> None:
 @pytest.mark.parametrize("code", ErrorCode)
 def test_every_refusal_is_answered_in_the_same_shape(code: ErrorCode) -> None:
     api = Api()
-    api.world.store.get = raising(Refused(code, "with a detail"))  # type: ignore[method-assign]
+    api.world.store.fail_next("get", Refused(code, "with a detail"))
     answer = api.get("/projects/shop")
     failure = ERRORS[code]
     assert (answer.status, answer.code) == (failure.status, code)

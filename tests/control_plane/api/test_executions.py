@@ -113,7 +113,7 @@ def test_reports_out_of_order_are_refused_by_what_the_execution_is() -> None:
     assert (answer.status, answer.code) == (409, "ExecutionIsAlreadyTerminated")
 
 
-def test_a_success_after_the_cancel_stands_and_the_worker_learns_why_it_was_told_to_stop() -> None:
+def test_a_success_after_the_cancel_stands_and_the_worker_learns_the_stop_reason() -> None:
     api = Api().deploy()
     invocation_id = api.running()
     path = api.execution_path(invocation_id)

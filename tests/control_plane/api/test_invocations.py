@@ -78,7 +78,7 @@ def test_a_waiting_invocation_says_how_many_slots_are_taken() -> None:
     assert api.get(f"/invocations/{waiting}").body["status_reason"] == "waiting for a free slot: 2 of 2 running"
 
 
-def test_latest_in_the_path_means_the_newest_version_for_starting_reading_and_listing() -> None:
+def test_latest_in_a_path_is_the_newest_version_for_start_read_and_list() -> None:
     api = Api().deploy()
     latest = "/projects/shop/versions/latest/functions/f/invocations"
     body = api.post(latest, {"input": "[]"}).body
@@ -326,7 +326,7 @@ def many_outputs(api: Api, text: str) -> str:
     return invocation_id
 
 
-def test_of_many_big_outputs_the_newest_are_shown_and_the_answer_fits_into_what_lambda_sends() -> None:
+def test_of_many_big_outputs_the_newest_are_shown_within_lambdas_limit() -> None:
     api = Api().deploy({**FUNCTION, "execution_spec": {"max_retries": 39, "timeout_seconds": 600}})
     invocation_id = many_outputs(api, "x" * 250_000)
     answer = api.get(api.path(invocation_id))

@@ -5,9 +5,6 @@ from dataclasses import replace
 import pytest
 
 from multinode_control_plane.api.dispatch import build
-from multinode_control_plane.ports import LogsPage
-from multinode_control_plane.services import log_reading
-from multinode_protocol.messages import LogLine
 from tests.support.api_client import FUNCTION, Answer, Api
 
 RETRIED = {**FUNCTION, "execution_spec": {"max_retries": 5, "timeout_seconds": 600}}
@@ -15,8 +12,9 @@ FAILURE = {"outcome": "FAILED", "error_message": "ValueError: no"}
 
 
 def write(api: Api, invocation_id: str, *messages: str, at: int = 0) -> None:
+    execution = api.execution(invocation_id)
     for number, message in enumerate(messages):
-        api.world.logs.write(api.execution(invocation_id), message, timestamp_ms=at + number)
+        api.world.logs.write(execution, message, timestamp_ms=at + number)
 
 
 def next_attempt(api: Api, invocation_id: str) -> None:
@@ -171,19 +169,11 @@ def test_lines_that_come_in_late_are_waited_for_before_the_log_is_complete() -> 
     next_attempt(api, invocation_id)
     write(api, invocation_id, "second attempt")
     end(api, invocation_id)
-    read = api.world.logs.read
-    held = [late.execution_id]
-
-    def holding_back(execution, *, limit, offset=None, tail=False):  # type: ignore[no-untyped-def]
-        page = read(execution, limit=limit, offset=offset, tail=tail)
-        at_end = page.at_end and execution.execution_id not in held
-        return LogsPage(page.lines, page.next_offset, at_end)
-
-    api.world.logs.read = holding_back  # type: ignore[method-assign]
+    api.world.logs.settling = {late.execution_id}
     first = logs(api, invocation_id)
     assert (messages(first), first.body["complete"]) == (["early"], False)
     api.world.logs.write(late, "late")
-    held.clear()
+    api.world.logs.settling.clear()
     second = logs(api, invocation_id, f"offset={first.body['next_offset']}")
     assert (messages(second), second.body["complete"]) == (["late", "second attempt"], True)
 
@@ -193,13 +183,7 @@ def test_a_tail_whose_last_lines_may_still_come_in_is_not_complete() -> None:
     invocation_id = api.running()
     write(api, invocation_id, "1")
     end(api, invocation_id)
-    read = api.world.logs.read
-
-    def unsettled(execution, *, limit, offset=None, tail=False):  # type: ignore[no-untyped-def]
-        page = read(execution, limit=limit, offset=offset, tail=tail)
-        return LogsPage(page.lines, page.next_offset, at_end=False)
-
-    api.world.logs.read = unsettled  # type: ignore[method-assign]
+    api.world.logs.settling = {api.execution(invocation_id).execution_id}
     answer = logs(api, invocation_id, "tail=5")
     assert (messages(answer), answer.body["complete"]) == (["1"], False)
 
@@ -207,14 +191,8 @@ def test_a_tail_whose_last_lines_may_still_come_in_is_not_complete() -> None:
 def test_a_backend_that_gives_empty_pages_before_the_end_is_read_on() -> None:
     api = Api().deploy()
     invocation_id = api.running()
-    execution = api.execution(invocation_id)
-    line = LogLine(timestamp_ms=0, execution_id=execution.execution_id, attempt=1, stream="stdout", message="found")
-    pages = {None: LogsPage((), "1", False), "1": LogsPage((), "2", False), "2": LogsPage([line], "3", True)}
-
-    def paged(execution, *, limit, offset=None, tail=False):  # type: ignore[no-untyped-def]
-        return pages[offset]
-
-    api.world.logs.read = paged  # type: ignore[method-assign]
+    write(api, invocation_id, "found")
+    api.world.logs.empty_pages = 2
     assert messages(logs(api, invocation_id)) == ["found"]
 
 
@@ -275,52 +253,50 @@ def test_lines_from_before_a_time_are_left_out_of_pages_and_of_the_tail() -> Non
     assert messages(logs(api, invocation_id, "since_ms=2000&tail=1")) == ["newer"]
 
 
-def test_a_long_log_is_read_a_bounded_number_of_times_per_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_reading, "LINES_AT_ONCE", 10)
-    monkeypatch.setattr(log_reading, "MAX_READS", 3)
+def test_a_long_log_is_read_a_bounded_number_of_times_per_request() -> None:
+    """20 times, 1,000 lines each."""
     api = Api().deploy()
     invocation_id = api.running()
-    write(api, invocation_id, *(str(number) for number in range(50)))
-    first = logs(api, invocation_id, "since_ms=45")
+    write(api, invocation_id, *(str(number) for number in range(20_050)))
+    first = logs(api, invocation_id, "since_ms=20045")
     assert (messages(first), first.body["complete"]) == ([], False)
-    second = logs(api, invocation_id, f"since_ms=45&offset={first.body['next_offset']}")
-    assert messages(second) == ["45", "46", "47", "48", "49"]
+    second = logs(api, invocation_id, f"since_ms=20045&offset={first.body['next_offset']}")
+    assert messages(second) == ["20045", "20046", "20047", "20048", "20049"]
 
 
-def test_lines_that_do_not_fit_into_one_answer_come_with_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A line of 100 characters takes 106 bytes in a body that is itself a JSON string, and 160 around it: 266.
-    monkeypatch.setattr(log_reading, "MAX_BYTES", 1000)
-    monkeypatch.setattr(log_reading, "LINES_AT_ONCE", 2)
+def test_lines_that_do_not_fit_into_one_answer_come_with_the_next() -> None:
+    # A line of 1,000 characters takes 1,006 bytes in a body that is itself a JSON string, and 160 around it: 1,166.
+    # 4,000,000 bytes hold 3,430 of them.
     api = Api().deploy()
     invocation_id = api.running()
-    lines = [character * 100 for character in "abcde"]
+    lines = [f"{number:04}" + "x" * 996 for number in range(3500)]
     write(api, invocation_id, *lines)
     end(api, invocation_id)
-    first = logs(api, invocation_id)
-    assert (messages(first), first.body["complete"]) == (lines[:3], False)
-    second = logs(api, invocation_id, f"offset={first.body['next_offset']}")
-    assert (messages(second), second.body["complete"]) == (lines[3:], True)
-    assert messages(logs(api, invocation_id, "tail=5")) == lines[2:]
+    first = logs(api, invocation_id, "max_lines=10000")
+    assert (messages(first), first.body["complete"]) == (lines[:3430], False)
+    second = logs(api, invocation_id, f"max_lines=10000&offset={first.body['next_offset']}")
+    assert (messages(second), second.body["complete"]) == (lines[3430:], True)
+    assert messages(logs(api, invocation_id, "tail=3500")) == lines[70:]
 
 
-def test_a_page_of_which_nothing_more_fits_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_reading, "MAX_BYTES", 600)
-    monkeypatch.setattr(log_reading, "LINES_AT_ONCE", 1)
+def test_a_page_of_which_nothing_more_fits_stays_where_it_is() -> None:
+    # The first page of 1,000 lines takes 1,000 times 3,966 bytes of 4,000,000; the next line needs 100,166.
     api = Api().deploy()
     invocation_id = api.running()
-    write(api, invocation_id, "a" * 100, "b" * 300)
-    first = logs(api, invocation_id)
-    assert messages(first) == ["a" * 100]
-    assert messages(logs(api, invocation_id, f"offset={first.body['next_offset']}")) == ["b" * 300]
+    write(api, invocation_id, *["a" * 3800] * 1000, "b" * 100_000)
+    first = logs(api, invocation_id, "max_lines=10000")
+    assert messages(first) == ["a" * 3800] * 1000
+    assert messages(logs(api, invocation_id, f"offset={first.body['next_offset']}")) == ["b" * 100_000]
 
 
-def test_a_line_too_long_for_any_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_reading, "MAX_BYTES", 800)
+def test_a_line_too_long_for_any_answer_is_cut() -> None:
+    """To an eighth of the 4,000,000 bytes: a character takes seven at most."""
     api = Api().deploy()
     invocation_id = api.running()
-    write(api, invocation_id, "x" * 5000, "y")
-    assert messages(logs(api, invocation_id)) == ["x" * 99 + "…", "y"]
-    assert messages(logs(api, invocation_id, "tail=2")) == ["x" * 99 + "…", "y"]
+    write(api, invocation_id, "x" * 4_000_000, "y")
+    shown = "x" * 499_999 + "…"
+    assert messages(logs(api, invocation_id)) == [shown, "y"]
+    assert messages(logs(api, invocation_id, "tail=2")) == [shown, "y"]
 
 
 def test_a_request_waits_for_lines() -> None:

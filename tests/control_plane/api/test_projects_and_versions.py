@@ -1,10 +1,12 @@
 """Projects and versions over the API."""
 
+from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 from multinode_control_plane.core.keys import project_key
-from multinode_control_plane.ports import Check, Conflict, Delete
-from tests.support.api_client import FUNCTION, Api, definition
+from multinode_control_plane.ports import Check, Conflict, Delete, Write
+from tests.support.api_client import FUNCTION, Answer, Api, definition
 
 AT = 1767225600
 """2026-01-01T00:00:00Z, where the fake clock begins, in seconds since the epoch."""
@@ -206,15 +208,12 @@ def test_a_version_too_big_for_one_stored_item_is_refused() -> None:
 def test_a_deploy_that_races_with_a_deletion_stores_no_version() -> None:
     api = Api()
     api.put("/projects/shop")
-    commit = api.world.store.commit
 
-    def deleted_just_before(writes):  # type: ignore[no-untyped-def]
-        api.world.store.commit = commit  # type: ignore[method-assign]
+    def deleted_just_before(writes: Sequence[Write]) -> None:
         assert any(isinstance(write, Check) for write in writes)
         api.call("DELETE", "/projects/shop")
-        commit(writes)
 
-    api.world.store.commit = deleted_just_before  # type: ignore[method-assign]
+    api.world.store.before("commit", deleted_just_before)
     answer = api.post("/projects/shop/versions", definition())
     assert (answer.status, answer.code) == (400, "ProjectIsBeingDeleted")
     assert api.get("/projects/shop/versions").body["versions"] == []
@@ -222,38 +221,23 @@ def test_a_deploy_that_races_with_a_deletion_stores_no_version() -> None:
 
 def test_two_creations_at_once_give_one_project_and_one_refusal() -> None:
     api = Api()
-    commit = api.world.store.commit
-
-    def another_just_before(writes):  # type: ignore[no-untyped-def]
-        api.world.store.commit = commit  # type: ignore[method-assign]
-        assert api.put("/projects/shop").status == 200
-        commit(writes)
-
-    api.world.store.commit = another_just_before  # type: ignore[method-assign]
+    others: list[Answer] = []
+    api.world.store.before("commit", lambda _: others.append(api.put("/projects/shop")))
     assert api.put("/projects/shop").code == "ProjectAlreadyExists"
+    assert [other.status for other in others] == [200]
 
 
 def test_a_deletion_that_meets_a_conflict_is_decided_anew() -> None:
     api = Api()
     api.put("/projects/shop")
-    commit = api.world.store.commit
-
-    def gone_just_before(writes):  # type: ignore[no-untyped-def]
-        api.world.store.commit = commit  # type: ignore[method-assign]
-        commit([Delete(project_key("shop"), 1)])
-        commit(writes)
-
-    api.world.store.commit = gone_just_before  # type: ignore[method-assign]
+    store = api.world.store
+    store.before("commit", lambda _: store.commit([Delete(project_key("shop"), 1)]))
     assert api.call("DELETE", "/projects/shop").code == "ProjectDoesNotExist"
 
 
 def test_a_store_full_of_conflicts_is_a_busy_control_plane() -> None:
     api = Api()
-
-    def always_conflict(writes):  # type: ignore[no-untyped-def]
-        raise Conflict("another was first")
-
-    api.world.store.commit = always_conflict  # type: ignore[method-assign]
+    api.world.store.fail_next("commit", Conflict("another was first"), times=inf)
     answer = api.put("/projects/shop")
     assert (answer.status, answer.code) == (503, "ControlPlaneIsBusy")
     assert answer.headers["retry-after"] == "1"

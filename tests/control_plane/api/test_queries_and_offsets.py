@@ -10,10 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multinode_control_plane.api.queries import (
-    ExecutionLogsQuery,
-    ListingQuery,
-    LogsQuery,
-    WaitQuery,
     execution_logs_query,
     listing_query,
     logs_query,
@@ -22,6 +18,9 @@ from multinode_control_plane.api.queries import (
 from multinode_control_plane.core import offsets
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import ParentRef
+from multinode_control_plane.services.details import WaitQuery
+from multinode_control_plane.services.listing import ListingQuery
+from multinode_control_plane.services.log_reading import ExecutionLogsQuery, LogsQuery
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.status import InvocationStatus
 

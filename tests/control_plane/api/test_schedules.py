@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 
-from multinode_control_plane.api import validation
 from multinode_control_plane.core.records import Schedules
-from multinode_protocol.schedules import NoTimezoneData
 from tests.support.api_client import FUNCTION, Api, definition
 from tests.support.world import World
 
@@ -76,13 +74,8 @@ def test_a_schedule_that_cannot_be_is_refused_by_its_field(schedule: object, det
     assert answer.detail == f"The request is invalid: {detail}"
 
 
-def test_a_machine_that_knows_no_time_zones_takes_the_name_as_it_is_where_it_does_not_fire(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def unknown(name: object) -> None:
-        raise NoTimezoneData(f"is {name!r}, but there is no time zone data here", "'UTC'")
-
-    monkeypatch.setattr(validation, "check_timezone", unknown)
+@pytest.mark.usefixtures("no_time_zones")
+def test_without_time_zones_a_name_is_accepted_as_it_is_where_it_does_not_fire() -> None:
     api = Api().deploy(scheduled({"cron": "0 9 * * *", "timezone": "Europe/London"}))
     (function,) = api.get(f"/projects/shop/versions/{api.version_id}").body["functions"]
     assert function["schedule"]["timezone"] == "Europe/London"

@@ -82,7 +82,7 @@ def test_ids_are_a_prefix_and_32_hexadecimal_digits(check: Callable[[str], bool]
 
 
 def test_an_invocation_with_all_fields() -> None:
-    data = {
+    data: dict[str, object] = {
         "input": "[[1],{}]",
         "parent_invocation": {"function_name": "g", "invocation_id": INVOCATION_ID},
         "invocation_id": "inv-" + "f" * 32,
@@ -93,7 +93,7 @@ def test_an_invocation_with_all_fields() -> None:
 
 
 def test_an_invocation_of_the_first_generation_has_an_input_alone() -> None:
-    data = {"input": "", "parent_invocation": None}
+    data: dict[str, object] = {"input": "", "parent_invocation": None}
     assert validation.invocation_request(data) == validation.InvocationRequest("", None, None)
 
 
@@ -144,7 +144,7 @@ def test_a_parent_is_named_by_both_of_its_fields(parent: object, code: ErrorCode
 
 def test_a_start_may_say_nothing_or_who_the_worker_is() -> None:
     assert validation.start_request({}) == validation.StartRequest(None, None)
-    said = {"worker_nonce": "n", "worker_identifier": "exe-1-1"}
+    said: dict[str, object] = {"worker_nonce": "n", "worker_identifier": "exe-1-1"}
     assert validation.start_request(said) == validation.StartRequest("n", "exe-1-1")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from multinode_control_plane.api import validation
 from multinode_control_plane.core.records import FunctionSpec, LocalBundle
+from multinode_control_plane.services.projects import VersionRequest
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from tests.support.refusals import refusal
@@ -46,7 +47,7 @@ def test_a_version_with_all_fields_becomes_records() -> None:
     )
     bundle = {"code_dir": "/b/code", "python": "/e/bin/python", "env_file": "/s/env.json"}
     request = validation.version_request(version(spec, local_bundle=bundle, task_definition="arn:aws:ecs:task"))
-    assert request == validation.VersionRequest(
+    assert request == VersionRequest(
         "image",
         (
             FunctionSpec(

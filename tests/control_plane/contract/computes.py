@@ -16,8 +16,6 @@ from multinode_control_plane.ports import Compute, LaunchRequest
 from multinode_protocol.status import WorkerStatus
 from tests.support.records import NOW, invocation
 
-__all__ = ["ComputeFactory", "ComputeUnderTest", "launch_request", "registered_computes"]
-
 
 @dataclass(frozen=True)
 class ComputeUnderTest:

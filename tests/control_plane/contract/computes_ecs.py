@@ -15,8 +15,6 @@ from tests.support.aws.emulators import moto_environment
 from tests.support.fakes import FakeClock
 from tests.support.records import NOW
 
-__all__ = ["COMPUTES"]
-
 
 def _request(number: int) -> LaunchRequest:
     return replace(launch_request(number), task_definition="multinode-shop:1")

@@ -7,8 +7,6 @@ from pathlib import Path
 from tests.control_plane.contract.computes import ComputeFactory, ComputeUnderTest, launch_request
 from tests.support.fakes import FakeCompute
 
-__all__ = ["COMPUTES"]
-
 
 @contextmanager
 def fake_compute(folder: Path) -> Iterator[ComputeUnderTest]:

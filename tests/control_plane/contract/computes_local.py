@@ -13,8 +13,6 @@ from multinode_control_plane.core.records import WorkerDetails
 from tests.control_plane.contract.computes import ComputeFactory, ComputeUnderTest, launch_request
 from tests.support.stub_worker import make_bundle, release, started
 
-__all__ = ["COMPUTES"]
-
 
 @contextmanager
 def local_compute(folder: Path) -> Iterator[ComputeUnderTest]:

@@ -14,8 +14,6 @@ from multinode_control_plane.core.keys import Key
 from multinode_control_plane.core.records import Record
 from multinode_control_plane.ports import Change, Store
 
-__all__ = ["StoreFactory", "StoreUnderTest", "registered_stores"]
-
 
 @dataclass(frozen=True)
 class StoreUnderTest:

@@ -12,8 +12,6 @@ from tests.control_plane.contract.stores import StoreFactory, StoreUnderTest
 from tests.support.aws.emulators import dynamodb_local_environment, moto_environment, streams_client
 from tests.support.aws.table import StreamReader, corrupt_item, create_table
 
-__all__ = ["STORES"]
-
 _numbers = itertools.count(1)
 
 

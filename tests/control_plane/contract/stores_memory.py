@@ -10,8 +10,6 @@ from multinode_control_plane.ports import Change
 from tests.control_plane.contract.stores import StoreFactory, StoreUnderTest
 from tests.support.fakes import MemoryStore
 
-__all__ = ["STORES"]
-
 
 @contextmanager
 def memory_store(folder: Path) -> Iterator[StoreUnderTest]:

@@ -11,8 +11,6 @@ from multinode_control_plane.core.records import Record
 from multinode_control_plane.ports import Change
 from tests.control_plane.contract.stores import StoreFactory, StoreUnderTest
 
-__all__ = ["STORES"]
-
 
 @contextmanager
 def sqlite_store(folder: Path) -> Iterator[StoreUnderTest]:

@@ -202,7 +202,7 @@ def test_a_refused_launch_is_made_again_with_a_new_token_and_is_no_attempt() -> 
     assert (world.get(created).failed_launches, world.get(created).attempts) == (1, 0)
 
 
-def test_launches_that_are_refused_for_ever_end_as_a_failure_with_the_platforms_reason() -> None:
+def test_launches_refused_for_ever_end_as_a_failure_with_the_platforms_reason() -> None:
     world = World(limits=Limits(max_refused_launches=3))
     world.compute.refusals = [LaunchRefused("no capacity")] * 3
     created = world.create()
@@ -251,7 +251,7 @@ def test_an_image_that_does_not_exist_fails_with_the_platforms_words() -> None:
     assert world.get(created).status is InvocationStatus.FAILED
 
 
-def test_a_container_that_never_starts_the_code_is_stopped_after_the_launch_deadline() -> None:
+def test_a_container_that_never_starts_the_code_is_stopped_at_the_launch_deadline() -> None:
     world = World()
     created = world.create()
     world.react()

@@ -33,7 +33,7 @@ def test_an_invocation_backing_off_is_cancelled_at_once() -> None:
     assert [key for key in world.store.items if key[1].startswith("BACKOFF")] == []
 
 
-def test_a_launched_container_whose_code_has_not_started_never_starts_it_after_a_cancel() -> None:
+def test_a_launched_container_never_starts_its_code_after_a_cancel() -> None:
     world = World()
     created = world.create()
     world.react()
@@ -119,29 +119,16 @@ def test_a_cancel_while_a_launch_backs_off_ends_the_execution_that_has_no_contai
 
 def test_a_launch_refused_after_the_cancel_ends_cancelled() -> None:
     world = World()
-    launch = world.compute.launch
-
-    def refuse_after_cancel(request):  # type: ignore[no-untyped-def]
-        world.cancel(other)
-        raise LaunchRefused("no capacity")
-
-    world.compute.launch = refuse_after_cancel  # type: ignore[method-assign]
+    world.compute.refusals = [LaunchRefused("no capacity")]
     other = world.create()
+    world.compute.before("launch", lambda _: world.cancel(other))
     world.react()
-    world.compute.launch = launch  # type: ignore[method-assign]
     assert (world.get(other).status, world.get(other).terminated) == (InvocationStatus.CANCELLED, True)
 
 
 def test_a_container_launched_while_it_is_being_cancelled_is_stopped() -> None:
     world = World()
-    launch = world.compute.launch
-
-    def launch_while_cancelled(request):  # type: ignore[no-untyped-def]
-        worker = launch(request)
-        world.cancel(request.invocation.invocation_id)
-        return worker
-
-    world.compute.launch = launch_while_cancelled  # type: ignore[method-assign]
+    world.compute.after("launch", lambda request: world.cancel(request.invocation.invocation_id))
     created = world.create()
     world.react()
     assert world.token(created) in world.compute.stops
@@ -200,7 +187,7 @@ def test_a_cancel_asked_for_first_wins_over_a_time_out() -> None:
     assert ended.status is InvocationStatus.CANCELLED
 
 
-def test_a_stop_is_repeated_until_the_container_has_gone_without_beginning_the_grace_anew() -> None:
+def test_a_stop_is_repeated_until_the_container_is_gone_without_a_new_grace() -> None:
     world = World()
     created = world.started()
     world.cancel(created)

@@ -11,6 +11,7 @@ from multinode_control_plane.core.external_transitions import ContainerExit, Exi
 from multinode_control_plane.core.records import FunctionKey, Gate, Invocation, LocalBundle, Version
 from multinode_control_plane.core.retry import delay_after_failed_launch, delay_before_next
 from multinode_protocol.function_options import RetryPolicy
+from multinode_protocol.status import InvocationStatus
 from tests.support.world import FAILURE, World, function_spec
 
 
@@ -91,11 +92,11 @@ def test_a_final_status_stays_whatever_is_asked() -> None:
     created = world.started()
     ended = world.finish(created)
     now = world.clock.now()
-    assert lifecycle.end_with(ended, lifecycle.InvocationStatus.FAILED, now).status == "SUCCEEDED"
+    assert lifecycle.end_with(ended, InvocationStatus.FAILED, now).status == "SUCCEEDED"
     assert external_transitions.cancel(ended, "late", now) is ended
 
 
-def test_a_container_that_goes_before_its_start_after_the_end_only_gives_its_slot_back() -> None:
+def test_a_container_that_ends_unstarted_after_the_end_only_frees_its_slot() -> None:
     world = World()
     created = world.create()
     world.react()
@@ -106,7 +107,7 @@ def test_a_container_that_goes_before_its_start_after_the_end_only_gives_its_slo
     assert (after.status, after.failed_launches, after.terminated) == (before.status, 0, True)
 
 
-def test_a_failure_reported_while_being_cancelled_and_a_lost_container_end_cancelled() -> None:
+def test_a_failure_reported_while_cancelling_and_a_lost_container_end_cancelled() -> None:
     world = World((function_spec(max_retries=1),))
     created = world.started()
     failed = world.finish(created, FAILURE)

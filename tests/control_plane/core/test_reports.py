@@ -120,21 +120,15 @@ def test_progress_of_a_lost_execution_is_refused() -> None:
     assert code_of(late) is ErrorCode.EXECUTION_IS_ALREADY_TERMINATED
 
 
-def test_progress_that_meets_the_final_value_changes_nothing() -> None:
+@pytest.mark.parametrize("value", ["42", "x" * 1000], ids=["kept with the execution", "kept by itself"])
+def test_progress_that_meets_the_final_value_changes_nothing(value: str) -> None:
     world = World()
     created = world.started()
     execution = world.execution_id(created)
-    get = world.store.get
-
-    def finish_in_between(key):  # type: ignore[no-untyped-def]
-        if key.sort.startswith("OUTPUT"):
-            world.store.get = get  # type: ignore[method-assign]
-            world.finish(created)
-        return get(key)
-
-    world.store.get = finish_in_between  # type: ignore[method-assign]
+    end = FinishReport(Outcome.SUCCEEDED, final_output=value)
+    world.store.before("get", lambda _: world.finish(created, end), when=lambda key: key.sort.startswith("OUTPUT"))
     executions.update(world.context, created, execution, text="late", sequence=5)
-    assert final_output(world, created) == "42"
+    assert final_output(world, created) == value
 
 
 def test_the_same_end_again_is_answered_and_another_is_refused() -> None:

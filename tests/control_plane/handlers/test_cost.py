@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.adapters.aws.clients import Clients
-from multinode_control_plane.wiring import aws
+from multinode_control_plane.adapters.aws.streams import StreamConsumer
 from tests.support.aws.walk import Walk, walking
 
 pytestmark = pytest.mark.slow
@@ -88,15 +88,15 @@ def metered() -> Iterator[tuple[Walk, Meter]]:
 def run_to_the_end(walk: Walk) -> int:
     """Let one invocation run, and return how many changes of it the stream brought."""
     brought = 0
-    consume = aws.StreamConsumer.consume
+    consume = StreamConsumer.consume
 
-    def counted(consumer: aws.StreamConsumer, event: Any) -> Any:
+    def counted(consumer: StreamConsumer, event: Any) -> Any:
         nonlocal brought
         brought += sum(record["dynamodb"]["Keys"]["sort"]["S"] == "INVOCATION" for record in event["Records"])
         return consume(consumer, event)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aws.StreamConsumer, "consume", counted)
+        patch.setattr(StreamConsumer, "consume", counted)
         functions = "/projects/shop/versions/latest/functions/price/invocations"
         request(walk, "POST", functions, {"input": "[[7],{}]", "invocation_id": INV})
         walk.settle()

@@ -1,5 +1,6 @@
 """The sweep's Lambda function: when it goes round again, and that the alarm hears of what it could not handle."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -41,7 +42,7 @@ def swept(monkeypatch: pytest.MonkeyPatch, reports: list[SweepReport]) -> list[b
         return reports.pop(0)
 
     monkeypatch.setattr(sweep, "_sweep", lambda: once)
-    monkeypatch.setattr(sweep.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return calls
 
 

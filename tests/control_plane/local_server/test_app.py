@@ -239,7 +239,7 @@ def test_two_hundred_waiting_requests_do_not_keep_another_from_being_answered(qu
     run(app, scenario)
 
 
-def test_without_a_thread_to_wait_in_a_request_is_answered_after_a_pause_as_if_it_did_not_wait() -> None:
+def test_without_a_free_thread_a_waiting_request_is_answered_after_a_pause() -> None:
     hall = Hall()
     app = LocalApp(hall.handle, waiting_threads=1, crowded_pause_s=0.01)
 

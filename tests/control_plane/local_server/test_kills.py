@@ -104,7 +104,12 @@ def test_what_was_acknowledged_survives_kills_at_random(server: LocalServer, tmp
             server.start()
         elif (alive := victims(server, killed)) and kill_one(victim := chance.choice(alive)):
             killed[victim.record.invocation_id] += 1
-    until(lambda: (load.top_up(), not load.unanswered)[1], "the answers to all starts")
+
+    def all_answered() -> bool:
+        load.top_up()
+        return not load.unanswered
+
+    until(all_answered, "the answers to all starts")
 
     ended = {invocation_id: server.terminated(invocation_id) for invocation_id in load.acknowledged}
     notes = {each: (tmp_path / each).read_text().splitlines() for each in ended}

@@ -67,7 +67,7 @@ def minute_of(invocation_id: str) -> int:
 
 
 @pytest.mark.timeout(400)
-def test_a_schedule_fires_once_per_time_over_restarts_and_until_a_version_without_it(tmp_path: Path) -> None:
+def test_a_schedule_fires_once_per_time_until_a_version_drops_it(tmp_path: Path) -> None:
     ticks, variables, clock = tmp_path / "ticks", tmp_path / "variables.json", Clock(tmp_path / "clock")
     variables.write_text(json.dumps({"TICKS": str(ticks)}))
     scheduled = spec("tick") | {"schedule": {"every_seconds": 60}}

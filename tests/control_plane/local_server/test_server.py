@@ -83,14 +83,6 @@ def test_a_failing_function_is_tried_again_as_often_as_it_may(server: LocalServe
     assert lines(path) == ["try"] * 3
 
 
-def test_without_retries_the_first_failure_is_the_end(server: LocalServer, tmp_path: Path) -> None:
-    path = tmp_path / "tries"
-    server.deploy(spec("third_time_lucky"))
-    ended = server.terminated(server.start_function("third_time_lucky", str(path)))
-    assert (ended["status"], ended["error"]) == ("FAILED", "ValueError: try 1 failed")
-    assert lines(path) == ["try"]
-
-
 def test_a_function_that_takes_too_long_is_timed_out(server: LocalServer, tmp_path: Path) -> None:
     path = tmp_path / "notes"
     server.deploy(spec("too_slow", timeout_seconds=1, max_retries=3))
@@ -161,14 +153,6 @@ def test_cancelling_a_parent_cancels_its_children(server: LocalServer, tmp_path:
     server.cancel(parent)
     assert [server.terminated(one)["status"] for one in [parent, *children]] == ["CANCELLED"] * 3
     assert lines(path).count("cancelled") == 2
-
-
-def test_a_waiting_request_is_answered_when_the_invocation_changes(server: LocalServer, tmp_path: Path) -> None:
-    path = tmp_path / "notes"
-    server.deploy(spec("note"))
-    invocation_id = server.start_function("note", str(path), "a", 1.0)
-    ended = server.get(f"/invocations/{invocation_id}?wait_s=20&until=finished")
-    assert ended["status"] == "SUCCEEDED"
 
 
 def test_undeploying_ends_what_runs_and_leaves_nothing(server: LocalServer, tmp_path: Path) -> None:

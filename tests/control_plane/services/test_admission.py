@@ -56,15 +56,8 @@ def test_a_new_invocation_does_not_overtake_one_that_waits() -> None:
 
 def test_of_two_starts_at_once_one_gets_the_last_slot_and_the_other_waits() -> None:
     world = World((function_spec(max_concurrency=1),))
-    commit = world.store.commit
     winner: list[str] = []
-
-    def another_start_first(writes):  # type: ignore[no-untyped-def]
-        world.store.commit = commit  # type: ignore[method-assign]
-        winner.append(world.create())
-        commit(writes)
-
-    world.store.commit = another_start_first  # type: ignore[method-assign]
+    world.store.before("commit", lambda _: winner.append(world.create()))
     loser = world.create()
     assert list(world.slots().values()) == winner
     assert world.get(loser).waiting_in is QueueName.QUEUE
@@ -125,16 +118,7 @@ def test_an_entry_whose_invocation_has_moved_on_is_read_again() -> None:
     first, second = world.create_waiting(), world.create_waiting()
     world.store.changes.clear()
     key = world.get(first).function_key
-    query, calls = world.store.query, []
-
-    def query_then_cancel(*args, **kwargs):  # type: ignore[no-untyped-def]
-        entries = query(*args, **kwargs)
-        if not calls:
-            calls.append(1)
-            world.cancel(first)
-        return entries
-
-    world.store.query = query_then_cancel  # type: ignore[method-assign]
+    world.store.after("query", lambda _: world.cancel(first))
     assert admit_waiting(world.context, key) == 1
     assert list(world.slots().values()) == [second]
     assert world.get(first).status is InvocationStatus.CANCELLED
@@ -144,14 +128,7 @@ def test_a_conflict_is_decided_again_and_gives_up_in_the_end() -> None:
     world = World()
     created = world.create_waiting()
     world.clock.slept.clear()
-    commit, failures = world.store.commit, iter([Conflict("somebody else")] * 3)
-
-    def commit_after_conflicts(writes):  # type: ignore[no-untyped-def]
-        for failure in failures:
-            raise failure
-        commit(writes)
-
-    world.store.commit = commit_after_conflicts  # type: ignore[method-assign]
+    world.store.fail_next("commit", Conflict("somebody else"), times=3)
     assert admit_waiting(world.context, world.get(created).function_key) == 1
     assert len(world.clock.slept) == 3
 
@@ -171,15 +148,6 @@ def test_two_admissions_at_once_never_exceed_the_limit() -> None:
     created = [world.create_waiting() for _ in range(4)]
     world.store.changes.clear()
     key = world.get(created[0]).function_key
-    get, calls = world.store.get, []
-
-    def get_with_another_admission_in_between(read_key):  # type: ignore[no-untyped-def]
-        found = get(read_key)
-        if read_key.sort == "GATE" and not calls:
-            calls.append(1)
-            admit_waiting(world.context, key)
-        return found
-
-    world.store.get = get_with_another_admission_in_between  # type: ignore[method-assign]
+    world.store.after("get", lambda _: admit_waiting(world.context, key), when=lambda read: read.sort == "GATE")
     admit_waiting(world.context, key)
     assert list(world.slots().values()) == created[:2]

@@ -1,6 +1,7 @@
 """Creating an invocation: once, whatever is repeated, and never for what does not exist."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -99,25 +100,15 @@ def test_a_project_that_is_gone_takes_nothing_new() -> None:
 
 def test_a_deletion_that_races_a_start_wins_or_comes_after_it() -> None:
     world = World()
-    commit = world.store.commit
-
-    def delete_first(writes):  # type: ignore[no-untyped-def]
-        world.store.commit = commit  # type: ignore[method-assign]
-        commit([Put(Project("p", world.clock.now(), world.clock.now()), 1)])
-        commit(writes)
-
-    world.store.commit = delete_first  # type: ignore[method-assign]
+    deleted = Put(Project("p", world.clock.now(), world.clock.now()), 1)
+    world.store.before("commit", lambda _: world.store.commit([deleted]))
     assert code_of(lambda: create(world)) is ErrorCode.PROJECT_IS_BEING_DELETED
     assert ("INV#inv-1", "INVOCATION") not in world.store.items
 
 
 def test_endless_conflicts_end_as_busy() -> None:
     world = World()
-
-    def always_conflict(writes):  # type: ignore[no-untyped-def]
-        raise Conflict("busy")
-
-    world.store.commit = always_conflict  # type: ignore[method-assign]
+    world.store.fail_next("commit", Conflict("busy"), times=inf)
     assert code_of(lambda: create(world)) is ErrorCode.CONTROL_PLANE_IS_BUSY
     assert len(world.clock.slept) == 12
 

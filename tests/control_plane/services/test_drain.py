@@ -1,11 +1,9 @@
 """Undeploy: all is cancelled, waited for and removed, whatever races it."""
 
-import pytest
-
 from multinode_control_plane.core.external_transitions import ExitKind
 from multinode_control_plane.core.keys import Index, invocation_key
 from multinode_control_plane.core.records import Invocation, Project, QueueName
-from multinode_control_plane.ports import Page, Put
+from multinode_control_plane.ports import Put
 from multinode_control_plane.services.context import Limits
 from multinode_control_plane.services.drain import drain
 from multinode_protocol.function_options import RetryPolicy
@@ -60,28 +58,22 @@ def test_drain_leaves_alone_what_is_not_to_be_deleted() -> None:
 def test_two_drains_at_once_do_no_harm() -> None:
     world = World()
     delete_project(world)
-    commit = world.store.commit
-
-    def another_drain_first(writes):  # type: ignore[no-untyped-def]
-        world.store.commit = commit  # type: ignore[method-assign]
-        assert drain(world.context, world.compute, world.logs, "p") is True
-        commit(writes)
-
-    world.store.commit = another_drain_first  # type: ignore[method-assign]
+    others: list[bool] = []
+    world.store.before("commit", lambda _: others.append(drain(world.context, world.compute, world.logs, "p")))
     assert world.sweep().draining == 1
+    assert others == [True]
     assert world.sweep().draining == 0
     assert world.store.items == {}
 
 
-def test_a_drain_of_thousands_takes_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multinode_control_plane.services.drain.MOST_PER_CALL", 3)
+def test_a_drain_of_many_takes_several_calls() -> None:
     world = World((function_spec(max_concurrency=1),))
     for _ in range(5):
         world.create_waiting()
     world.store.changes.clear()
     delete_project(world)
     calls = 0
-    while not drain(world.context, world.compute, world.logs, "p"):
+    while not drain(world.context, world.compute, world.logs, "p", at_most=3):
         calls += 1
     # 5 cancels: two calls, and one that finds none open and removes 3; the next removes 2 and the project.
     assert calls == 3
@@ -103,36 +95,28 @@ def test_an_index_that_lags_proposes_what_is_gone_or_not_over_and_drain_copes() 
     gone = world.create()
     world.cancel(gone)
     running = world.started()
-    listed = world.store.list
-    stale = [world.store.get(invocation_key(i)) for i in (gone, running)]
+    stale = [stored for i in (gone, running) if (stored := world.store.get(invocation_key(i))) is not None]
     delete_project(world)
     del world.store.items[f"INV#{gone}", "INVOCATION"]
 
-    def lagging(index, value, **options):  # type: ignore[no-untyped-def]
-        return Page(stale, None) if index is Index.BY_FUNCTION else listed(index, value, **options)
-
-    world.store.list = lagging  # type: ignore[method-assign]
+    world.store.stale = {Index.BY_FUNCTION: stale}
     assert drain(world.context, world.compute, world.logs, "p") is False
     world.container_ends(running, ExitKind.STOPPED, "stopped", 143)
     assert drain(world.context, world.compute, world.logs, "p") is True
 
 
-def test_where_requests_have_a_longest_life_a_deletion_waits_for_them_and_starts_do_not_contend() -> None:
+def test_where_requests_have_a_longest_life_a_deletion_waits_for_them() -> None:
     world = World(limits=Limits(hold_retry_s=0, longest_request_s=30))
-    commit = world.store.commit
-    late: list[str] = []
 
-    def delete_meanwhile(writes):  # type: ignore[no-untyped-def]
-        world.store.commit = commit  # type: ignore[method-assign]
+    def delete_meanwhile(_writes: object) -> None:
         delete_project(world)
         world.sweep()
-        commit(writes)  # the start had read the project before
 
-    world.store.commit = delete_meanwhile  # type: ignore[method-assign]
-    late.append(world.create())
+    world.store.before("commit", delete_meanwhile)  # the start has read the project before
+    late = world.create()
     world.advance(29)
     world.sweep()
-    assert world.get(late[0]).status is InvocationStatus.CANCELLED
+    assert world.get(late).status is InvocationStatus.CANCELLED
     world.advance(2)
     for execution in world.compute.containers:
         world.compute.end(execution)

@@ -2,15 +2,16 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from math import inf
 
 import pytest
 
 from multinode_control_plane.core.effects import Admit, Announce, Launch, effects
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
-from multinode_control_plane.core.keys import invocation_key, project_key
+from multinode_control_plane.core.keys import Index, invocation_key, project_key
 from multinode_control_plane.core.records import WorkerDetails
-from multinode_control_plane.ports import Change, Conflict, ContainerState, Page
+from multinode_control_plane.ports import Change, Conflict, ContainerState
 from multinode_control_plane.services import executions, task_events
 from multinode_control_plane.services.reactor import react
 from multinode_protocol.status import InvocationStatus, WorkerStatus
@@ -35,16 +36,7 @@ def test_every_change_delivered_twice_does_nothing_twice() -> None:
 
 def test_a_launch_whose_answer_is_lost_is_repeated_with_the_same_token() -> None:
     world = World()
-    launch = world.compute.launch
-    answers = iter([TimeoutError("no answer")])
-
-    def lose_the_answer(request):  # type: ignore[no-untyped-def]
-        worker = launch(request)
-        for error in answers:
-            raise error
-        return worker
-
-    world.compute.launch = lose_the_answer  # type: ignore[method-assign]
+    world.compute.lose_answer("launch", TimeoutError("no answer"))
     created = world.create()
     change = world.store.changes.pop(0)
     with pytest.raises(TimeoutError):
@@ -57,14 +49,7 @@ def test_a_launch_whose_answer_is_lost_is_repeated_with_the_same_token() -> None
 
 def test_a_worker_that_starts_before_the_launch_is_recorded_keeps_its_state() -> None:
     world = World()
-    launch = world.compute.launch
-
-    def start_before_the_answer(request):  # type: ignore[no-untyped-def]
-        worker = launch(request)
-        world.start(request.invocation.invocation_id)
-        return worker
-
-    world.compute.launch = start_before_the_answer  # type: ignore[method-assign]
+    world.compute.after("launch", lambda request: world.start(request.invocation.invocation_id))
     created = world.create()
     world.react()
     execution = world.get(created).executions[0]
@@ -73,11 +58,7 @@ def test_a_worker_that_starts_before_the_launch_is_recorded_keeps_its_state() ->
 
 def test_an_effect_that_fails_does_not_keep_the_others_back() -> None:
     world = World()
-
-    def refuse(announcements):  # type: ignore[no-untyped-def]
-        raise ConnectionError("bus away")
-
-    world.event_publisher.publish = refuse  # type: ignore[method-assign]
+    world.event_publisher.fail_next("publish", ConnectionError("bus away"))
     created = world.create()
     with pytest.raises(ConnectionError):
         react(world.reactor, world.store.changes.pop(0))
@@ -185,17 +166,10 @@ def test_a_record_that_cannot_be_handled_keeps_no_other_waiting(caplog: pytest.L
     world.started()
     bad, good = world.create(), world.create()
     world.react()
-    get = world.store.get
-
-    def get_but_not_bad(key):  # type: ignore[no-untyped-def]
-        if key.partition == f"INV#{bad}":
-            raise ValueError("unreadable")
-        return get(key)
-
-    world.store.get = get_but_not_bad  # type: ignore[method-assign]
+    world.store.fail_next("get", ValueError("unreadable"), when=lambda key: key.partition == f"INV#{bad}", times=inf)
     world.advance(6)
     report = world.sweep()
-    world.store.get = get  # type: ignore[method-assign]
+    world.store.hooks_off()
     assert report.failed == 1
     assert world.get(good).status is InvocationStatus.TIMED_OUT
     assert "could not handle a record" in caplog.text
@@ -287,8 +261,10 @@ def test_an_index_may_propose_what_is_no_invocation_or_no_more_there() -> None:
     world.container_ends(created, ExitKind.STOPPED, "stopped", 143)
     project = world.store.get(project_key("p"))
     del world.store.items[f"INV#{created}", "INVOCATION"]
-    world.store.list = lambda *args, **options: Page([stale, project], None)  # type: ignore[method-assign]
-    world.compute.running = list  # type: ignore[method-assign]
+    assert stale is not None
+    assert project is not None
+    world.store.stale = {index: [stale, project] for index in Index}
+    world.compute.visible = False
     report = world.sweep(reconcile=True)
     assert (report.due, report.settled) == (0, 0)
 
@@ -299,7 +275,7 @@ def test_reconciliation_leaves_alone_what_it_cannot_judge() -> None:
     react(world.reactor, world.store.changes.pop(0))  # admitted, not launched
     created = world.started()
     unknown = ContainerState(WorkerDetails("TEST", "x", "y"), "exe-x", None, None)
-    world.compute.running = lambda: [unknown]  # type: ignore[method-assign]
+    world.compute.strangers = [unknown]
     report = world.sweep(reconcile=True)
     assert (report.settled, report.orphans, world.compute.stops) == (0, 0, [])
     assert {world.get(i).status for i in (waiting, created)} == {InvocationStatus.PENDING, InvocationStatus.RUNNING}
@@ -308,7 +284,7 @@ def test_reconciliation_leaves_alone_what_it_cannot_judge() -> None:
 def test_a_stop_of_a_container_that_is_not_visible_yet_is_sent_all_the_same() -> None:
     world = World()
     created = world.started()
-    world.compute.describe = lambda workers: []  # type: ignore[method-assign]
+    world.compute.visible = False
     world.cancel(created)
     world.react()
     assert world.compute.stops == [world.token(created)]
@@ -332,11 +308,7 @@ def test_effects_that_come_too_late_do_nothing() -> None:
 def test_an_event_for_an_invocation_of_another_kind_of_trouble_is_raised() -> None:
     world = World()
     created = world.started()
-
-    def away(writes):  # type: ignore[no-untyped-def]
-        raise Conflict("always")
-
-    world.store.commit = away  # type: ignore[method-assign]
+    world.store.fail_next("commit", Conflict("always"), times=inf)
     with pytest.raises(Refused):
         task_events.container_ended(
             world.context, created, world.execution_id(created), ContainerExit(ExitKind.EXITED, "exited", 0)

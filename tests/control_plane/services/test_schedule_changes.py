@@ -5,7 +5,7 @@ from multinode_control_plane.core.records import Invocation, Schedules, Version
 from multinode_control_plane.services import projects, schedules
 from multinode_control_plane.services.drain import drain
 from multinode_protocol.schedules import Schedule
-from tests.support.schedule_world import HOURLY, NINE, FaultyStore, at, deploy, new_world, record, scheduled, starts
+from tests.support.schedule_world import HOURLY, NINE, at, deploy, new_world, record, scheduled, starts
 from tests.support.world import function_spec
 
 
@@ -51,18 +51,10 @@ def test_a_schedule_that_has_changed_counts_from_its_deploy() -> None:
 
 def test_of_two_deploys_at_once_the_newer_version_has_the_last_word() -> None:
     world = new_world()
-    assert isinstance(world.store, FaultyStore)
     newer: list[Version] = []
-    # The older one has drawn its id when the newer one is registered.
-    world.store.before = [lambda: newer.append(deploy(world, function_spec("plain")))]
-    tries: list[str] = []
-    new = world.ids.new
-
-    def draw(prefix: str) -> str:
-        tries.append(prefix)
-        return f"ver-{0:032x}" if len(tries) in (1, 3) else new(prefix)
-
-    world.ids.new = draw  # type: ignore[method-assign]
+    # The older one has drawn its id when the newer one is registered, and draws a lower one again.
+    world.ids.planned = [f"ver-{number:032x}" for number in (0, 9, 1)]
+    world.store.before("commit", lambda _: newer.append(deploy(world, function_spec("plain"))))
     older = deploy(world)
     assert older.version_id < newer[0].version_id
     assert record(world) == Schedules("shop", newer[0].version_id, ())
@@ -73,9 +65,8 @@ def test_a_deploy_between_reading_and_firing_takes_the_run_over() -> None:
     world = new_world()
     deploy(world, scheduled("tidy", HOURLY), scheduled("gone", HOURLY))
     world.advance(30 * 60)
-    assert isinstance(world.store, FaultyStore)
     newer: list[Version] = []
-    world.store.before = [lambda: newer.append(deploy(world))]
+    world.store.before("commit", lambda _: newer.append(deploy(world)))
     assert schedules.fire_due(world.context, "shop") == 1
     (started,) = world.store.records(Invocation)
     assert (started.function_name, started.version_id) == ("tidy", newer[0].version_id)
@@ -85,9 +76,8 @@ def test_two_sweeps_at_once_start_each_run_once() -> None:
     world = new_world()
     deploy(world, scheduled("tidy", HOURLY), scheduled("report", NINE))
     world.advance(30 * 60)
-    assert isinstance(world.store, FaultyStore)
     other: list[int] = []
-    world.store.before = [lambda: other.append(schedules.fire_due(world.context, "shop"))]
+    world.store.before("commit", lambda _: other.append(schedules.fire_due(world.context, "shop")))
     schedules.fire_due(world.context, "shop")
     assert other == [2]
     assert starts(world) == [("report", "10 09:00"), ("tidy", "10 09:00")]
@@ -108,8 +98,7 @@ def test_a_deletion_between_reading_and_firing_stops_the_run() -> None:
     world = new_world()
     deploy(world)
     world.advance(30 * 60)
-    assert isinstance(world.store, FaultyStore)
-    world.store.before = [lambda: projects.request_deletion(world.context, "shop") and None]
+    world.store.before("commit", lambda _: projects.request_deletion(world.context, "shop"))
     assert schedules.fire_due(world.context, "shop") == 0
     assert starts(world) == []
 

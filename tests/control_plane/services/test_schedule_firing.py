@@ -1,7 +1,9 @@
 """Functions that run by their schedules: each time once, whatever is repeated or missed."""
 
 import contextlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -10,19 +12,19 @@ from hypothesis import strategies as st
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import invocation_key
 from multinode_control_plane.core.records import Invocation, Schedules, Version
-from multinode_control_plane.ports import StoreUnavailable
+from multinode_control_plane.ports import Put, StoreUnavailable, Write
 from multinode_control_plane.services import invocations, projects, schedules
 from multinode_protocol.error_codes import ErrorCode
-from multinode_protocol.schedules import NoTimezoneData, Schedule, latest_run, next_run
-from tests.support.schedule_world import HOURLY, NINE, FaultyStore, at, deploy, new_world, record, scheduled, starts
-from tests.support.world import function_spec
+from multinode_protocol.schedules import Schedule, latest_run, next_run
+from tests.support.schedule_world import HOURLY, NINE, at, deploy, new_world, record, scheduled, starts
+from tests.support.world import World, function_spec
 
 
 class Interrupted(Exception):
     """The process died."""
 
 
-def fail() -> None:
+def fail(_writes: object) -> None:
     raise Interrupted
 
 
@@ -76,23 +78,21 @@ def test_the_id_of_a_run_tells_the_time_that_it_is_for() -> None:
     assert datetime.fromtimestamp(milliseconds / 1000, UTC) == at("01-10 09:00")
 
 
-def test_one_project_s_trouble_does_not_keep_the_others_from_firing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_project_s_trouble_does_not_keep_the_others_from_firing() -> None:
     world = new_world()
     projects.create(world.context, "bakery")
     deploy(world)
     deploy(world, project="bakery")
-    create = invocations.create
 
-    def refuse_the_bakery(context, version, *arguments, **options):  # type: ignore[no-untyped-def]
-        if version.project_name == "bakery":
-            raise StoreUnavailable("no answer")
-        return create(context, version, *arguments, **options)
+    def starts_something_of_the_bakery(writes: Sequence[Write]) -> bool:
+        records = [write.record for write in writes if isinstance(write, Put)]
+        return any(isinstance(each, Invocation) and each.project_name == "bakery" for each in records)
 
-    monkeypatch.setattr(invocations, "create", refuse_the_bakery)
+    world.store.fail_next("commit", StoreUnavailable("no answer"), when=starts_something_of_the_bakery, times=inf)
     world.advance(30 * 60)
     report = world.sweep()
     assert (report.fired, report.failed, report.next_due) == (1, 1, at("01-10 09:00"))
-    monkeypatch.undo()
+    world.store.hooks_off()
     assert world.sweep().fired == 1
     assert len(starts(world)) == 2
 
@@ -118,21 +118,27 @@ def test_of_the_runs_that_were_missed_the_latest_is_made_up_for_once(caplog: pyt
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 
+def doom(world: World, lost: str, number: int) -> None:
+    """Let the process die before or after its commit `number`, counted from 0."""
+    hook = world.store.before if lost == "before" else world.store.after
+    hook("commit", lambda _: None, times=number)
+    hook("commit", fail)
+
+
 @pytest.mark.parametrize("lost", ["before", "after"])
 @pytest.mark.parametrize("number", range(4))
 def test_a_death_around_any_commit_neither_loses_a_run_nor_makes_it_twice(lost: str, number: int) -> None:
     world = new_world()
     deploy(world, scheduled("tidy", HOURLY), scheduled("report", NINE))
     world.advance(30 * 60)
-    assert isinstance(world.store, FaultyStore)
-    setattr(world.store, lost, [lambda: None] * number + [fail])
+    doom(world, lost, number)
     died = False
     try:
         schedules.fire_due(world.context, "shop")
     except Interrupted:
         died = True
     assert died == (number < 2)  # two runs, one commit each
-    world.store.before, world.store.after = [], []
+    world.store.hooks_off()
     world.advance(60)
     schedules.fire_due(world.context, "shop")
     assert sorted(name for name, _ in starts(world)) == ["report", "tidy"]
@@ -186,7 +192,6 @@ STEPS = st.one_of(
 def test_whatever_happens_each_time_fires_once_and_the_latest_one_does(steps: list[tuple[str, int]]) -> None:
     # The night in which London's clocks go back.
     world = new_world("10-24 22:10")
-    assert isinstance(world.store, FaultyStore)
     schedule: Schedule | None = None
     since = world.clock.now()
     for step, number in steps:
@@ -197,13 +202,11 @@ def test_whatever_happens_each_time_fires_once_and_the_latest_one_does(steps: li
                 schedule, since = VARIANTS[number], world.clock.now()
             deploy(world, scheduled("tidy", schedule))
         else:
-            doomed = [lambda: None] * number + [fail]
-            world.store.before, world.store.after = (doomed, []) if step == "die before" else ([], doomed)
-            if step == "sweep":
-                world.store.before, world.store.after = [], []
+            if step != "sweep":
+                doom(world, step.removeprefix("die "), number)
             with contextlib.suppress(Interrupted):
                 schedules.fire_due(world.context, "shop")
-            world.store.before, world.store.after = [], []
+            world.store.hooks_off()
     schedules.fire_due(world.context, "shop")
     now = world.clock.now()
     times = [int(i.invocation_id[4:16], 16) for i in world.store.records(Invocation)]
@@ -228,11 +231,8 @@ def test_where_the_platform_has_a_scheduler_the_store_keeps_and_fires_nothing() 
     assert projects.request_deletion(world.context, "shop").deletion_requested_at is not None
 
 
-def test_a_time_zone_that_the_firing_server_does_not_know_refuses_the_deploy(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(schedule: Schedule, after: datetime) -> datetime:
-        raise NoTimezoneData("is 'Europe/London', but there is no time zone data here", "'UTC'")
-
-    monkeypatch.setattr(schedules, "next_run", unknown)
+@pytest.mark.usefixtures("no_time_zones")
+def test_a_time_zone_that_the_firing_server_does_not_know_refuses_the_deploy() -> None:
     world = new_world()
     with pytest.raises(Refused, match=r"`functions\[1\].schedule.timezone` is 'Europe/London', but") as refused:
         deploy(world, function_spec("plain"), scheduled("report", NINE))

@@ -93,21 +93,14 @@ def test_nothing_joins_a_parent_that_has_ended_or_is_being_cancelled(ending: str
 def test_a_parent_cancelled_while_its_child_is_being_created_wins() -> None:
     world = World(WIDE)
     parent = world.started()
-    commit = world.store.commit
-
-    def cancel_first(writes):  # type: ignore[no-untyped-def]
-        world.store.commit = commit  # type: ignore[method-assign]
-        world.cancel(parent)
-        commit(writes)
-
-    world.store.commit = cancel_first  # type: ignore[method-assign]
+    world.store.before("commit", lambda _: world.cancel(parent))
     with pytest.raises(Refused) as refused:
         world.create(parent=parent, invocation_id="inv-child")
     assert refused.value.code is ErrorCode.PARENT_INVOCATION_HAS_ENDED
     assert ("INV#inv-child", "INVOCATION") not in world.store.items
 
 
-def test_a_child_does_not_start_once_an_ancestor_was_cancelled_even_before_the_cascade() -> None:
+def test_a_child_of_a_cancelled_ancestor_does_not_start_before_the_cascade_either() -> None:
     world = World(WIDE)
     top = world.started()
     middle = world.started(parent=top)

@@ -15,8 +15,6 @@ from multinode_protocol.messages import InvocationInfo
 from multinode_protocol.status import InvocationStatus, Outcome
 from tests.support.fakes import MemoryStore
 
-__all__ = ["check_change", "check_end", "check_slots", "text_of"]
-
 CASCADE_S = 200
 """Without new faults: what a lost cascade may take, two sweeps and their work."""
 LEGAL = {

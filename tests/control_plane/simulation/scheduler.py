@@ -12,8 +12,6 @@ from greenlet import getcurrent, greenlet
 
 from tests.support.fakes import EPOCH
 
-__all__ = ["Died", "Fault", "Plan", "Scheduler"]
-
 
 class Died(BaseException):
     """The process of a handler is gone, in the middle of whatever it did: no `except Exception` sees it."""

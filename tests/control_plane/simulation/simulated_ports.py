@@ -22,8 +22,6 @@ from multinode_control_plane.ports import (
 from tests.control_plane.simulation.scheduler import Fault, Scheduler
 from tests.support.fakes import MemoryStore
 
-__all__ = ["SimulatedAnnouncer", "SimulatedClock", "SimulatedCompute", "SimulatedStore", "Task"]
-
 
 class SimulatedClock:
     def __init__(self, scheduler: Scheduler) -> None:

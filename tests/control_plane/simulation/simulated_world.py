@@ -28,8 +28,6 @@ from tests.control_plane.simulation.simulated_ports import (
 )
 from tests.support.fakes import FakeIds, FakeLogs
 
-__all__ = ["SimulatedWorld"]
-
 LONGEST_REQUEST_S = 30.0
 FEED_TRIES = 3
 """After so many failures a change goes to the dead letters: the sweep must make up for it."""

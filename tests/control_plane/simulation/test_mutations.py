@@ -10,6 +10,7 @@ from multinode_control_plane.core import external_transitions, lifecycle, worker
 from multinode_control_plane.core.keys import input_key
 from multinode_control_plane.core.records import Execution, Invocation, Payload
 from multinode_control_plane.services import admission, commit, drain, executions, invocations, reactor, sweep
+from multinode_protocol.status import InvocationStatus, WorkerStatus
 from tests.control_plane.simulation.simulated_world import SimulatedWorld
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -29,7 +30,7 @@ def one_slot_too_many(patch: pytest.MonkeyPatch) -> None:
     def admit(invocation: Invocation, execution_id: str, now: Any) -> Invocation:
         return lifecycle.admit(invocation, execution_id, now)
 
-    original = admission.read_gate
+    original = commit.read_gate
     calls = iter(range(10**9))
 
     def forgetful(store: Any, key: Any) -> Any:
@@ -50,7 +51,7 @@ def start_is_not_fenced(patch: pytest.MonkeyPatch) -> None:
         if execution is not None and execution.open and execution.termination_signal_at is not None:
             calm = replace(execution, termination_signal_at=None, stop_reason=None)
             others = tuple(calm if e is execution else e for e in invocation.executions)
-            running = lifecycle.InvocationStatus.RUNNING
+            running = InvocationStatus.RUNNING
             invocation = replace(invocation, executions=others, cancellation_requested_at=None, status=running)
         return original(invocation, execution_id, **options)
 
@@ -71,9 +72,7 @@ def a_retry_does_not_wait_for_the_old_container(patch: pytest.MonkeyPatch) -> No
     def hasty(invocation: Invocation, **options: Any) -> Invocation:
         if invocation.open_execution is not None and invocation.attempts <= invocation.execution_spec.max_retries:
             now = options["now"]
-            gone = lifecycle.update_current(
-                invocation, now, worker_status=lifecycle.WorkerStatus.TERMINATED, terminated_at=now
-            )
+            gone = lifecycle.update_current(invocation, now, worker_status=WorkerStatus.TERMINATED, terminated_at=now)
             return original(gone, **options)
         return original(invocation, **options)
 
@@ -82,9 +81,7 @@ def a_retry_does_not_wait_for_the_old_container(patch: pytest.MonkeyPatch) -> No
 
 def a_launch_failure_counts_as_final(patch: pytest.MonkeyPatch) -> None:
     def harsh(invocation: Invocation, **options: Any) -> Invocation:
-        return lifecycle.end_with(
-            replace(invocation, failed_launches=0), lifecycle.InvocationStatus.FAILED, options["now"]
-        )
+        return lifecycle.end_with(replace(invocation, failed_launches=0), InvocationStatus.FAILED, options["now"])
 
     patch.setattr(external_transitions, "fail_launch", harsh)
 
@@ -95,7 +92,7 @@ def a_cancelled_tree_keeps_its_children(patch: pytest.MonkeyPatch) -> None:
 
 def a_cascade_cancels_what_has_ended(patch: pytest.MonkeyPatch) -> None:
     original = external_transitions.cancel
-    running = lifecycle.InvocationStatus.RUNNING
+    running = InvocationStatus.RUNNING
     patch.setattr(
         reactor,
         "cancelled",

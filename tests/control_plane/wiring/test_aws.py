@@ -71,7 +71,12 @@ def test_no_public_address_is_given_unless_enabled() -> None:
 def test_what_is_built_at_the_start_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_LAMBDA_FUNCTION_NAME", raising=False)
     built: list[int] = []
-    made = at_start(lambda: built.append(1) or len(built))
+
+    def build() -> int:
+        built.append(1)
+        return len(built)
+
+    made = at_start(build)
     assert built == []
     assert (made(), made(), built) == (1, 1, [1])
 

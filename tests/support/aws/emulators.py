@@ -16,8 +16,6 @@ from moto.core.botocore_stubber import BotocoreStubber
 from multinode_control_plane.adapters.aws import clients
 from tests.support.aws.dynamodb_local import shared_dynamodb_local
 
-__all__ = ["dynamodb_local_environment", "moto_environment", "streams_client"]
-
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",

@@ -1,13 +1,11 @@
 """Faults between an adapter and AWS, at the place where botocore sends: lost on the way there, or on the way back."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
-
-__all__ = ["Network"]
 
 
 class Network:
@@ -24,7 +22,7 @@ class Network:
         client.meta.events.register_first(f"before-send.{service}.{operation}", self._send)
 
     def _send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
-        self.requests.append(bytes(request.body))
+        self.requests.append(bytes(cast(bytes, request.body)))
         if not self.fates:
             return None
         fate = self.fates.pop(0)

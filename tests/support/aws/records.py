@@ -9,17 +9,6 @@ from multinode_control_plane.ports import LaunchRequest
 from multinode_protocol.function_options import ExecutionSpec, ResourceSpec
 from multinode_protocol.status import InvocationStatus, WorkerStatus
 
-__all__ = [
-    "ENVIRONMENT",
-    "EXECUTION_ID",
-    "INVOCATION_ID",
-    "NOW",
-    "TASK_ARN",
-    "execution",
-    "invocation",
-    "launch_request",
-]
-
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 INVOCATION_ID = "inv-0192f3a5b6c07a1b8c2d3e4f50617283"
 EXECUTION_ID = "exe-0192f3a5b6c77d8e9f00112233445566"

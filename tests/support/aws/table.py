@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
 
-__all__ = ["StreamReader", "corrupt_item", "create_table"]
-
 
 def create_table(client: "DynamoDBClient", name: str) -> None:
     """Make an empty table with the three indexes and the stream."""

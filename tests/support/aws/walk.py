@@ -24,8 +24,6 @@ from tests.support.aws.ecs import CLUSTER, FakeEcs
 from tests.support.aws.emulators import moto_environment, streams_client
 from tests.support.aws.table import StreamReader, create_table
 
-__all__ = ["FUNCTION", "Walk", "walking"]
-
 TABLE, BUS, GROUP = "multinode-walk", "walk-events", "/multinode/walk/workers"
 FUNCTION = FunctionKey("shop", "ver-1", "price")
 API_KEY = "mn_00000001_" + "k" * 43
@@ -179,14 +177,14 @@ def walking(*, twice: bool = False) -> Iterator[Walk]:
             "MULTINODE_RETENTION_DAYS": "30",
             "MULTINODE_REPOSITORY_URL": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/multinode-walk",
         }
-        made = (aws.deployment, api._api, changes._consumer, task_events._consumer, sweep._sweep)
+        made: tuple[Any, ...] = (aws.deployment, api._api, changes._consumer, task_events._consumer, sweep._sweep)
         with patch.dict("os.environ", settings):
             try:
                 for cached in made:
-                    cached.cache_clear()  # type: ignore[attr-defined]
+                    cached.cache_clear()
                 walk = Walk(twice=twice)
                 yield walk
                 walk.clients.dynamodb.delete_table(TableName=TABLE)
             finally:
                 for cached in made:
-                    cached.cache_clear()  # type: ignore[attr-defined]
+                    cached.cache_clear()

@@ -7,8 +7,8 @@ from typing import Any
 
 import boto3
 
-from tests.cli.fake_control_plane import KEY
 from tests.support.cli.docker import FakeDocker
+from tests.support.control_plane import KEY
 
 ACCOUNT_ID = "123456789012"
 REGION = "eu-west-1"

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.conftest import Multinode, Outcome
-from tests.cli.fake_control_plane import FakeControlPlane
-
-__all__ = ["changes", "deploys"]
+from tests.support.control_plane import FakeControlPlane
 
 
 def deploys(multinode: Multinode, code: Path) -> Any:
@@ -20,4 +18,4 @@ def deploys(multinode: Multinode, code: Path) -> Any:
 
 def changes(plane: FakeControlPlane) -> list[tuple[str, str]]:
     """Return the requests that changed something."""
-    return [request for request in plane.requests if request[0] != "GET"]
+    return [request for request in plane.asked if request[0] != "GET"]

@@ -14,29 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "ENV_FILE",
-    "MAIN",
-    "User",
-    "until",
-    "test_a_cancelled_function_may_clean_up_and_what_it_returned_is_shown",
-    "test_a_failure_shows_the_traceback_and_is_exit_code_1",
-    "test_a_nearly_right_id_gets_the_corrected_command",
-    "test_a_result_alone_is_printed",
-    "test_a_result_of_the_users_own_class_is_printed_by_its_repr",
-    "test_a_timeout_is_exit_code_1",
-    "test_an_interrupted_follow_leaves_the_function_running",
-    "test_arguments_that_do_not_fit_start_nothing",
-    "test_cancelling_a_finished_invocation_is_exit_code_2",
-    "test_everything_there_is_can_be_listed_and_described",
-    "test_following_tells_of_status_progress_logs_and_result",
-    "test_logs_are_followed_to_the_end",
-    "test_several_are_waited_for",
-    "test_the_id_is_enough_for_get_wait_and_logs",
-    "test_the_logs_of_both_attempts_are_merged_and_can_be_told_apart",
-    "test_the_variables_of_the_environment_file_reach_the_function",
-]
-
 DEADLINE_S = 180.0
 ENV_FILE = "ZOO_SECRET=hunter2\n"
 MAIN = '''
@@ -148,11 +125,11 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_result_alone_is_printed(user: User):
+def test_a_result_alone_is_printed(user: User) -> None:
     assert user.run("invoke", "zoo", "count", "--arg", "n=3", "--wait").out == "3\n"
 
 
-def test_following_tells_of_status_progress_logs_and_result(user: User):
+def test_following_tells_of_status_progress_logs_and_result(user: User) -> None:
     finished = user.run("invoke", "zoo", "count", "--arg", "n=3", "--arg", "delay_s=0.4", "--follow")
     assert (finished.code, finished.out) == (0, "3\n")
     told = finished.err.splitlines()
@@ -162,7 +139,7 @@ def test_following_tells_of_status_progress_logs_and_result(user: User):
     assert told[-1].endswith("SUCCEEDED")
 
 
-def test_the_id_is_enough_for_get_wait_and_logs(user: User):
+def test_the_id_is_enough_for_get_wait_and_logs(user: User) -> None:
     identifier = user.invoke("count", "--args", "[2]")
     assert user.run("wait", identifier).out == "2\n"
     shown = user.json("get", identifier)
@@ -172,20 +149,20 @@ def test_the_id_is_enough_for_get_wait_and_logs(user: User):
     assert user.run("logs", identifier, "--tail", "1").out == "counted 2\n"
 
 
-def test_logs_are_followed_to_the_end(user: User):
+def test_logs_are_followed_to_the_end(user: User) -> None:
     identifier = user.invoke("count", "--args", "[4, 0.3]")
     finished = user.run("logs", "-f", identifier)
     assert (finished.code, finished.out) == (0, "".join(f"counted {number}\n" for number in (1, 2, 3, 4)))
 
 
-def test_a_failure_shows_the_traceback_and_is_exit_code_1(user: User):
+def test_a_failure_shows_the_traceback_and_is_exit_code_1(user: User) -> None:
     finished = user.run("invoke", "zoo", "fail", "--arg", "message=grüße", "--wait")
     assert (finished.code, finished.out) == (1, "")
     assert "raise ValueError(message)" in finished.err
     assert finished.err.rstrip().endswith("FAILED: ValueError: grüße")
 
 
-def test_the_logs_of_both_attempts_are_merged_and_can_be_told_apart(user: User):
+def test_the_logs_of_both_attempts_are_merged_and_can_be_told_apart(user: User) -> None:
     identifier = user.invoke("fail")
     assert user.run("wait", identifier).code == 1
     until(lambda: user.run("logs", identifier).out.count("about to fail\n") == 2)
@@ -194,21 +171,21 @@ def test_the_logs_of_both_attempts_are_merged_and_can_be_told_apart(user: User):
     assert user.run("logs", identifier, "--execution", "2").out.count("about to fail\n") == 1
 
 
-def test_a_timeout_is_exit_code_1(user: User):
+def test_a_timeout_is_exit_code_1(user: User) -> None:
     finished = user.run("invoke", "zoo", "sleep", "--wait")
     assert finished.code == 1
     assert " TIMED_OUT: " in finished.err
 
 
-def test_a_result_of_the_users_own_class_is_printed_by_its_repr(user: User):
+def test_a_result_of_the_users_own_class_is_printed_by_its_repr(user: User) -> None:
     assert user.run("invoke", "zoo", "thing", "--args", "[3]", "--wait").out == "Thing(3)\n"
 
 
-def test_the_variables_of_the_environment_file_reach_the_function(user: User):
+def test_the_variables_of_the_environment_file_reach_the_function(user: User) -> None:
     assert user.run("invoke", "zoo", "secret", "--wait").out == '"hunter2"\n'
 
 
-def test_a_cancelled_function_may_clean_up_and_what_it_returned_is_shown(user: User):
+def test_a_cancelled_function_may_clean_up_and_what_it_returned_is_shown(user: User) -> None:
     identifier = user.invoke("stubborn")
     until(lambda: user.json("get", identifier)["status"] == "RUNNING")
     assert user.run("cancel", identifier).out.split()[1] in ("CANCELLING", "CANCELLED")
@@ -219,21 +196,21 @@ def test_a_cancelled_function_may_clean_up_and_what_it_returned_is_shown(user: U
     assert user.run("cancel", identifier).code == 0
 
 
-def test_cancelling_a_finished_invocation_is_exit_code_2(user: User):
+def test_cancelling_a_finished_invocation_is_exit_code_2(user: User) -> None:
     identifier = user.invoke("count", "--args", "[1]")
     assert user.run("wait", identifier).code == 0
     finished = user.run("cancel", identifier)
     assert (finished.code, finished.err) == (2, f"error: cannot cancel: {identifier} has already ended: SUCCEEDED\n")
 
 
-def test_several_are_waited_for(user: User):
+def test_several_are_waited_for(user: User) -> None:
     good, bad = user.invoke("count", "--args", "[1]"), user.invoke("fail")
     finished = user.run("wait", good, bad)
     assert finished.code == 1
     assert sorted(finished.out.splitlines()) == sorted([f"{good} SUCCEEDED 1", f"{bad} FAILED: ValueError: no"])
 
 
-def test_arguments_that_do_not_fit_start_nothing(user: User):
+def test_arguments_that_do_not_fit_start_nothing(user: User) -> None:
     def known() -> list[str]:
         return [each["invocation_id"] for each in user.json("list", "zoo", "count")["invocations"]]
 
@@ -244,14 +221,14 @@ def test_arguments_that_do_not_fit_start_nothing(user: User):
     assert known() == before
 
 
-def test_a_nearly_right_id_gets_the_corrected_command(user: User):
+def test_a_nearly_right_id_gets_the_corrected_command(user: User) -> None:
     identifier = user.invoke("count", "--args", "[1]")
     wrong = identifier[:-1] + ("0" if identifier[-1] != "0" else "1")
     finished = user.run("get", wrong)
     assert (finished.code, finished.err.splitlines()[-1]) == (2, f"  multinode get {identifier}")
 
 
-def test_everything_there_is_can_be_listed_and_described(user: User):
+def test_everything_there_is_can_be_listed_and_described(user: User) -> None:
     identifier = user.invoke("count", "--args", "[1]")
     assert user.run("wait", identifier).code == 0
     assert "zoo" in [line.split()[0] for line in user.run("list").out.splitlines()]
@@ -263,7 +240,7 @@ def test_everything_there_is_can_be_listed_and_described(user: User):
     assert identifier in [listed["invocation_id"] for listed in described["invocations"]]
 
 
-def test_an_interrupted_follow_leaves_the_function_running(user: User):
+def test_an_interrupted_follow_leaves_the_function_running(user: User) -> None:
     process = user.start("invoke", "zoo", "count", "--args", "[200, 0.1]", "--follow")
     assert process.stderr is not None
     identifier = process.stderr.readline().split()[1]

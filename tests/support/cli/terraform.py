@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-ADDRESS = "module.multinode.aws_dynamodb_table.state"
 ERROR = {
     "severity": "error",
     "summary": "creating Lambda Function",

@@ -21,7 +21,7 @@ DEPLOYMENT = {
 TERRAFORM = Path(__file__).parents[4] / "terraform"
 
 
-def test_the_container_and_its_log_stream_are_where_the_control_plane_looks_for_them() -> None:
+def test_the_container_and_its_log_stream_are_where_the_control_plane_looks() -> None:
     registered = task_definition(
         DEPLOYMENT, project_name="tsp", image="repository@sha256:0", architecture="arm64", secrets={}
     )

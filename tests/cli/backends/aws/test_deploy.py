@@ -10,10 +10,11 @@ import pytest
 from multinode_cli.backends.aws import target
 from multinode_protocol.error_codes import ErrorCode
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane, Refusal
 from tests.support.cli.account import REGISTRY, TestAccount
 from tests.support.cli.deploys import changes, deploys
 from tests.support.cli.docker import DIGEST, FUNCTION, REPORT, FakeDocker
+from tests.support.control_plane import FakeControlPlane
+from tests.support.faulty_server import refuses
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
 
@@ -35,7 +36,7 @@ def registered(plane: FakeControlPlane) -> list[dict[str, Any]]:
 
 def test_an_image_is_pushed_a_task_definition_made_and_the_version_registered_last(
     deploy: Any, aws_plane: FakeControlPlane, account: TestAccount, docker: FakeDocker
-):
+) -> None:
     done = deploy()
     assert done.code == 0, done.err
     assert changes(aws_plane) == [("PUT", "/projects/sums"), ("POST", "/projects/sums/versions")]
@@ -52,7 +53,7 @@ def test_an_image_is_pushed_a_task_definition_made_and_the_version_registered_la
 
 def test_the_task_definition_says_how_fargate_runs_the_worker(
     deploy: Any, aws_plane: FakeControlPlane, account: TestAccount, docker: FakeDocker
-):
+) -> None:
     docker.builds(architecture="arm64")
     assert deploy().code == 0
     definition = account.client("ecs").describe_task_definition(taskDefinition="multinode-main_sums")["taskDefinition"]
@@ -71,9 +72,9 @@ def test_the_task_definition_says_how_fargate_runs_the_worker(
     assert container["logConfiguration"]["options"]["mode"] == "non-blocking"
 
 
-def test_the_values_of_env_are_stored_encrypted_and_only_their_names_go_anywhere_else(
+def test_values_of_env_are_stored_encrypted_and_only_their_names_go_elsewhere(
     deploy: Any, aws_plane: FakeControlPlane, account: TestAccount, docker: FakeDocker, code: Path
-):
+) -> None:
     (code / ".env").write_text("TOKEN=s3cret-value\nEMPTY=\n")
     done = deploy()
     assert done.code == 0, done.err
@@ -98,7 +99,7 @@ def test_the_values_of_env_are_stored_encrypted_and_only_their_names_go_anywhere
 
 def test_the_same_env_is_stored_once_and_a_changed_one_beside_it(
     deploy: Any, aws_plane: FakeControlPlane, account: TestAccount, code: Path
-):
+) -> None:
     for value in ("one", "one", "two"):
         (code / ".env").write_text(f"TOKEN={value}\n")
         assert deploy().code == 0
@@ -108,7 +109,7 @@ def test_the_same_env_is_stored_once_and_a_changed_one_beside_it(
 
 def test_an_image_that_the_registry_has_is_not_pushed_again(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
-):
+) -> None:
     assert deploy().code == 0
     again = deploy()
     assert again.code == 0
@@ -117,9 +118,9 @@ def test_an_image_that_the_registry_has_is_not_pushed_again(
     assert len(registered(aws_plane)) == 2
 
 
-def test_the_registry_s_password_is_read_from_stdin_into_a_configuration_that_is_gone(
+def test_the_registrys_password_goes_by_stdin_into_a_configuration_that_is_gone(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
-):
+) -> None:
     assert deploy().code == 0
     (login,) = docker.calls("login")
     assert login["stdin"] == "password-for-twelve-hours"
@@ -131,7 +132,9 @@ def test_the_registry_s_password_is_read_from_stdin_into_a_configuration_that_is
     assert not os.path.exists(folder)
 
 
-def test_the_image_is_built_from_what_the_user_says(deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker):
+def test_the_image_is_built_from_what_the_user_says(
+    deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
+) -> None:
     assert deploy("--base-image", "registry.example/base:1").code == 0
     (built,) = docker.calls("build")
     assert "FROM registry.example/base:1\n" in built["dockerfile"]
@@ -139,7 +142,7 @@ def test_the_image_is_built_from_what_the_user_says(deploy: Any, aws_plane: Fake
 
 def test_everyone_may_read_what_is_in_the_image_whatever_the_mask(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker, code: Path
-):
+) -> None:
     (code / "data").mkdir()
     (code / "data" / "table.csv").write_text("1\n")
     (code / "run.sh").write_text("#!/bin/sh\n")
@@ -155,7 +158,7 @@ def test_everyone_may_read_what_is_in_the_image_whatever_the_mask(
     assert set(files.values()) == {"0o755", "0o644"}
 
 
-def test_another_python_in_the_image_is_a_warning(deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker):
+def test_another_python_in_the_image_is_a_warning(deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker) -> None:
     docker.finds(REPORT | {"python": "3.99.1"})
     done = deploy()
     assert done.code == 0
@@ -167,7 +170,7 @@ def test_another_python_in_the_image_is_a_warning(deploy: Any, aws_plane: FakeCo
 
 def test_a_dry_run_prints_dockerfile_and_task_definition_and_changes_nothing(
     deploy: Any, aws_plane: FakeControlPlane, account: TestAccount, docker: FakeDocker, code: Path
-):
+) -> None:
     (code / ".env").write_text("TOKEN=s3cret-value\n")
     before = account.parameters()
     done = deploy("--dry-run")
@@ -183,7 +186,7 @@ def test_a_dry_run_prints_dockerfile_and_task_definition_and_changes_nothing(
     assert account.parameters() == before
 
 
-def test_a_dry_run_as_json_has_both_too(deploy: Any, aws_plane: FakeControlPlane):
+def test_a_dry_run_as_json_has_both_too(deploy: Any, aws_plane: FakeControlPlane) -> None:
     done = json.loads(deploy("--dry-run", "--json").out)
     assert done["dockerfile"].startswith("# Rendered by multinode")
     assert done["task_definition"]["cpu"] == "256"
@@ -193,13 +196,9 @@ def test_a_dry_run_as_json_has_both_too(deploy: Any, aws_plane: FakeControlPlane
 # --- all or nothing ---
 
 
-def test_a_version_that_is_refused_leaves_no_project_behind(
-    deploy: Any, aws_plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
-):
-    def refuse(*_arguments: object) -> dict[str, object]:
-        raise Refusal(ErrorCode.REQUEST_IS_INVALID, "functions[0].resource_spec: too large")
-
-    monkeypatch.setattr(aws_plane, "_create_version", refuse)
+def test_a_version_that_is_refused_leaves_no_project_behind(deploy: Any, aws_plane: FakeControlPlane) -> None:
+    too_large = refuses(ErrorCode.REQUEST_IS_INVALID, "functions[0].resource_spec: too large")
+    aws_plane.on("POST", "/versions", before=lambda _: too_large)
     done = deploy()
     assert (done.code, done.err.splitlines()[-1]) == (2, "error: functions[0].resource_spec: too large")
     assert changes(aws_plane)[-1] == ("DELETE", "/projects/sums")
@@ -212,7 +211,7 @@ def test_an_interrupted_deploy_goes_on_where_it_was_when_it_is_run_again(
     docker: FakeDocker,
     code: Path,
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     (code / ".env").write_text("A=1\nB=2\n")
 
     def interrupted(*_: Any, **__: Any) -> dict[str, Any]:

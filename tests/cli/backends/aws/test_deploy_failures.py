@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
 from tests.support.cli.account import REGISTRY, EcrOfFakeDocker, TestAccount
 from tests.support.cli.deploys import changes, deploys
 from tests.support.cli.docker import DIGEST, FUNCTION, REPORT, FakeDocker, Said
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
 
@@ -24,7 +24,7 @@ def deploy(multinode: Multinode, code: Path) -> Any:
 
 def test_a_size_that_fargate_has_not_is_refused_with_the_nearest_one(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
-):
+) -> None:
     spec = {"virtual_cpus": 1, "memory_gbs": 300, "max_concurrency": 1}
     docker.finds(REPORT | {"functions": [FUNCTION | {"resource_spec": spec}]})
     done = deploy()
@@ -36,9 +36,9 @@ def test_a_size_that_fargate_has_not_is_refused_with_the_nearest_one(
     assert docker.calls("push") == []
 
 
-def test_a_value_of_env_that_no_parameter_can_hold_is_refused_before_anything_is_built(
+def test_a_value_of_env_too_long_for_a_parameter_is_refused_before_the_build(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker, code: Path
-):
+) -> None:
     # 4096 bytes fit; é has two in UTF-8.
     (code / ".env").write_text("FITS=" + "é" * 2048 + "\nLONG=" + "é" * 2049 + "\n")
     done = deploy()
@@ -49,7 +49,7 @@ def test_a_value_of_env_that_no_parameter_can_hold_is_refused_before_anything_is
 
 def test_an_import_that_fails_shows_the_user_s_own_file(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker, code: Path
-):
+) -> None:
     trace = 'Traceback:\n  File "/multinode/code/main.py", line 1\nNameError: nope'
     docker.finds({"error": {"kind": "import_failed", "message": "main.py cannot be imported", "traceback": trace}})
     done = deploy()
@@ -60,7 +60,7 @@ def test_an_import_that_fails_shows_the_user_s_own_file(
 
 def test_an_import_that_ends_the_process_shows_what_it_printed(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
-):
+) -> None:
     docker.finds(None)
     docker.says(start=Said(["exec /multinode/venv/bin/python: exec format error"], 1))
     done = deploy()
@@ -72,7 +72,7 @@ def test_an_import_that_ends_the_process_shows_what_it_printed(
 
 def test_an_image_for_a_platform_that_fargate_has_not_is_refused(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
-):
+) -> None:
     docker.builds(architecture="riscv64")
     done = deploy()
     assert done.code == 2
@@ -91,7 +91,7 @@ def test_an_image_for_a_platform_that_fargate_has_not_is_refused(
 )
 def test_what_stands_beside_main_is_checked(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker, code: Path, file: str, text: str, message: str
-):
+) -> None:
     (code / file).write_text(text)
     done = deploy()
     assert (done.code, message in done.err) == (2, True), done.err
@@ -101,14 +101,14 @@ def test_what_stands_beside_main_is_checked(
 @pytest.mark.parametrize("image", ["", "a b", "x\nRUN id", "--platform=x", "$(id)", "a" * 300])
 def test_a_base_image_that_is_no_name_is_refused(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker, image: str
-):
+) -> None:
     done = deploy("--base-image", image) if image != "--platform=x" else deploy(f"--base-image={image}")
     assert done.code == 2
     assert "is not the name of an image, such as python:3.11-slim" in done.err
     assert docker.calls("build") == []
 
 
-def test_the_local_control_plane_takes_no_base_image(multinode: Multinode, plane: FakeControlPlane, code: Path):
+def test_the_local_control_plane_takes_no_base_image(multinode: Multinode, plane: FakeControlPlane, code: Path) -> None:
     done = multinode("deploy", str(code), "--project-name", "sums", "--base-image", "python:3.11-slim")
     assert done.code == 2
     assert "--base-image is for deployments on AWS" in done.err
@@ -119,14 +119,16 @@ def test_the_local_control_plane_takes_no_base_image(multinode: Multinode, plane
 
 def test_without_docker_it_says_what_to_install(
     deploy: Any, aws_plane: FakeControlPlane, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     done = deploy()
     assert done.code == 3
     assert "there is no `docker` on the PATH. Install Docker Engine or Docker Desktop" in done.err
 
 
-def test_an_engine_that_does_not_run_is_to_be_started(deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker):
+def test_an_engine_that_does_not_run_is_to_be_started(
+    deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
+) -> None:
     text = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
     docker.says(version=Said([text], 1))
     done = deploy()
@@ -158,7 +160,7 @@ def test_an_engine_that_does_not_run_is_to_be_started(deploy: Any, aws_plane: Fa
 )
 def test_a_build_that_fails_shows_its_lines_and_what_to_do(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker, line: str, exit_code: int, advice: str
-):
+) -> None:
     docker.says(build=Said(["Step 1/14 : FROM base", line], 1))
     done = deploy()
     assert done.code == exit_code, done.err
@@ -186,7 +188,7 @@ def test_a_build_that_fails_shows_its_lines_and_what_to_do(
 )
 def test_a_push_that_fails_leaves_the_old_version_serving(
     deploy: Any, aws_plane: FakeControlPlane, account: TestAccount, docker: FakeDocker, said: Said, advice: str
-):
+) -> None:
     docker.says(push=said)
     done = deploy()
     assert done.code == 3, done.err
@@ -196,7 +198,9 @@ def test_a_push_that_fails_leaves_the_old_version_serving(
     assert account.task_definitions() == []
 
 
-def test_a_login_that_the_registry_refuses_is_said(deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker):
+def test_a_login_that_the_registry_refuses_is_said(
+    deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
+) -> None:
     docker.says(login=Said(["Error response from daemon: login attempt failed with status: 400"], 1))
     done = deploy()
     assert done.code == 3
@@ -205,7 +209,7 @@ def test_a_login_that_the_registry_refuses_is_said(deploy: Any, aws_plane: FakeC
 
 def test_a_digest_that_the_registry_does_not_have_is_noticed(
     deploy: Any, aws_plane: FakeControlPlane, ecr: EcrOfFakeDocker
-):
+) -> None:
     ecr.lies[DIGEST] = "sha256:" + "e" * 64
     done = deploy()
     assert done.code == 3
@@ -218,7 +222,7 @@ def test_a_digest_that_the_registry_does_not_have_is_noticed(
 
 def test_credentials_of_another_account_are_noticed_before_anything_is_built(
     deploy: Any, aws_plane: FakeControlPlane, docker: FakeDocker
-):
+) -> None:
     aws_plane.deployment["account_id"] = "999999999999"
     done = deploy()
     assert done.code == 3
@@ -228,7 +232,7 @@ def test_credentials_of_another_account_are_noticed_before_anything_is_built(
 
 def test_a_deployment_whose_parameter_lacks_something_is_to_be_applied_again(
     deploy: Any, aws_plane: FakeControlPlane, account: TestAccount
-):
+) -> None:
     account.client("ssm").put_parameter(
         Name="/multinode/main/deployment", Value='{"name": "main"}', Type="String", Overwrite=True
     )

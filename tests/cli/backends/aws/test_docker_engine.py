@@ -125,7 +125,7 @@ def files_of(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
         yield member.name, b"" if file is None else file.read()
 
 
-def test_functions_are_found_in_the_image_with_the_values_of_env_and_the_version_is_known(image: Image, project: Path):
+def test_functions_are_found_in_the_image_with_env_values_and_a_known_version(image: Image, project: Path) -> None:
     findings = Docker.found(silent()).discover(image, read_env_file(project))
     assert findings.report is not None, findings.printed
     assert findings.report.get("error") is None
@@ -135,12 +135,12 @@ def test_functions_are_found_in_the_image_with_the_values_of_env_and_the_version
     assert findings.report["multinode"] == version("multinode")
 
 
-def test_no_container_of_the_discovery_is_left(image: Image, project: Path):
+def test_no_container_of_the_discovery_is_left(image: Image, project: Path) -> None:
     Docker.found(silent()).discover(image, read_env_file(project))
     assert docker("ps", "--all", "--quiet", "--filter", f"ancestor={image.image_id}") == b""
 
 
-def test_nothing_of_env_is_in_any_layer(image: Image):
+def test_nothing_of_env_is_in_any_layer(image: Image) -> None:
     names: list[str] = []
     leaks: list[str] = []
     for name, content in layers(image):
@@ -152,21 +152,21 @@ def test_nothing_of_env_is_in_any_layer(image: Image):
     assert [name for name in names if name.rpartition("/")[2] == ".env"] == []
 
 
-def test_the_worker_is_no_root_and_can_change_neither_code_nor_environment(image: Image):
+def test_the_worker_is_no_root_and_can_change_neither_code_nor_environment(image: Image) -> None:
     assert run(image, "-u", entry_point="id") == "10001"
     script = "for path in /multinode/code/main.py /multinode/venv/bin/python /multinode/runtime/multinode; do "
     script += 'test -w "$path" && echo "$path"; done; touch /multinode/home/own /tmp/own && echo "$HOME"'
     assert run(image, "-c", script, entry_point="sh") == "/multinode/home"
 
 
-def test_requirements_fragment_and_runtime_are_in_it(image: Image):
+def test_requirements_fragment_and_runtime_are_in_it(image: Image) -> None:
     program = "import demo, multinode, cloudpickle, os; print(demo.VALUE, multinode.__file__, os.environ['PREPARED'])"
     found = run(image, "-P", "-c", program, entry_point="/multinode/venv/bin/python")
     assert found == "42 /multinode/runtime/multinode/__init__.py yes"
     assert run(image, "/prepared.txt", entry_point="cat") == "prepared"
 
 
-def test_the_entry_point_is_the_worker(image: Image):
+def test_the_entry_point_is_the_worker(image: Image) -> None:
     inspected = docker("image", "inspect", image.image_id)
     configuration = json.loads(inspected)[0]["Config"]
     assert configuration["Entrypoint"] == ["/multinode/venv/bin/python", "-P", "-m", "multinode.worker"]
@@ -174,11 +174,13 @@ def test_the_entry_point_is_the_worker(image: Image):
     assert configuration["Labels"]["dev.multinode.version"] == version("multinode")
 
 
-def test_built_again_it_is_the_same_image(image: Image, project: Path, base_image: str, tmp_path: Path):
+def test_built_again_it_is_the_same_image(image: Image, project: Path, base_image: str, tmp_path: Path) -> None:
     assert build(project, base_image, tmp_path) == image
 
 
-def test_changed_code_changes_the_last_layer_alone(image: Image, project: Path, base_image: str, tmp_path: Path):
+def test_changed_code_changes_the_last_layer_alone(
+    image: Image, project: Path, base_image: str, tmp_path: Path
+) -> None:
     changed = tmp_path / "changed"
     changed.mkdir()
     for path in project.iterdir():
@@ -214,7 +216,7 @@ def layer_digests(image: Image) -> list[str]:
 )
 def test_an_instruction_that_fails_is_shown(
     base_image: str, tmp_path: Path, fragment: str, kind: type[CliFailure], said: str
-):
+) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "main.py").write_text("")
@@ -246,7 +248,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real_registry
 @pytest.mark.requires("docker-registry")
 def test_what_is_pushed_has_the_digest_that_the_registry_gives_it(
     image: Image, registry: real_registry.Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     own = tmp_path / "docker"
     own.mkdir()
     (own / "config.json").write_text("{}")
@@ -269,7 +271,7 @@ def manifest_of(registry: real_registry.Registry, digest: str) -> bytes:
 
 
 @pytest.mark.requires("docker-registry")
-def test_a_wrong_password_is_refused(image: Image, registry: real_registry.Registry):
+def test_a_wrong_password_is_refused(image: Image, registry: real_registry.Registry) -> None:
     with pytest.raises(ControlPlaneFailure, match=f"the registry {registry.host} refused the login"):
         Docker.found(silent()).push(
             image, f"{registry.host}/multinode-main:x", Registry(registry.host, real_registry.USER, "wrong")

@@ -271,8 +271,9 @@ def test_what_somebody_changed_by_hand_is_put_right(client: Any) -> None:
     assert deploy(client, function("report", NINE)).updated == ("report",)
 
 
-def remove(client: Any, project: str) -> list[str]:
-    names = schedule_names(client, SCHEDULER, project)
+def removed(client: Any, project_name: str) -> list[str]:
+    """Delete a project's schedules, and return their names."""
+    names = schedule_names(client, SCHEDULER, project_name)
     delete_schedules(client, SCHEDULER, names)
     return names
 
@@ -284,10 +285,10 @@ def test_other_projects_keep_theirs(client: Any) -> None:
     deploy(client, function("report", NINE), project=long)
     deploy(client, function("report", NINE), project="a" * 21)
     assert len(there(client)) == 3
-    assert remove(client, short) == [f"{short}.report"]
+    assert removed(client, short) == [f"{short}.report"]
     assert len(there(client)) == 2
-    assert remove(client, short) == []
-    assert len(remove(client, long)) == 1
+    assert removed(client, short) == []
+    assert len(removed(client, long)) == 1
     assert list(there(client)) == [f"{'a' * 21}.report"]
 
 
@@ -295,7 +296,7 @@ def test_more_schedules_than_a_page_holds_are_all_found(client: Any) -> None:
     functions = [function(f"f{number}", HOURLY) for number in range(120)]
     assert len(deploy(client, *functions).created) == 120
     assert len(deploy(client, *functions).kept) == 120
-    assert len(remove(client, "shop")) == 120
+    assert len(removed(client, "shop")) == 120
     assert there(client) == {}
 
 
@@ -350,5 +351,5 @@ def denied() -> Any:
         def stream(self, **_: object) -> Iterator[bytes]:
             yield body
 
-    headers = {"x-amzn-errortype": "AccessDeniedException", "content-type": "application/json"}
+    headers: Any = {"x-amzn-errortype": "AccessDeniedException", "content-type": "application/json"}
     return AWSResponse("https://scheduler", 403, headers, Raw())

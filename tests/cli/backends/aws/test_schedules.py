@@ -13,10 +13,10 @@ from multinode_cli.backends.aws.cleanup import AwsCleanup
 from multinode_cli.backends.aws.scheduler import Scheduler, apply_schedules
 from multinode_cli.errors import ControlPlaneFailure
 from tests.cli.conftest import Multinode, Outcome
-from tests.cli.fake_control_plane import FakeControlPlane
+from tests.support.bodies import function_info
 from tests.support.cli.account import ACCOUNT_ID, REGION, EcrOfFakeDocker, TestAccount
-from tests.support.cli.bodies import function_info
 from tests.support.cli.docker import FUNCTION, REPORT, FakeDocker
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 
@@ -58,9 +58,9 @@ def there(account: TestAccount) -> dict[str, str]:
     return {name: client.get_schedule(Name=name, GroupName=GROUP)["ScheduleExpression"] for name in names}
 
 
-def test_a_deploy_makes_changes_and_deletes_schedules_as_the_newest_version_has_them(
+def test_a_deploy_makes_changes_and_deletes_schedules_to_match_the_newest_version(
     deploy: Any, plane_with_schedules: FakeControlPlane, account: TestAccount
-):
+) -> None:
     done = deploy(report=NINE, tidy={"every_seconds": 3600}, plain=None)
     assert done.code == 0, done.err
     assert "✓ Schedules: 2 made\n" in done.err
@@ -74,24 +74,18 @@ def test_a_deploy_makes_changes_and_deletes_schedules_as_the_newest_version_has_
     assert "Schedules" not in deploy("other", plain=None).err
 
 
-def test_schedules_are_those_of_the_newest_version_even_if_another_deploy_was_faster(
-    deploy: Any, plane_with_schedules: FakeControlPlane, account: TestAccount, monkeypatch: pytest.MonkeyPatch
-):
-    create = FakeControlPlane._create_version
-
-    def create_and_be_overtaken(plane: FakeControlPlane, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        made = create(plane, name, body)
-        create(plane, name, {"functions": [{**FUNCTION, "function_name": "newer", "schedule": NINE}]})
-        return made
-
-    monkeypatch.setattr(FakeControlPlane, "_create_version", create_and_be_overtaken)
+def test_schedules_are_the_newest_versions_even_if_another_deploy_was_faster(
+    deploy: Any, plane_with_schedules: FakeControlPlane, account: TestAccount
+) -> None:
+    newer = {**FUNCTION, "function_name": "newer", "schedule": NINE}
+    plane_with_schedules.on("POST", "/versions", after=lambda _: plane_with_schedules.add_version("sums", newer))
     assert deploy(report=NINE).code == 0
     assert list(there(account)) == ["sums.newer"]
 
 
-def test_schedules_that_cannot_be_made_are_said_to_be_missing_and_the_version_serves(
+def test_schedules_that_cannot_be_made_are_reported_and_the_version_serves(
     deploy: Any, plane_with_schedules: FakeControlPlane, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     def refuse(*arguments: object, **options: object) -> None:
         raise ControlPlaneFailure("making the schedule of report is not allowed: scheduler:CreateSchedule")
 
@@ -99,17 +93,17 @@ def test_schedules_that_cannot_be_made_are_said_to_be_missing_and_the_version_se
     done = deploy(report=NINE)
     assert done.code == 3
     assert "making the schedule of report is not allowed: scheduler:CreateSchedule. Version ver-" in done.err
-    version = plane_with_schedules.versions["sums"][0]["version_id"]
+    version = plane_with_schedules.versions("sums")[0]["version_id"]
     assert f"Version {version} is registered and serves, but not all of its schedules exist yet" in done.err
 
 
-def test_a_deployment_that_knows_no_schedules_refuses_functions_that_have_one_before_anything_is_changed(
+def test_a_deployment_without_schedules_refuses_scheduled_functions_at_once(
     deploy: Any, aws_plane: FakeControlPlane
-):
+) -> None:
     done = deploy(report=NINE)
     assert done.code == 3
     assert "the deployment main was installed by a Multinode without schedules" in done.err
-    assert [request for request in aws_plane.requests if request[0] != "GET"] == []
+    assert [request for request in aws_plane.asked if request[0] != "GET"] == []
     assert deploy(plain=None).code == 0
 
 
@@ -123,21 +117,11 @@ def leave_behind(plane: FakeControlPlane, account: TestAccount, projects: Sequen
 
 
 def test_undeploy_ends_the_schedules_before_it_asks_for_the_deletion(
-    multinode: Multinode,
-    plane_with_schedules: FakeControlPlane,
-    account: TestAccount,
-    monkeypatch: pytest.MonkeyPatch,
-):
+    multinode: Multinode, plane_with_schedules: FakeControlPlane, account: TestAccount
+) -> None:
     leave_behind(plane_with_schedules, account, ["sums", "other"])
     left_at_the_deletion: list[list[str]] = []
-    answer = FakeControlPlane.answer
-
-    def watch(plane: FakeControlPlane, method: str, *arguments: Any) -> Any:
-        if method == "DELETE":
-            left_at_the_deletion.append(list(there(account)))
-        return answer(plane, method, *arguments)
-
-    monkeypatch.setattr(FakeControlPlane, "answer", watch)
+    plane_with_schedules.on("DELETE", before=lambda _: left_at_the_deletion.append(list(there(account))))
     done = multinode("undeploy", "sums", "--yes")
     assert done.code == 0, done.err
     assert left_at_the_deletion == [["other.report"]]
@@ -146,9 +130,9 @@ def test_undeploy_ends_the_schedules_before_it_asks_for_the_deletion(
 
 def test_schedules_of_a_project_that_is_gone_are_leftovers(
     multinode: Multinode, plane_with_schedules: FakeControlPlane, account: TestAccount
-):
+) -> None:
     leave_behind(plane_with_schedules, account, ["sums"])
-    del plane_with_schedules.projects["sums"]
+    plane_with_schedules.forget_project("sums")
     found = AwsCleanup(Account(REGION), Account(REGION).deployment("main")).leftovers(None)
     assert found.schedules == ["sums.report"]
     done = multinode("undeploy", "sums", "--yes")

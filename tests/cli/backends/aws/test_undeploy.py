@@ -8,9 +8,9 @@ from multinode_cli.backends.aws.account import Account
 from multinode_cli.backends.aws.cleanup import AwsCleanup
 from multinode_cli.backends.aws.secrets import store_variables
 from tests.cli.conftest import Multinode
-from tests.cli.fake_control_plane import FakeControlPlane
+from tests.support.bodies import function_info
 from tests.support.cli.account import REGION, TestAccount
-from tests.support.cli.bodies import function_info
+from tests.support.control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def tags(account: TestAccount) -> list[str]:
 
 def test_images_task_definitions_and_parameters_of_the_project_go_and_nothing_else(
     multinode: Multinode, deployed: FakeControlPlane, account: TestAccount
-):
+) -> None:
     kept = {name: value for name, value in account.parameters().items() if "/projects/sums/" not in name}
     assert len(account.parameters()) - len(kept) == 5  # two values twice, and the key of their digest
     done = multinode("undeploy", "sums", "--yes")
@@ -69,21 +69,21 @@ def test_images_task_definitions_and_parameters_of_the_project_go_and_nothing_el
 
 def test_what_an_interrupted_undeploy_left_goes_when_it_is_run_again(
     multinode: Multinode, deployed: FakeControlPlane, account: TestAccount
-):
-    del deployed.projects["sums"]
+) -> None:
+    deployed.forget_project("sums")
     again = multinode("undeploy", "sums", "--yes")
     assert again.code == 0, again.err
     assert "left 2 images, 2 task definitions, 5 SSM parameters" in again.err
     assert tags(account) == ["sums_2.0", "sums_2.1"]
-    assert ("DELETE", "/projects/sums") not in deployed.requests
+    assert ("DELETE", "/projects/sums") not in deployed.asked
     # Nothing is left now, so it is a name like any other that does not exist.
     assert "there is no project named 'sums'" in multinode("undeploy", "sums", "--yes").err
 
 
 def test_leftovers_are_not_removed_without_being_asked(
     multinode: Multinode, deployed: FakeControlPlane, account: TestAccount
-):
-    del deployed.projects["sums"]
+) -> None:
+    deployed.forget_project("sums")
     done = multinode("undeploy", "sums")
     assert done.code == 2
     assert "add --yes" in done.err
@@ -92,14 +92,14 @@ def test_leftovers_are_not_removed_without_being_asked(
 
 def test_without_credentials_for_the_account_nothing_is_deleted(
     multinode: Multinode, deployed: FakeControlPlane, account: TestAccount
-):
+) -> None:
     deployed.deployment["account_id"] = "999999999999"
     done = multinode("undeploy", "sums", "--yes")
     assert done.code == 3
-    assert ("DELETE", "/projects/sums") not in deployed.requests
+    assert ("DELETE", "/projects/sums") not in deployed.asked
 
 
-def test_all_projects_of_a_deployment_can_be_found_and_those_of_another_are_not(account: TestAccount):
+def test_all_projects_of_a_deployment_can_be_found_and_those_of_another_are_not(account: TestAccount) -> None:
     for name in ("main", "main-2"):
         account.install(name, "https://api.example")
     leave_behind(account, "sums")
@@ -113,7 +113,7 @@ def test_all_projects_of_a_deployment_can_be_found_and_those_of_another_are_not(
     }
 
 
-def test_project_b_x_of_deployment_a_is_not_project_x_of_deployment_a_b(account: TestAccount):
+def test_project_b_x_of_deployment_a_is_not_project_x_of_deployment_a_b(account: TestAccount) -> None:
     for name in ("a", "a-b"):
         account.install(name, "https://api.example")
     register(account, "multinode-a_b-x")
@@ -125,7 +125,9 @@ def test_project_b_x_of_deployment_a_is_not_project_x_of_deployment_a_b(account:
     assert [arn.rpartition("/")[2] for arn in cleanups["a-b"].leftovers("x").active] == ["multinode-a-b_x:1"]
 
 
-def test_a_key_that_another_deploy_stored_meanwhile_is_used(account: TestAccount, monkeypatch: pytest.MonkeyPatch):
+def test_a_key_that_another_deploy_stored_meanwhile_is_used(
+    account: TestAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account.install("main", "https://api.example")
     deployment = Account(REGION).deployment("main")
     first = store_variables(Account(REGION), deployment, "sums", {"TOKEN": "x"})

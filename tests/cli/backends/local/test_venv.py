@@ -73,7 +73,7 @@ def evaluate(environment: Environment, expression: str) -> str:
 # --- the key ---
 
 
-def test_the_key_depends_on_what_is_installed_and_how():
+def test_the_key_depends_on_what_is_installed_and_how() -> None:
     keys = {
         environment_key(None, "a", "pip"),
         environment_key(None, "a", "uv"),
@@ -84,7 +84,7 @@ def test_the_key_depends_on_what_is_installed_and_how():
     assert len(keys) == 5
 
 
-def test_the_key_depends_on_the_code_only_when_some_of_it_is_installed():
+def test_the_key_depends_on_the_code_only_when_some_of_it_is_installed() -> None:
     plain, local = requires("numpy\n"), Requirements("./package\n", "\n", names_files=True)
     assert environment_key(plain, "a", "pip") == environment_key(plain, "b", "pip")
     assert environment_key(local, "a", "pip") != environment_key(local, "b", "pip")
@@ -94,7 +94,9 @@ def test_the_key_depends_on_the_code_only_when_some_of_it_is_installed():
 
 
 @pytest.mark.slow
-def test_without_requirements_the_worker_can_be_imported_and_nothing_is_downloaded(tmp_path: Path, code_dir: Path):
+def test_without_requirements_the_worker_can_be_imported_and_nothing_is_downloaded(
+    tmp_path: Path, code_dir: Path
+) -> None:
     environment = make(tmp_path / "environments", code_dir)
     folder = environment.python.parents[2]
     assert environment.created
@@ -106,7 +108,7 @@ def test_without_requirements_the_worker_can_be_imported_and_nothing_is_download
 
 
 @pytest.mark.slow
-def test_requirements_are_installed_and_win_over_what_multinode_brings(tmp_path: Path, code_dir: Path):
+def test_requirements_are_installed_and_win_over_what_multinode_brings(tmp_path: Path, code_dir: Path) -> None:
     add_wheel(code_dir, "cloudpickle", "99", "cloudpickle/__init__.py", "__version__ = '99'\n")
     requirements = requires(f"--no-index\n./{WHEEL}\n./cloudpickle-99-py3-none-any.whl\n")
     environment = make(tmp_path / "environments", code_dir, requirements)
@@ -116,7 +118,7 @@ def test_requirements_are_installed_and_win_over_what_multinode_brings(tmp_path:
 
 
 @pytest.mark.slow
-def test_an_environment_is_used_again_until_it_is_damaged(tmp_path: Path, code_dir: Path):
+def test_an_environment_is_used_again_until_it_is_damaged(tmp_path: Path, code_dir: Path) -> None:
     first = make(tmp_path / "environments", code_dir)
     assert make(tmp_path / "environments", code_dir) == Environment(first.python, created=False)
     first.python.unlink()
@@ -124,7 +126,7 @@ def test_an_environment_is_used_again_until_it_is_damaged(tmp_path: Path, code_d
 
 
 @pytest.mark.slow
-def test_an_environment_left_unfinished_is_made_anew(tmp_path: Path, code_dir: Path):
+def test_an_environment_left_unfinished_is_made_anew(tmp_path: Path, code_dir: Path) -> None:
     first = make(tmp_path / "environments", code_dir)
     folder = first.python.parents[2]
     (folder / "complete").unlink()
@@ -134,7 +136,7 @@ def test_an_environment_left_unfinished_is_made_anew(tmp_path: Path, code_dir: P
 
 
 @pytest.mark.slow
-def test_two_deploys_at_once_make_one_environment(tmp_path: Path, code_dir: Path):
+def test_two_deploys_at_once_make_one_environment(tmp_path: Path, code_dir: Path) -> None:
     made: list[Environment] = []
     terminals = [silent(), silent()]
     threads = [
@@ -150,7 +152,7 @@ def test_two_deploys_at_once_make_one_environment(tmp_path: Path, code_dir: Path
 
 
 @pytest.mark.slow
-def test_what_cannot_be_installed_ends_with_the_installers_own_lines_and_is_tried_again(tmp_path: Path, code_dir: Path):
+def test_a_failed_installation_ends_with_the_installers_lines_and_is_retried(tmp_path: Path, code_dir: Path) -> None:
     terminal = silent()
     requirements = requires("--no-index\nno-such-package-of-multinode\n")
     with pytest.raises(UsageFailure, match=r"requirements\.txt could not be installed: pip failed \(exit code 1\)"):
@@ -161,7 +163,7 @@ def test_what_cannot_be_installed_ends_with_the_installers_own_lines_and_is_trie
 
 
 @pytest.mark.slow
-def test_the_installers_lines_are_in_the_message_where_they_went_by_on_one_live_line(tmp_path: Path, code_dir: Path):
+def test_the_message_keeps_the_installers_lines_that_one_live_line_showed(tmp_path: Path, code_dir: Path) -> None:
     terminal = Terminal(io.StringIO(), io.StringIO(), Style(), Style(), animated=True)
     with pytest.raises(UsageFailure, match=r"exit code 1\)\n(.*\n)*  ERROR: No matching distribution"):
         make(tmp_path / "environments", code_dir, requires("--no-index\nno-such-package\n"), terminal)
@@ -170,7 +172,7 @@ def test_the_installers_lines_are_in_the_message_where_they_went_by_on_one_live_
 @pytest.mark.slow
 def test_the_callers_own_python_settings_do_not_reach_the_installer(
     tmp_path: Path, code_dir: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     (tmp_path / "shadow").mkdir()
     (tmp_path / "shadow" / "pip.py").write_text("raise SystemExit('the wrong pip')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shadow"))
@@ -179,7 +181,7 @@ def test_the_callers_own_python_settings_do_not_reach_the_installer(
     assert evaluate(environment, "__import__('demo').VALUE") == "42"
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, code_dir: Path):
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, code_dir: Path) -> None:
     (tmp_path / "environments").write_text("in the way")
     with pytest.raises(ControlPlaneFailure, match=r"cannot create an environment in .*environments"):
         make(tmp_path / "environments", code_dir)
@@ -200,7 +202,7 @@ def uv(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_uv_is_used_where_it_is_on_the_path(tmp_path: Path, uv: Path, monkeypatch: pytest.MonkeyPatch):
+def test_uv_is_used_where_it_is_on_the_path(tmp_path: Path, uv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{uv.parent}{os.pathsep}{os.environ['PATH']}")
     installer = Installer.found(silent())
     assert installer.name == "uv"
@@ -215,13 +217,13 @@ def test_uv_is_used_where_it_is_on_the_path(tmp_path: Path, uv: Path, monkeypatc
     assert (tmp_path / "constraints.txt").read_text() == "numpy<3\n"
 
 
-def test_without_uv_pip_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_without_uv_pip_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert Installer.found(silent()).name == "pip"
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_installer_too(tmp_path: Path):
+def test_ctrl_c_ends_the_installer_too(tmp_path: Path) -> None:
     """The program holds a pipe open for as long as it lives."""
     alive = tmp_path / "alive"
     os.mkfifo(alive)

@@ -21,7 +21,8 @@ WRITES = [Check(invocation_key(INVOCATION_ID), 1), Check(input_key(INVOCATION_ID
 
 def error(code: str, status: int = 400, **response: Any) -> ClientError:
     metadata = {"HTTPStatusCode": status}
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": metadata, **response}, "X")  # type: ignore[arg-type]
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": metadata, **response}
+    return ClientError(answer, "X")
 
 
 def cancelled(*codes: str) -> ClientError:

@@ -111,7 +111,7 @@ def test_a_transaction_whose_answer_is_lost_is_made_once(store: DynamoStore, tra
     assert len(set(transactions.requests)) == 1, "to the letter the same request, token included"
 
 
-def test_a_creation_whose_answer_is_lost_stays_made_when_somebody_deletes_it_meanwhile(
+def test_a_creation_whose_answer_is_lost_stands_when_it_is_deleted_meanwhile(
     store: DynamoStore, transactions: Network, other: DynamoStore
 ) -> None:
     created = Payload(INVOCATION_ID, "[]")

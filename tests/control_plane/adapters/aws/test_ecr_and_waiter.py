@@ -28,8 +28,13 @@ def test_the_credentials_are_those_of_the_one_repository(clients: Clients) -> No
 @pytest.mark.parametrize(("timeout_s", "pauses"), [(0.0, []), (0.2, [0.2]), (20.0, [1.0])])
 def test_a_request_is_held_for_a_second_at_most(timeout_s: float, pauses: list[float]) -> None:
     slept: list[float] = []
-    asked: list[None] = []
-    PollingWaiter(sleep=slept.append).wait("inv-1", lambda: bool(asked.append(None)), timeout_s)
+    asked: list[str] = []
+
+    def changed() -> bool:
+        asked.append("changed?")
+        return False
+
+    PollingWaiter(sleep=slept.append).wait("inv-1", changed, timeout_s)
     assert (slept, len(asked)) == (pauses, 1)
 
 

@@ -279,7 +279,9 @@ def test_a_public_address_is_asked_for_only_where_the_subnets_need_it(
             "securityGroups": ["sg-1"],
             "assignPublicIp": "ENABLED" if public else "DISABLED",
         }
-        expected = dict.fromkeys(REQUEST, ANY) | {"networkConfiguration": {"awsvpcConfiguration": network}}
+        expected: dict[str, Any] = dict.fromkeys(REQUEST, ANY) | {
+            "networkConfiguration": {"awsvpcConfiguration": network}
+        }
         expected["capacityProviderStrategy"] = [{"capacityProvider": "FARGATE", "weight": 1}]
         stub.add_response("run_task", STARTED, expected)
         assert EcsCompute(clients, settings, FakeClock(NOW), sleep=sleep).launch(launch_request()) == worker_of(

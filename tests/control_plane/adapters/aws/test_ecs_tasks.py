@@ -35,7 +35,7 @@ def compute(clients: Clients, sleep: Callable[[float], None]) -> EcsCompute:
         memory="512",
         containerDefinitions=[{"name": "worker", "image": "repository@sha256:0", "memory": 512}],
     )
-    network = botocore.session.get_session().create_client("ec2")
+    network: Any = botocore.session.get_session().create_client("ec2")
     (subnet, *_) = network.describe_subnets()["Subnets"]
     (group, *_) = network.describe_security_groups()["SecurityGroups"]
     settings = EcsSettings(CLUSTER, (subnet["SubnetId"],), (group["GroupId"],), assign_public_ip=True)
@@ -82,7 +82,8 @@ def test_what_runs_is_listed_without_what_has_ended_and_without_tasks_of_others(
 ) -> None:
     first, second = launch(compute), launch(compute, 2)
     compute.stop(first, 120)
-    subnet = botocore.session.get_session().create_client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    network: Any = botocore.session.get_session().create_client("ec2")
+    subnet = network.describe_subnets()["Subnets"][0]["SubnetId"]
     clients.ecs.run_task(
         cluster=CLUSTER,
         taskDefinition="multinode-main-tsp:1",

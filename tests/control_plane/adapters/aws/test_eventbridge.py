@@ -79,7 +79,7 @@ def test_a_new_invocation_is_announced_with_all_its_ids(event_publisher: EventBr
     answer(stub, "", entries=[entry])
     event_publisher.publish([CREATED])
     stub.assert_no_pending_responses()
-    assert json.loads(entry["Detail"])["invocation_id"] == INVOCATION_ID
+    assert json.loads(str(entry["Detail"]))["invocation_id"] == INVOCATION_ID
 
 
 def test_an_end_is_announced_with_its_error_and_its_parent(

@@ -63,7 +63,11 @@ def test_every_change_of_a_batch_is_given_in_order_per_invocation() -> None:
 def test_changes_of_different_invocations_are_handled_at_the_same_time() -> None:
     # Each waits until all sixteen are there: one after the other they would wait for ever.
     together = threading.Barrier(16)
-    consumer = StreamConsumer(lambda change: together.wait(WAIT_S) and None, threads=16)
+
+    def meet(_change: Change) -> None:
+        together.wait(WAIT_S)
+
+    consumer = StreamConsumer(meet, threads=16)
     batch = [record(n, step(f"inv-{n}", "")) for n in range(16)]
     assert consumer.consume({"Records": batch}) == {"batchItemFailures": []}
 

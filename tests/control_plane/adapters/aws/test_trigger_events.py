@@ -6,14 +6,10 @@ from typing import Any
 import pytest
 
 from multinode_control_plane.adapters.aws import eventbridge, trigger_events
-from multinode_control_plane.adapters.aws.trigger_events import (
-    EventIsInvalid,
-    TriggerRequest,
-    derived_invocation_id,
-    trigger_request,
-)
+from multinode_control_plane.adapters.aws.trigger_events import EventIsInvalid, trigger_request
 from multinode_control_plane.core.names import is_invocation_id
 from multinode_control_plane.core.records import Invocation, Project
+from multinode_control_plane.core.triggers import TriggerRequest, derived_invocation_id
 from multinode_control_plane.ports import Put
 from multinode_control_plane.services import triggers
 from multinode_control_plane.services.triggers import NotStarted
@@ -183,7 +179,7 @@ def announcement(event_id: str, **detail: object) -> dict[str, object]:
     return {"id": event_id, "time": "2026-11-20T09:00:01Z", "source": "multinode", "detail": told}
 
 
-def test_an_announcement_that_was_sent_twice_is_one_event_and_another_status_is_another() -> None:
+def test_the_same_announcement_twice_is_one_event_and_another_status_another() -> None:
     def id_of(event: object) -> str:
         return trigger_request(made(event)).invocation_id
 

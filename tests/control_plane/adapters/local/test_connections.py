@@ -26,7 +26,7 @@ def test_neither_server_nor_sdk_hold_small_packets_back() -> None:
             transport = Transport(Connection(f"http://127.0.0.1:{listener.getsockname()[1]}", "key", "test"))
             transport.request("GET", "/")
             pool = transport._connections().connection_from_url(transport.connection.api_url)
-            connection = pool._get_conn()
+            connection: Any = pool._get_conn()
             stack.callback(connection.close)
             told.append(connection.sock is not None and is_prompt(connection.sock))
 
@@ -34,7 +34,7 @@ def test_neither_server_nor_sdk_hold_small_packets_back() -> None:
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await asyncio.to_thread(ask)
             (accepted,) = server.server_state.connections
-            told.append(is_prompt(accepted.transport.get_extra_info("socket")))  # type: ignore[union-attr]
+            told.append(is_prompt(accepted.transport.get_extra_info("socket")))
             server.should_exit = True
             await serving
 

@@ -73,7 +73,7 @@ def crashed_between_folder_and_spawn(directory: DataDirectory, request: LaunchRe
     os.close(created[1])
 
 
-def test_a_launch_cut_off_before_its_process_is_told_as_lost_and_its_token_starts_nothing(
+def test_a_launch_cut_off_before_its_process_is_lost_and_its_token_unusable(
     directory: DataDirectory, bundle: LocalBundle
 ) -> None:
     request = request_of(bundle, "sleep")
@@ -333,7 +333,7 @@ def test_forgetting_a_project_removes_its_values_and_no_others(directory: DataDi
     assert directory.state.parent.exists()
 
 
-def test_forgetting_a_project_removes_what_is_left_of_its_workers_once_they_have_ended(
+def test_forgetting_a_project_removes_its_workers_folders_once_they_have_ended(
     directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
 ) -> None:
     ended, running = request_of(bundle, "sleep", 1), request_of(bundle, "sleep", 2)

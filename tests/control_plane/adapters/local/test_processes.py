@@ -9,6 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def kill_zero(pid: int) -> bool:
 # --- what is started -----------------------------------------------------------------------------------------------
 
 
-def test_a_worker_starts_in_its_own_session_with_a_clean_environment_and_no_descriptor_of_ours(
+def test_a_worker_starts_in_its_own_session_with_a_clean_environment(
     directory: DataDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -56,7 +57,8 @@ def test_a_worker_starts_in_its_own_session_with_a_clean_environment_and_no_desc
         os.set_inheritable(ours.fileno(), True)
         request = request_of(bundle, "environment")
         compute.launch(request)
-        environment, folder, descriptors, leads_session = notes(bundle, request.token, "environment")  # type: ignore[misc]
+        noted: Any = notes(bundle, request.token, "environment")
+        environment, folder, descriptors, leads_session = noted
     assert leads_session
     assert folder == bundle.code_dir
     # Standard streams, the lock, and the one that lists the folder of descriptors.
@@ -81,7 +83,7 @@ def test_of_many_launches_of_one_token_at_once_one_starts_a_worker(
     with backend(directory, Ends()) as first, backend(directory, Ends()) as second:
         workers: list[WorkerDetails] = []
         threads = [
-            threading.Thread(target=lambda compute=compute: workers.append(compute.launch(request)))  # type: ignore[misc]
+            threading.Thread(target=lambda compute=compute: workers.append(compute.launch(request)))
             for compute in [first, second] * 8
         ]
         for thread in threads:
@@ -101,7 +103,7 @@ def test_of_many_launches_of_one_token_at_once_one_starts_a_worker(
 def test_a_bundle_of_which_a_part_is_gone_is_refused_for_good(
     directory: DataDirectory, bundle: LocalBundle, missing: str
 ) -> None:
-    broken = replace(bundle, **{missing: "/nonexistent/thing"})  # type: ignore[arg-type]
+    broken = replace(bundle, **{missing: "/nonexistent/thing"})
     with backend(directory, Ends()) as compute:
         with pytest.raises(LaunchRefused, match="/nonexistent/thing is gone; deploy the project again") as refusal:
             compute.launch(request_of(broken, "sleep"))
@@ -125,7 +127,7 @@ def test_values_that_cannot_be_read_are_refused_without_being_quoted(directory: 
     assert "hunter2" not in refusal.value.reason
 
 
-def test_an_interpreter_that_does_not_run_is_refused_and_its_token_may_be_tried_again(
+def test_a_broken_interpreter_is_refused_and_its_token_may_be_tried_again(
     directory: DataDirectory, bundle: LocalBundle, eventually: Eventually
 ) -> None:
     text = Path(bundle.python).read_text()
