@@ -6,7 +6,8 @@ from contextlib import closing
 from typing import Any, cast
 
 from tests.api.client import FUNCTION
-from tests.local.server import LocalServer, until
+from tests.local.server import LocalServer
+from tests.support.waiting import until
 
 __all__ = ["SUCCESS", "Client", "started"]
 

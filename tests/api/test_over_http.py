@@ -9,7 +9,7 @@ import pytest
 from multinode_control_plane.adapters.local.keychain import LocalKeychain
 from multinode_control_plane.core.tokens import TokenScope, sign
 from tests.api.http_client import SUCCESS, Client, started
-from tests.local.server import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

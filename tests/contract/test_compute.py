@@ -1,10 +1,9 @@
 """Every Compute: one container per token, told truly what became of it, and every call may be made again."""
 
-import time
-
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import ContainerExit, ContainerState, ExitKind
 from tests.contract.computes import ComputeUnderTest
+from tests.support.waiting import until
 
 
 def state_of(under_test: ComputeUnderTest, worker: WorkerDetails) -> ContainerState:
@@ -13,10 +12,8 @@ def state_of(under_test: ComputeUnderTest, worker: WorkerDetails) -> ContainerSt
 
 
 def exit_of(under_test: ComputeUnderTest, worker: WorkerDetails) -> ContainerExit:
-    deadline = time.monotonic() + 60
-    while (ended := state_of(under_test, worker).exit) is None:
-        assert time.monotonic() < deadline, "the container did not end within a minute"
-        time.sleep(0.02)
+    ended = until(lambda: state_of(under_test, worker).exit, "the container to end", every_s=0.02)
+    assert ended is not None
     return ended
 
 

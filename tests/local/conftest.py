@@ -1,7 +1,6 @@
 """What tests of the local backend share."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +14,7 @@ from multinode_control_plane.adapters.local.workers import WorkerFolders
 from multinode_control_plane.core.records import LocalBundle
 from tests.local.server import LocalServer
 from tests.local.stub import make_bundle
+from tests.support.waiting import until
 
 Eventually = Callable[[Callable[[], object]], None]
 
@@ -45,15 +45,8 @@ def nothing_left(directory: DataDirectory) -> Iterator[None]:
 
 @pytest.fixture
 def eventually() -> Eventually:
-    """Wait for a condition that other threads or processes bring about; fail when they do not within a minute."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, "it did not come about within a minute"
-            time.sleep(0.02)
-
-    return wait
+    """Wait for a condition that other threads or processes bring about."""
+    return lambda condition: until(condition, "it to come about", every_s=0.02) and None
 
 
 @pytest.fixture

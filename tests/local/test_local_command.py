@@ -19,7 +19,8 @@ from multinode_control_plane.adapters.local.data_dir import DataDirectory
 from multinode_control_plane.adapters.local.database import SCHEMA_VERSION
 from multinode_control_plane.adapters.local.server_files import ServerInfo, read_server_info, running_pid
 from multinode_control_plane.local_server.serve import DEFAULT_PORT, chosen_port
-from tests.local.server import LocalServer, spec, until
+from tests.local.server import LocalServer, spec
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerFolders
-from tests.local.server import LocalServer, spec, until
+from tests.local.server import LocalServer, spec
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.local.server import PROJECT, LocalServer, spec, until
+from tests.local.server import PROJECT, LocalServer, spec
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
