@@ -25,7 +25,7 @@ class Client:
     def raw(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=300)
         with closing(connection):
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()

@@ -125,13 +125,13 @@ class FakeControlPlane:
     def until_asked(self, *whats: str) -> None:
         """Wait until somebody waits for each of `whats`, having been told all that has happened so far."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._asked.issuperset(whats), timeout=60)
+            assert self._changed.wait_for(lambda: self._asked.issuperset(whats), timeout=300)
 
     def until_requested(self) -> None:
         """Wait for one more request."""
         with self._changed:
             count = len(self.requests)
-            assert self._changed.wait_for(lambda: len(self.requests) > count, timeout=60)
+            assert self._changed.wait_for(lambda: len(self.requests) > count, timeout=300)
 
     # --- routes ---
 

@@ -28,7 +28,7 @@ def meanwhile(plane: FakeControlPlane, **changes: Any) -> Iterator[None]:
 
     def end() -> None:
         with plane._changed:
-            plane._changed.wait_for(lambda: plane.invocations, timeout=30)
+            plane._changed.wait_for(lambda: plane.invocations, timeout=300)
         plane.change(next(iter(plane.invocations)), **changes)
 
     original = plane._start

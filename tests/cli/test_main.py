@@ -254,7 +254,7 @@ def test_a_reader_that_goes_away_is_no_error_message(plane: FakeControlPlane):
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == ""
-    assert process.wait(timeout=30) == 141
+    assert process.wait(timeout=300) == 141
 
 
 @pytest.mark.slow
@@ -266,7 +266,7 @@ def test_ctrl_c_is_one_line_and_exit_code_130(plane: FakeControlPlane):
     assert process.stdout is not None
     assert process.stdout.readline() == "first\n"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (130, "", "")
 
 

@@ -20,7 +20,7 @@ from multinode_cli.terminal import PLAIN, Style, Terminal, style_of
 from tests.cli.fake_control_plane import KEY, FakeControlPlane
 from tests.cli.records import execution, function_info
 
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 
 class Screen(io.StringIO):

@@ -219,16 +219,16 @@ class Hall:
         if "wait_s" in parameters:
             with self.lock:
                 self.inside += 1
-            assert self.open.wait(60)
+            assert self.open.wait(300)
         return {"statusCode": 200, "body": json.dumps(parameters)}
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
+    for _ in range(30_000):
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it did not come about within a minute")
+    raise AssertionError("it did not come about within five minutes")
 
 
 def run(app: LocalApp, scenario: Callable[[], Awaitable[None]]) -> None:

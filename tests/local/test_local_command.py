@@ -57,7 +57,7 @@ class Machine:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 
@@ -165,7 +165,7 @@ def test_in_the_foreground_it_says_where_it_is_logs_and_ends_at_ctrl_c(machine: 
     client.deploy(spec("add"))
     client.terminated(client.start_function("add", 1, 2))
     server.send_signal(signal.SIGINT)
-    _, log = server.communicate(timeout=60)
+    _, log = server.communicate(timeout=300)
     assert server.returncode == 0
     assert "PENDING" in log
     assert "SUCCEEDED" in log

@@ -83,12 +83,12 @@ class Plane:
     def await_invocations(self, count: int) -> list[str]:
         """Return the ids of all invocations once there are `count`."""
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.invocations) >= count, timeout=20)
+            assert self.changed.wait_for(lambda: len(self.invocations) >= count, timeout=300)
             return list(self.invocations)
 
     def await_requests(self, count: int, method: str, ending: str = "") -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.sent(method, ending)) >= count, timeout=20)
+            assert self.changed.wait_for(lambda: len(self.sent(method, ending)) >= count, timeout=300)
 
     # ── routes ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -311,7 +311,7 @@ class Clock:
         self.now += seconds
 
 
-def eventually(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+def eventually(condition: Callable[[], bool], within_s: float = 300.0) -> None:
     """Return once `condition` holds. For what real threads and processes do in their own time."""
     give_up_at = time.monotonic() + within_s
     while not condition():

@@ -65,6 +65,11 @@ class ControlPlane:
     def count(self, step: str) -> int:
         return sum(request.step == step for request in self.requests)
 
+    def forget(self) -> None:
+        """Forget what was reported, for another worker."""
+        self.nonce = self.finished = None
+        self.requests.clear()
+
     def open(self) -> None:
         """Listen; again on the same port when it did before."""
         control_plane = self

@@ -2,7 +2,7 @@
 
 import signal
 
-__all__ = ["COMPUTES", "SLEEPS", "STUBBORN", "cancel"]
+__all__ = ["COMPUTES", "SLEEPS", "STUBBORN", "UNTIL_TOLD", "cancel", "timed_out"]
 
 REPORTS_WHAT_IT_SEES = """
 import time
@@ -29,6 +29,27 @@ def work():
         except Exception:
             print("swallowed")
 """
+UNTIL_TOLD = """
+import pathlib, time
+def until_told(name):
+    while not pathlib.Path(name).exists():
+        time.sleep(0.01)
+"""
+"""Before a function's source: it may wait until the test makes a file in the folder of the project."""
+
+
+def timed_out(launch, control_plane, source, **environ):
+    """Return a worker, which has ended, whose function printed "running" before its time-out came.
+
+    The time-out counts from the answer to `start`: on a busy machine a second is over before the function runs.
+    """
+    for control_plane.timeout_s in (1, 5, 25, 125):
+        worker = launch(source, **environ)
+        worker.wait()
+        if "running" in worker.log.read_text():
+            break
+        control_plane.forget()
+    return worker
 
 
 def cancel(worker, control_plane, reason="CANCELLED"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PATIENCE_S
 from tests.worker.processes import without_marks
 
 pytestmark = pytest.mark.slow
@@ -278,7 +279,7 @@ def small_group():
         pytest.skip("no control groups of version 1 that this user may make")
     (group / "memory.limit_in_bytes").write_text("100000000")
     yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + PATIENCE_S
     while group.exists() and time.monotonic() < give_up_at:
         try:
             group.rmdir()

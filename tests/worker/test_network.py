@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
+from tests.worker.conftest import PREAMBLE
 from tests.worker.control_plane import Away, refused
+from tests.worker.sources import UNTIL_TOLD
 
 pytestmark = pytest.mark.slow
 
@@ -35,21 +37,23 @@ def go_away(_):
 def test_a_control_plane_that_is_away_during_the_call_gets_the_result_when_it_is_back(launch, control_plane):
     worker = launch(
         """
-        import time
         @mn.function()
         def work():
             yield "before"
             print("running")
-            for number in range(50):
-                yield number
+            number = 0
+            while not pathlib.Path("away").exists():
+                yield (number := number + 1)
                 time.sleep(0.01)
             print("ended")
             yield "last"
             return "result"
-        """
+        """,
+        preamble=PREAMBLE + UNTIL_TOLD,
     )
     worker.until_printed("running")
     control_plane.close()
+    (worker.folder / "away").touch()
     worker.until_printed("ended")
     worker.until(lambda: len(worker.printed("worker")) >= 1)
     control_plane.open()
@@ -174,12 +178,12 @@ def test_a_progress_value_that_is_not_taken_is_left_out_with_a_remark(launch, co
 
 
 def test_a_slow_update_does_not_delay_the_time_out(launch, control_plane):
-    control_plane.timeout_s = 1
+    control_plane.timeout_s = 10
     over = threading.Event()
-    control_plane.before["update"] = lambda _: over.wait(60) and None
+    control_plane.before["update"] = lambda _: over.wait(600) and None
     worker = launch(YIELDS_FOR_EVER)
     worker.until(lambda: any("interrupting the function: TIMED_OUT" in line for line in worker.printed("worker")))
-    assert control_plane.count("update") == 1  # it is still under way
+    assert control_plane.count("update")  # it is still under way
     over.set()
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+from tests.worker.conftest import PREAMBLE
 from tests.worker.processes import alive
-from tests.worker.sources import COMPUTES, SLEEPS, STUBBORN, cancel
+from tests.worker.sources import COMPUTES, SLEEPS, STUBBORN, UNTIL_TOLD, cancel, timed_out
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +26,7 @@ def test_a_cancel_is_raised_while_the_function_sleeps_or_computes(launch, contro
 
 @pytest.mark.parametrize("source", [SLEEPS, COMPUTES])
 def test_a_time_out_is_raised_while_the_function_sleeps_or_computes(launch, control_plane, source):
-    control_plane.timeout_s = 1
-    worker = launch(source)
+    worker = timed_out(launch, control_plane, source)
     assert worker.wait() == 0
     assert control_plane.finished == {
         "outcome": "ABORTED",
@@ -137,19 +137,21 @@ def test_the_second_signal_does_not_raise_again_while_the_function_cleans_up(lau
                 time.sleep(3600)
             except Exception:
                 print("cleaning")
-                time.sleep(1.5)
+                until_told("signalled")
                 return "clean"
-        """
+        """,
+        preamble=PREAMBLE + UNTIL_TOLD,
     )
     cancel(worker, control_plane)
     worker.until_printed("cleaning")
     worker.process.send_signal(signal.SIGTERM)
+    (worker.folder / "signalled").touch()
     assert worker.wait() == 0
     assert control_plane.finished["final_output"] == '"clean"'
 
 
 def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes_after_the_grace(launch, control_plane):
-    worker = launch(STUBBORN, MULTINODE_GRACE_S="3")
+    worker = launch(STUBBORN, MULTINODE_GRACE_S="10")
     cancel(worker, control_plane)
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
@@ -158,12 +160,11 @@ def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes_after_
 
 
 def test_a_function_that_swallows_the_time_out_is_killed_after_the_whole_grace(launch, control_plane):
-    control_plane.timeout_s = 1
-    worker = launch(STUBBORN, MULTINODE_GRACE_S="1")
+    worker = timed_out(launch, control_plane, STUBBORN, MULTINODE_GRACE_S="1")
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
     started, finished = (request for request in control_plane.requests if request.step in ("start", "finish"))
-    assert finished.at - started.at >= 2
+    assert finished.at - started.at >= control_plane.timeout_s + 1
 
 
 def test_without_any_grace_it_is_killed_at_once(launch, control_plane):

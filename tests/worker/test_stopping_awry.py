@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from tests.worker.conftest import PREAMBLE
 from tests.worker.control_plane import Away, refused
-from tests.worker.sources import SLEEPS, STUBBORN, cancel
+from tests.worker.sources import SLEEPS, STUBBORN, UNTIL_TOLD, cancel
 
 pytestmark = pytest.mark.slow
 
@@ -95,11 +96,14 @@ def test_progress_is_reported_while_the_function_cleans_up(launch, control_plane
                 time.sleep(3600)
             finally:
                 yield "cleaning up"
-                time.sleep(1.5)
+                until_told("seen")
                 yield "clean"
-        """
+        """,
+        preamble=PREAMBLE + UNTIL_TOLD,
     )
     cancel(worker, control_plane)
+    worker.until(lambda: control_plane.updates == ["before", "cleaning up"])
+    (worker.folder / "seen").touch()
     assert worker.wait() == 0
     assert control_plane.updates == ["before", "cleaning up", "clean"]
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}

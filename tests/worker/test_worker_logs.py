@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from tests.support.waiting import PATIENCE_S
 from tests.worker.control_plane import EXECUTION
+from tests.worker.sources import timed_out
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +120,7 @@ def test_a_reader_that_stands_still_delays_neither_time_out_nor_report(control_p
     )
     os.close(write_end)
     try:
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         os.close(read_end)
@@ -134,12 +136,10 @@ def test_a_closed_stdout_loses_the_logs_and_nothing_else(launch, control_plane):
 
 
 def test_without_the_json_format_lines_are_bare_and_remarks_marked(launch, control_plane):
-    control_plane.timeout_s = 1
-    worker = launch(
-        "import time\n@mn.function()\ndef work():\n    print('hello')\n    time.sleep(60)", MULTINODE_LOG_FORMAT=""
-    )
+    source = "import time\n@mn.function()\ndef work():\n    print('running')\n    time.sleep(3600)"
+    worker = timed_out(launch, control_plane, source, MULTINODE_LOG_FORMAT="")
     assert worker.wait() == 0
     lines = worker.log.read_text().splitlines()
-    assert lines[:2] == ["hello", "[multinode] interrupting the function: TIMED_OUT"]
+    assert lines[:2] == ["running", "[multinode] interrupting the function: TIMED_OUT"]
     with pytest.raises(json.JSONDecodeError):
         json.loads(lines[0])
