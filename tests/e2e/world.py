@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -90,7 +90,8 @@ class World:
 
         def sweep() -> None:
             while not done.wait(3):
-                lambdas.invoke(FunctionName=f"multinode-{DEPLOYMENT}-sweep")
+                with suppress(lambdas.exceptions.TooManyRequestsException):  # the schedule's own sweep is at it
+                    lambdas.invoke(FunctionName=f"multinode-{DEPLOYMENT}-sweep")
 
         thread = threading.Thread(target=sweep, name="sweeping", daemon=True)
         thread.start()
