@@ -55,13 +55,19 @@ demo: $(VENV)/.user  ## deploy examples/tsp to a local control plane, follow it 
 # --- check it -----------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: $(VENV)/.developer check-terraform  ## format, lint, types, import rules, Terraform, fast tests: under a minute
+check: lint fast  ## before each commit: `make lint` and the fast tests, under a minute
+
+.PHONY: lint
+lint: $(VENV)/.developer check-terraform  ## format, lint, types, import rules, Terraform
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@for example in examples/*/; do \
 	  MYPYPATH=runtime:$$example $(BIN)/mypy --strict --config-file= --cache-dir=.mypy_cache/$$example $$example*.py; done
 	$(BIN)/lint-imports
+
+.PHONY: fast
+fast: $(VENV)/.developer  ## the tests that take less than a second each
 	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not network" --hypothesis-profile brief $(TESTS)
 
 .PHONY: check-terraform
@@ -75,7 +81,7 @@ endif
 .PHONY: test
 test: $(VENV)/.developer  ## all tests with coverage; what this machine lacks is skipped with the reason
 	@rm -f .coverage .coverage.*
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --cov --cov-config=pyproject.toml --cov-report= $(TESTS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-config=pyproject.toml --cov-report= $(TESTS)
 
 .PHONY: coverage
 coverage: $(VENV)/.developer  ## after `make test`: branch coverage of core, services and handlers is at least 95%

@@ -192,7 +192,7 @@ def test_ctrl_c_at_a_question_changes_nothing(plane: FakeControlPlane, identifie
     session = Session(plane, "undeploy", "tsp")
     session.until(lambda text: "[y/N]" in text)
     session.type("\x03")
-    session.until(lambda text: "Interrupted" in text, patience_s=2)
+    session.until(lambda text: "Interrupted" in text, patience_s=20)
     if "Interrupted" not in session.text:
         # Between the question and the first look for an answer, Python's input() notices Ctrl-C at the next key only.
         session.type("\x03")
