@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -109,6 +110,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"requires(*names): what the test needs beyond Python; one or more of {names}")
     if unknown := required() - REQUIREMENTS.keys() - {"all"}:
         raise pytest.UsageError(f"{REQUIRE} names {', '.join(sorted(unknown))}; known are all, {names}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that say how long they take, the longest before all: run last, it would run alone."""
+    takes_s: dict[Path, float] = {}
+    for item in items:
+        said = [float(marker.kwargs.get("about_s", 0)) for marker in item.iter_markers("slow")]
+        takes_s[item.path] = max([takes_s.get(item.path, 0.0), *said])
+    items.sort(key=lambda item: -takes_s[item.path])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
