@@ -12,7 +12,7 @@ from tests.cli.journey import ENV_FILE, MAIN, User, rest_of, told_until
 from tests.support.switchboard import Switchboard
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=40)
 
 
 @pytest.fixture(scope="module")

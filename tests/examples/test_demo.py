@@ -13,7 +13,7 @@ from tsplib import BERLIN52, read_cities, tour_length
 
 from tests.support.waiting import PATIENCE_S, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow(about_s=20), pytest.mark.network, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 

@@ -22,7 +22,7 @@ from multinode_control_plane.local_server.serve import DEFAULT_PORT, chosen_port
 from tests.local.server import LocalServer, spec
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=45)
 
 COMMAND = [sys.executable, "-c", "from multinode_cli.main import main; main()"]
 

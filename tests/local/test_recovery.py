@@ -10,7 +10,7 @@ from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerF
 from tests.local.server import LocalServer, spec
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=20)
 
 
 def lines(path: Path) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from tests.local.server import PROJECT, LocalServer, spec
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=25)
 
 
 def lines(path: Path) -> list[str]:

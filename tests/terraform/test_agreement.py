@@ -29,7 +29,7 @@ from tests.terraform.mirror import Planned, Terraform
 from tests.terraform.patterns import matches
 from tests.world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.requires("terraform")]
+pytestmark = [pytest.mark.slow(about_s=20), pytest.mark.requires("terraform")]
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLES = sorted((REPOSITORY / "tests" / "aws" / "samples").glob("*.json"))

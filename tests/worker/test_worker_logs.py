@@ -12,7 +12,7 @@ from tests.support.waiting import PATIENCE_S
 from tests.worker.control_plane import EXECUTION
 from tests.worker.sources import timed_out
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=20)
 
 
 def test_each_line_carries_its_stream_and_time(launch, control_plane):

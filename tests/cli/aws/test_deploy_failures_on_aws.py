@@ -11,7 +11,7 @@ from tests.cli.aws.fake_docker import DIGEST, FUNCTION, REPORT, FakeDocker, Said
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
+pytestmark = [pytest.mark.slow(about_s=40), pytest.mark.usefixtures("ecr")]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.cli.aws.fake_docker import DIGEST, FUNCTION, REPORT, FakeDocker
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import FakeControlPlane, Refusal
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
+pytestmark = [pytest.mark.slow(about_s=30), pytest.mark.usefixtures("ecr")]
 
 REPOSITORY = f"{REGISTRY}/multinode-main"
 

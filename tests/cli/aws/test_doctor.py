@@ -14,7 +14,7 @@ from tests.cli.aws.fake_terraform import FakeTerraform
 from tests.cli.conftest import Multinode, Outcome
 from tests.cli.fake_control_plane import FakeControlPlane
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=45)
 
 INTERNET = "0.0.0.0/0"
 

@@ -18,7 +18,7 @@ from tests.cli.conftest import Multinode, Outcome
 from tests.cli.fake_control_plane import FakeControlPlane
 from tests.cli.records import function_info
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=25)
 
 GROUP = "multinode-main"
 TRIGGER = {

@@ -15,7 +15,7 @@ from tests.cli.aws.install.places import BUCKET, STATE, buckets, root
 from tests.cli.conftest import Multinode
 from tests.cli.fake_control_plane import KEY, FakeControlPlane
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=20)
 
 
 def test_it_plans_applies_and_logs_in(
