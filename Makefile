@@ -66,7 +66,10 @@ demo: $(VENV)/.user  ## deploy examples/tsp to a local control plane, follow it 
 # --- check it -----------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: $(VENV)/.developer check-terraform  ## format, lint, spelling, types, import rules, Terraform, fast tests: in a minute
+check: lint fast  ## before each commit: `make lint` and the fast tests, under a minute
+
+.PHONY: lint
+lint: $(VENV)/.developer check-terraform  ## format, lint, spelling, types, import rules, Terraform
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell
@@ -74,6 +77,9 @@ check: $(VENV)/.developer check-terraform  ## format, lint, spelling, types, imp
 	@for example in examples/*/; do \
 	  MYPYPATH=runtime:$$example $(BIN)/mypy --strict --config-file= --cache-dir=.mypy_cache/$$example $$example*.py; done
 	$(BIN)/lint-imports
+
+.PHONY: fast
+fast: $(VENV)/.developer  ## the tests that take less than a second each
 	$(BIN)/pytest -q -n auto --dist loadfile -m "not slow and not network" --hypothesis-profile brief $(TESTS)
 
 .PHONY: check-terraform
@@ -87,7 +93,7 @@ endif
 .PHONY: test
 test: $(VENV)/.developer  ## all tests with coverage; what this machine lacks is skipped with the reason
 	@rm -f .coverage .coverage.*
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --cov --cov-config=pyproject.toml --cov-report= $(TESTS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-config=pyproject.toml --cov-report= $(TESTS)
 
 .PHONY: coverage
 coverage: $(VENV)/.developer  ## after `make test`: branch coverage of core, services and handlers is at least 95%

@@ -129,6 +129,15 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{REQUIRE} names {', '.join(sorted(unknown))}; known are all, {names}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files first that say how long they take, the longest before all: run last, it would run alone."""
+    takes_s: dict[Path, float] = {}
+    for item in items:
+        said = [float(marker.kwargs.get("about_s", 0)) for marker in item.iter_markers("slow")]
+        takes_s[item.path] = max([takes_s.get(item.path, 0.0), *said])
+    items.sort(key=lambda item: -takes_s[item.path])
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     names = [name for marker in item.iter_markers("requires") for name in marker.args]
     if item.get_closest_marker("network"):

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cli.journey import *  # noqa: F403 - the tests that every control plane passes
-from tests.support.cli.journey import DEADLINE_S, ENV_FILE, MAIN, User, until
+from tests.support.cli.journey import *  # noqa: F403 - the tests that every control plane passes  # noqa: F403 - the tests that every control plane passes
+from tests.support.cli.journey import ENV_FILE, MAIN, User, rest_of, told_until
+from tests.support.switchboard import Switchboard
+from tests.support.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=40)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,8 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     folder = tmp_path_factory.mktemp("user")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MULTINODE_", "XDG_"))}
     own = {"MULTINODE_CONFIG_DIR": str(folder / "config"), "MULTINODE_DATA_DIR": str(folder / "data")}
-    user = User(folder, inherited | own)
+    board = Switchboard("127.0.0.1")
+    user = User(folder, inherited | own, board)
     (folder / "zoo").mkdir()
     (folder / "zoo" / "main.py").write_text(MAIN)
     (folder / "zoo" / ".env").write_text(ENV_FILE)
@@ -31,6 +34,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         yield user
     finally:
         assert user.run("local", "stop", "--cancel").code == 0
+        board.stop()
 
 
 def server_pid(user: User) -> int:
@@ -42,24 +46,23 @@ def test_local_start_has_logged_the_user_in(user: User) -> None:
 
 
 def test_a_server_that_is_killed_in_the_middle_of_a_follow_and_comes_back(user: User) -> None:
-    process = user.start("invoke", "zoo", "count", "--args", "[20, 0.2]", "--follow")
-    assert process.stderr is not None
-    while "progress" not in process.stderr.readline():
-        pass
+    gate = user.board.gate_url("killed")
+    process = user.start("invoke", "zoo", "count", "--arg", "n=20", "--arg", f"gate={gate}", "--follow")
+    told_until(process, "progress")
     os.kill(server_pid(user), signal.SIGKILL)
-    while "Trying again" not in process.stderr.readline():
-        pass
+    told_until(process, "Trying again")
     assert user.run("local", "start", "--detach").code == 0
-    out, err = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, out) == (0, "20\n")
-    assert "The control plane answers again" in err
-    assert "│ counted 20" in err
+    told_until(process, "The control plane answers again")
+    user.board.open("killed")
+    finished = rest_of(process)
+    assert (finished.code, finished.out) == (0, "20\n")
+    assert "│ counted 20" in finished.err
 
 
 def test_undeploy_stops_what_runs_and_leaves_nothing(user: User) -> None:
     assert user.run("deploy", "zoo", "--project-name", "doomed").code == 0
-    started = user.run("invoke", "doomed", "stubborn")
-    until(lambda: user.json("get", started.out.strip())["status"] == "RUNNING")
+    started = user.run("invoke", "doomed", "stubborn", "--arg", f"begun={user.board.count_url('doomed')}")
+    until(lambda: user.board.counts["doomed"], "it to begin")
     finished = user.run("undeploy", "doomed", "--yes")
     assert finished.code == 0
     assert "1 version, 1 unfinished invocation to cancel" in finished.err

@@ -12,9 +12,9 @@ from multinode_control_plane.adapters.local.database import Database
 from multinode_control_plane.adapters.local.workers import WorkerFolders
 from multinode_control_plane.core.records import LocalBundle
 from multinode_protocol.process_tree import kill_all
-from tests.support import processes
 from tests.support.local_server import LocalServer
 from tests.support.stub_worker import make_bundle
+from tests.support.waiting import until
 
 Eventually = Callable[[Callable[[], object]], None]
 
@@ -46,7 +46,11 @@ def nothing_left(directory: DataDirectory) -> Iterator[None]:
 @pytest.fixture
 def eventually() -> Eventually:
     """Wait for a condition that other threads or processes bring about."""
-    return processes.eventually
+
+    def wait(condition: Callable[[], object]) -> None:
+        until(condition, "it to come about", every_s=0.02)
+
+    return wait
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 No image registry is asked: `debootstrap` fetches packages, of which the first image is made. It stays in the engine.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -39,9 +40,14 @@ def base_image(engine: Engine, certificate: Path) -> str:
 
 
 def debian_image(engine: Engine) -> str:
-    """Return the name of an image with Debian's Python, pip and venv, and nothing of this machine's."""
-    if not engine.has_image(DEBIAN):
-        _import_debian(engine)
+    """Return the name of an image with Debian's Python, pip and venv, and nothing of this machine's.
+
+    Test runs side by side make it once: it takes a minute.
+    """
+    with Path(tempfile.gettempdir(), "multinode-debian.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not engine.has_image(DEBIAN):
+            _import_debian(engine)
     return DEBIAN
 
 

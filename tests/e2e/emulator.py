@@ -47,7 +47,7 @@ class Emulator:
     def reset(self) -> None:
         """Empty the account."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/_ministack/reset", method="POST")
-        with urllib.request.urlopen(request, timeout=60):
+        with urllib.request.urlopen(request, timeout=300):
             pass
 
     def _answers(self) -> bool:

@@ -47,7 +47,7 @@ class Engine:
 
 
 def answers() -> bool:
-    done = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=60)
+    done = subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=300)
     return done.returncode == 0
 
 

@@ -6,9 +6,11 @@
 - `initProcessEnabled` gives the container an init process.
 - A parameter of type SecureString comes into the container as it was before its encryption.
 - A schedule's input has its context attributes filled in.
+- An asynchronous call that finds all of a function's reserved concurrency taken waits, and is no failed call.
 - IAM knows what actions on tasks and log streams are about, and the condition key `ecs:cluster`.
 """
 
+import contextvars
 import copy
 import json
 import threading
@@ -18,12 +20,13 @@ from ministack.app import main
 from ministack.core import iam_actions
 from ministack.core.concurrency import spawn_background
 from ministack.core.responses import json_response
-from ministack.services import ecs, eventbridge, ssm
+from ministack.services import ecs, eventbridge, lambda_svc, ssm
 
 run_task, stop_task = ecs._ACTION_MAP["RunTask"], ecs._ACTION_MAP["StopTask"]
 build_run_kwargs, mark_task_stopped = ecs._build_run_kwargs, ecs._mark_task_stopped
 extract_resource_arn, request_tag_context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
 invoke_target, resolve_parameter_value = eventbridge._invoke_target, ssm.resolve_parameter_value
+execute_function, invoke_async = lambda_svc._execute_function, lambda_svc.invoke_async_with_retry
 
 launches = {}
 launching = threading.Lock()
@@ -92,6 +95,25 @@ def invoke_target_filled_in(target, event, rule, *others):
     return invoke_target(target, event, rule, *others)
 
 
+asynchronous = contextvars.ContextVar("asynchronous", default=False)
+
+
+def invoke_async_marked(function, event) -> None:
+    mark = asynchronous.set(True)
+    try:
+        invoke_async(function, event)  # in a thread of its own, which is given a copy of this context
+    finally:
+        asynchronous.reset(mark)
+
+
+def execute_when_there_is_room(function, event):
+    result = execute_function(function, event)
+    while asynchronous.get() and result.get("throttle"):
+        time.sleep(1)
+        result = execute_function(function, event)
+    return result
+
+
 def resource_of(service, method, path, headers, body, *others):
     found = extract_resource_arn(service, method, path, headers, body, *others)
     rule = RESOURCES.get(f"{service}:{headers.get('x-amz-target', '').rsplit('.', 1)[-1]}")
@@ -124,6 +146,8 @@ ecs._ACTION_MAP.update(RunTask=run_task_once, StopTask=stop_task_gracefully)
 ecs._build_run_kwargs = run_kwargs_with_init
 ecs._mark_task_stopped = mark_as_asked
 eventbridge._invoke_target = invoke_target_filled_in
+lambda_svc._execute_function = execute_when_there_is_room
+lambda_svc.invoke_async_with_retry = invoke_async_marked
 ssm.resolve_parameter_value = decrypted_parameter_value
 
 if __name__ == "__main__":

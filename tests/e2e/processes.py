@@ -5,13 +5,12 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-T = TypeVar("T")
-STOP_WITHIN_S = 20
+from tests.support.waiting import until
+
+STOP_WITHIN_S = 120
 
 
 class Process:
@@ -34,14 +33,14 @@ class Process:
     def runs(self) -> bool:
         return self._process.poll() is None
 
-    def until(self, ready: Callable[[], object], *, timeout_s: float = 60) -> None:
+    def until(self, ready: Callable[[], object]) -> None:
         """Return when `ready` is true. Raises AssertionError with the program's last lines when it ends before that."""
 
         def ready_or_gone() -> bool:
             assert self.runs(), f"{self.name} ended with {self._process.returncode}:\n{self.last_lines()}"
             return bool(ready())
 
-        until(ready_or_gone, f"{self.name} to answer", timeout_s=timeout_s)
+        until(ready_or_gone, f"{self.name} to answer", every_s=0.2)
 
     def last_lines(self, count: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
@@ -64,14 +63,3 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def until(value: Callable[[], T], what: str, *, timeout_s: float = 60, every_s: float = 0.2) -> T:
-    """Return the first true value. Raises AssertionError, with the last value, when none comes within `timeout_s`."""
-    give_up_at = time.monotonic() + timeout_s
-    while True:
-        found = value()
-        if found:
-            return found
-        assert time.monotonic() < give_up_at, f"waited {timeout_s} s for {what}; the last was: {found!r}"
-        time.sleep(every_s)

@@ -66,7 +66,7 @@ class Registry:
 
     def _call(self, method: str, path: str) -> tuple[dict[str, str], bytes]:
         request = urllib.request.Request(f"http://{self.host}{path}", headers=self._headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return dict(answer.headers), answer.read()
 
     def tags(self, repository: str) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ class Relay:
         self._ecs, self._events, self._lambda = client("ecs"), client("events"), client("lambda")
         self._cluster = cluster_arn
         self._seen: dict[str, int] = {}
+        self._due: deque[Event] = deque()
         self._delivery: Delivery = list
         self._stopping = threading.Event()
         self.delivered: list[Event] = []
@@ -56,8 +58,10 @@ class Relay:
     def _run(self) -> None:
         while not self._stopping.wait(EVERY_S):
             try:
-                for event in self._delivery(self._new_events()):
-                    self._deliver(event)
+                self._due.extend(self._delivery(self._new_events()))
+                while self._due:
+                    self._deliver(self._due[0])
+                    self._due.popleft()
             except Exception:
                 logger.exception("the relay goes on")
 
@@ -68,13 +72,13 @@ class Relay:
             for page in self._ecs.get_paginator("list_tasks").paginate(cluster=self._cluster, desiredStatus=status)
             for arn in page["taskArns"]
         ]
+        batches = [arns[start : start + 100] for start in range(0, len(arns), 100)]
+        answers = [self._ecs.describe_tasks(cluster=self._cluster, tasks=batch) for batch in batches]
         news = []
-        for start in range(0, len(arns), 100):
-            answer = self._ecs.describe_tasks(cluster=self._cluster, tasks=arns[start : start + 100])
-            for task in answer["tasks"]:
-                if task["version"] > self._seen.get(task["taskArn"], 0):
-                    self._seen[task["taskArn"]] = task["version"]
-                    news.append(event_of(task))
+        for task in (task for answer in answers for task in answer["tasks"]):
+            if task["version"] > self._seen.get(task["taskArn"], 0):
+                self._seen[task["taskArn"]] = task["version"]
+                news.append(event_of(task))
         return news
 
     def _deliver(self, event: Event) -> None:

@@ -6,7 +6,7 @@ from tests.e2e.world import World
 from tests.support.cli.journey import *  # noqa: F403 - the tests that every control plane passes
 from tests.support.cli.journey import ENV_FILE, MAIN, User
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
@@ -17,4 +17,4 @@ def user(world: World) -> User:
     (folder / "main.py").write_text(MAIN)
     (folder / ".env").write_text(ENV_FILE)
     world.deploy(folder, "zoo")
-    return User(world.folder, world.environment)
+    return User(world.folder, world.environment, world.board)

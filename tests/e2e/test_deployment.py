@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.world import World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(1800)]
 
 
 def test_a_login_from_aws_finds_the_deployment_that_terraform_made(world: World) -> None:
@@ -48,7 +48,7 @@ def test_the_example_solves_its_problem_with_subtasks_in_containers_of_their_own
     assert last["status"] == "SUCCEEDED"
     assert sorted(last["result"]["route"]) == list(range(1, 53))
     assert last["result"]["length"] < 12_000  # a random route is about 30,000 long, the shortest one 7542
-    assert progress == {"1", "2"}
+    assert progress in ({"2"}, {"1", "2"})  # the first may be passed over
     subtasks = world.json("list", "tsp", "anneal")["invocations"]
     assert len(subtasks) == 6  # 2 rounds of 3 workers
     assert {each["parent"]["invocation_id"] for each in subtasks} == {last["invocation_id"]}

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.processes import until
 from tests.e2e.world import World
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(1800)]
 
 
 def test_a_failing_function_is_tried_again_each_time_in_a_new_container(world: World, project: dict[str, Any]) -> None:
@@ -31,7 +31,7 @@ def test_a_function_that_takes_too_long_is_stopped_and_not_tried_again(world: Wo
 
 def test_a_cancelled_invocation_takes_what_it_started_with_it(world: World, project: dict[str, Any]) -> None:
     parent = world.start("faults", "family", board=world.board.url, name="child", children=2)
-    until(lambda: world.board.counts["child-began"] == 2, "both children to begin", timeout_s=120)
+    until(lambda: world.board.counts["child-began"] == 2, "both children to begin")
 
     world.multinode("cancel", parent)
 
@@ -44,9 +44,10 @@ def test_a_cancelled_invocation_takes_what_it_started_with_it(world: World, proj
 
 def test_a_container_killed_under_its_function_is_replaced_by_another(world: World, project: dict[str, Any]) -> None:
     invocation_id = world.start("faults", "killed_once", board=world.board.url, name="killed")
-    until(lambda: world.board.counts["killed"] == 1, "the first attempt", timeout_s=120)
+    until(lambda: world.board.counts["killed"] == 1, "the first attempt")
 
     world.kill_container(invocation_id)
+    world.board.open("killed-2")
 
     invocation = world.ended(invocation_id)
     assert (invocation["status"], invocation["result"]) == ("SUCCEEDED", "attempt 2 succeeded")

@@ -2,23 +2,24 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 
-from tests.e2e.processes import until
 from tests.e2e.relay import Event
 from tests.e2e.world import World
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("docker", "linux", "terraform"), pytest.mark.timeout(1800)]
 
 
 def tried_again(world: World, name: str) -> str:
-    """Return the invocation of a function whose first attempt has lost its container, and whose second has begun."""
+    """Return an invocation whose first attempt has lost its container, and whose second waits for the gate `name`-2."""
     invocation_id = world.start("faults", "killed_once", board=world.board.url, name=name)
-    until(lambda: world.board.counts[name] == 1, "the first attempt", timeout_s=120)
+    until(lambda: world.board.counts[name] == 1, "the first attempt")
     world.kill_container(invocation_id)
-    until(lambda: world.board.counts[name] == 2, "the second attempt", timeout_s=180)
+    until(lambda: world.board.counts[name] == 2, "the second attempt")
     return invocation_id
 
 
@@ -26,6 +27,7 @@ def test_the_sweep_finds_a_dead_container_of_which_no_event_told(world: World, p
     with world.relay.delivering(lambda events: []):
         # That its first container has died is found by the sweep that the schedule calls.
         invocation_id = tried_again(world, "untold")
+        world.board.open("untold-2")
         with world.sweeping():
             invocation = world.ended(invocation_id)
 
@@ -36,11 +38,13 @@ def test_the_sweep_finds_a_dead_container_of_which_no_event_told(world: World, p
 
 def test_an_event_that_comes_three_times_counts_once(world: World, project: dict[str, Any]) -> None:
     with world.relay.delivering(lambda events: [event for event in events for _ in range(3)]):
-        invocation = world.ended(tried_again(world, "thrice"))
+        invocation_id = tried_again(world, "thrice")
+        world.board.open("thrice-2")
+        invocation = world.ended(invocation_id)
 
-        first, second = [each["execution_id"] for each in invocation["executions"]]
-        assert world.relay.delivered_of(first).count("STOPPED") == 3
-        until(lambda: world.relay.delivered_of(second).count("STOPPED") == 3, "the last events")
+        for execution in invocation["executions"]:
+            told = partial(world.relay.delivered_of, execution["execution_id"])
+            until(lambda told=told: told() == ["STOPPED"] * 3, "its events")  # type: ignore[misc]
     assert (invocation["result"], world.board.counts["thrice"]) == ("attempt 2 succeeded", 2)
     until(lambda: world.handled_events() >= len(world.relay.delivered), "all events to be handled")
     assert world.get(invocation["invocation_id"]) == invocation
@@ -50,10 +54,15 @@ def test_an_event_that_comes_when_the_next_attempt_has_begun_does_not_touch_it(
     world: World, project: dict[str, Any]
 ) -> None:
     with world.relay.delivering(held_until(lambda: world.board.counts["late"] == 2)), world.sweeping():
-        # The sweep finds that the first container has died, long before the event tells.
-        invocation = world.ended(tried_again(world, "late"))
+        # The sweep finds that the first container has died, before the event tells.
+        invocation_id = tried_again(world, "late")
+        first, second = [each["execution_id"] for each in world.get(invocation_id)["executions"]]
+        until(lambda: world.relay.delivered_of(first), "the late event")
+        until(lambda: world.handled_events() >= len(world.relay.delivered), "it to be handled")
+        assert world.get(invocation_id)["status"] == "RUNNING"
 
-        first, second = [each["execution_id"] for each in invocation["executions"]]
+        world.board.open("late-2")
+        invocation = world.ended(invocation_id)
         until(lambda: world.relay.delivered_of(second), "the last event")
     assert [world.relay.delivered_of(each) for each in (first, second)] == [["STOPPED"], ["STOPPED"]]
     assert (invocation["result"], world.board.counts["late"]) == ("attempt 2 succeeded", 2)
@@ -106,7 +115,7 @@ def test_a_rule_of_the_users_own_receives_the_announcements(world: World, projec
         invocation_id = world.start("faults", "add", x=1, y=2)
         world.ended(invocation_id)
 
-        until(lambda: "SUCCEEDED" in statuses(invocation_id), "the last announcement")
+        until(lambda: len(set(statuses(invocation_id))) == 3, "the announcements")
         assert list(dict.fromkeys(statuses(invocation_id))) == ["PENDING", "RUNNING", "SUCCEEDED"]
     finally:
         events.remove_targets(Rule="users-own", Ids=["queue"])

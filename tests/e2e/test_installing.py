@@ -16,9 +16,10 @@ import pytest
 from scripts.terraform_offline import environment
 from tests.e2e.emulator import CREDENTIALS, Emulator, without_aws
 from tests.e2e.leftovers import census
-from tests.e2e.processes import free_port, until
+from tests.e2e.processes import free_port
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.requires("terraform"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.requires("terraform"), pytest.mark.timeout(1800)]
 
 MULTINODE = Path(sys.executable).with_name("multinode")
 
@@ -85,9 +86,9 @@ def test_failed_and_interrupted_installations_are_finished_and_removed_whole(
     subprocess.run(shlex.split(take_it_over), env=dict(account.variables), check=True, capture_output=True)
 
     second = account.started("install", "--set", "log_retention_days=7", "--auto-approve")
-    until(lambda: "complete after" in account.said.read_text(), "something to be made", timeout_s=600)
+    until(lambda: "complete after" in account.said.read_text(), "something to be made")
     os.kill(second.pid, signal.SIGINT)
-    assert second.wait(timeout=600) == 130, account.said.read_text()
+    assert second.wait(timeout=900) == 130, account.said.read_text()
     assert "Finishing first, so that nothing is left half-made" in account.said.read_text()
 
     # The API's name is the emulator's own, which only it knows, so the login at the end finds nobody.

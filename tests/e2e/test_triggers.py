@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.processes import until
 from tests.e2e.world import World
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.requires("docker", "linux", "terraform"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
 ]
 
 
@@ -25,7 +25,7 @@ def test_a_function_with_a_schedule_is_started_by_it(world: World, project: dict
     def started() -> list[str]:
         return invocations(world, "by_itself")
 
-    invocation = world.ended(until(started, "its schedule to start it", timeout_s=150)[-1])
+    invocation = world.ended(until(started, "its schedule to start it")[-1])
 
     assert (invocation["status"], invocation["result"]) == ("SUCCEEDED", "nobody asked")
 

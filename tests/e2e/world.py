@@ -8,13 +8,14 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 
 from tests.e2e.base_image import base_image, trusted_certificates
 from tests.e2e.emulator import CREDENTIALS, Emulator, without_aws
@@ -23,10 +24,11 @@ from tests.e2e.faults import Launches
 from tests.e2e.front import Front
 from tests.e2e.installation import DEPLOYMENT, Installation
 from tests.e2e.leftovers import census, traces
-from tests.e2e.processes import free_port, until
+from tests.e2e.processes import free_port
 from tests.e2e.registry import EcrImages, Registry
 from tests.e2e.relay import Relay
-from tests.e2e.switchboard import Switchboard
+from tests.support.switchboard import Switchboard
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 MULTINODE = Path(sys.executable).with_name("multinode")
@@ -81,12 +83,13 @@ class World:
 
     @contextmanager
     def sweeping(self) -> Iterator[None]:
-        """Within, the sweep is called every few seconds instead of once a minute."""
+        """Within, one sweep follows the other, a few seconds after it, instead of one a minute."""
         lambdas, done = self.client("lambda"), threading.Event()
 
         def sweep() -> None:
             while not done.wait(3):
-                lambdas.invoke(FunctionName=f"multinode-{DEPLOYMENT}-sweep", InvocationType="Event")
+                with suppress(lambdas.exceptions.TooManyRequestsException):  # the schedule's own sweep is at it
+                    lambdas.invoke(FunctionName=f"multinode-{DEPLOYMENT}-sweep")
 
         thread = threading.Thread(target=sweep, name="sweeping", daemon=True)
         thread.start()
@@ -103,13 +106,12 @@ class World:
         events = [event for page in pages.paginate(logGroupName=group) for event in page["events"]]
         return sum(event["message"].startswith("REPORT ") for event in events)
 
-    def letters(self, queue_name: str) -> int:
-        """Return how many messages a queue holds, those included that a consumer has in hand."""
+    def letters(self, queue_name: str) -> list[str]:
+        """Return the bodies of what a queue holds, up to ten; they stay in it, visible to the next."""
         sqs = self.client("sqs")
         url = sqs.get_queue_url(QueueName=queue_name)["QueueUrl"]
-        counts = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
-        return sum(int(attributes[count]) for count in counts)
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [message["Body"] for message in answer.get("Messages", [])]
 
     def tasks(self, execution_id: str) -> list[str]:
         """Return the ARNs of all tasks that were ever started for an execution."""
@@ -128,8 +130,17 @@ class World:
 
     def kill_container(self, invocation_id: str) -> None:
         """Kill the container of an invocation's latest attempt, as a host that is lost would."""
-        (container,) = self.containers(self.get(invocation_id)["executions"][-1])
+        (container,) = self.containers(self.execution(invocation_id))
         self.engine.run("kill", "--signal", "KILL", container)
+
+    def execution(self, invocation_id: str) -> dict[str, Any]:
+        """Return an invocation's latest attempt once its container is known, which may already run before that."""
+
+        def found() -> dict[str, Any] | None:
+            latest: dict[str, Any] = self.get(invocation_id)["executions"][-1]
+            return latest if latest["worker"] else None
+
+        return until(found, f"the container of {invocation_id}") or {}
 
     # --- a user ---
 
@@ -148,7 +159,7 @@ class World:
             env=dict(self.environment),
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=900,
             check=False,
         )
         assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -184,26 +195,18 @@ class World:
         found: Invocation = self.json("get", invocation_id)
         return found
 
-    def ended(self, invocation_id: str, *, timeout_s: float = 120) -> Invocation:
+    def ended(self, invocation_id: str) -> Invocation:
         """Return the invocation once it has a final status and no container of it is left."""
 
         def found() -> Invocation | None:
             invocation = self.get(invocation_id)
             return invocation if invocation["status"] in FINAL and invocation["terminated"] else None
 
-        return self._until(found, invocation_id, "to end", timeout_s)
+        return self._until(found, invocation_id, "to end")
 
-    def reached(self, invocation_id: str, status: str, *, timeout_s: float = 120) -> Invocation:
-        def found() -> Invocation | None:
-            invocation = self.get(invocation_id)
-            assert invocation["status"] == status or invocation["status"] not in FINAL, invocation
-            return invocation if invocation["status"] == status else None
-
-        return self._until(found, invocation_id, f"to be {status}", timeout_s)
-
-    def _until(self, found: Any, invocation_id: str, what: str, timeout_s: float) -> Invocation:
+    def _until(self, found: Any, invocation_id: str, what: str) -> Invocation:
         try:
-            invocation: Invocation = until(found, what, timeout_s=timeout_s, every_s=0.5)
+            invocation: Invocation = until(found, what, every_s=0.5)
         except AssertionError as error:
             raise AssertionError(f"{invocation_id} did not come {what}: {self.get(invocation_id)}") from error
         return invocation
@@ -235,7 +238,7 @@ def client(url: str, service: str) -> Any:
     """Return a client of the AWS service at `url`."""
     keys = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
     make: Any = boto3.session.Session(*keys, region_name=CREDENTIALS["AWS_REGION"]).client
-    return make(service, endpoint_url=url)
+    return make(service, endpoint_url=url, config=Config(connect_timeout=60, read_timeout=300))
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 sys.path.append(str(EXAMPLES / "tsp"))  # for its modules; its `main` is run deployed
@@ -37,7 +39,7 @@ class Terminal:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

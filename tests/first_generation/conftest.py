@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli.journey import Finished, User
+from tests.support.switchboard import Switchboard
 
 PACKAGE = "multinode==1.0.1"
 DEADLINE_S = 120.0
@@ -147,7 +148,8 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     folder = tmp_path_factory.mktemp("user")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MULTINODE_", "XDG_"))}
     own = {"MULTINODE_CONFIG_DIR": str(folder / "config"), "MULTINODE_DATA_DIR": str(folder / "data")}
-    user = User(folder, inherited | own)
+    board = Switchboard("127.0.0.1")
+    user = User(folder, inherited | own, board)
     (folder / "zoo").mkdir()
     (folder / "zoo" / "main.py").write_text(MAIN)
     started = user.run("local", "start", "--detach", "--port", "0")
@@ -158,6 +160,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         yield user
     finally:
         assert user.run("local", "stop", "--cancel").code == 0
+        board.stop()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow(about_s=35), pytest.mark.network, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 MADE_BY_TOOLS = shutil.ignore_patterns(

@@ -6,7 +6,8 @@ from contextlib import closing
 from typing import Any, cast
 
 from tests.support.api_client import FUNCTION
-from tests.support.local_server import LocalServer, until
+from tests.support.local_server import LocalServer
+from tests.support.waiting import until
 
 SUCCESS = {"outcome": "SUCCEEDED", "final_output": "1"}
 
@@ -22,7 +23,7 @@ class Client:
     def raw(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=300)
         with closing(connection):
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()

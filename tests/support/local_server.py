@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,19 +18,11 @@ from multinode_control_plane.adapters.local.deployment_id import deployment_id
 from multinode_control_plane.adapters.local.keychain import LocalKeychain
 from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerFolders
 from multinode_protocol.process_tree import kill_all
+from tests.support.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).parents[2]
 PROJECT = Path(__file__).parent / "project"
-DEADLINE_S = 90.0
 Json = dict[str, Any]
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Return once `condition()` holds; fail when it does not within a minute and a half."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {DEADLINE_S:.0f} s"
-        time.sleep(0.05)
 
 
 def _killed(folder: WorkerFolder) -> bool:
@@ -90,7 +81,7 @@ class LocalServer:
     def _end(self, number: signal.Signals) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_S)
 
     def clear_away(self) -> None:
         """Kill whatever the workers of a server that is gone still run; one may just be starting."""
@@ -110,7 +101,7 @@ class LocalServer:
             headers={"authorization": f"Bearer {self.api_key}", "content-type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

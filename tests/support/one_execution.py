@@ -44,6 +44,13 @@ class OneExecution(FakeControlPlane):
         (container,) = self.world.compute.containers.values()
         return dict(container.request.environment)
 
+    def forget(self) -> None:
+        """Forget this execution: when `environment` is next looked at, another one is launched."""
+        self.requests.clear()
+        self.accepted.clear()
+        self.world.compute.containers.clear()
+        self.__dict__.pop("environment", None)
+
     @property
     def invocation_id(self) -> str:
         return self.environment["MULTINODE_INVOCATION_ID"]

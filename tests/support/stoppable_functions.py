@@ -1,6 +1,7 @@
 """Functions to be stopped, and how the control plane stops them."""
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from tests.support.one_execution import OneExecution
@@ -30,6 +31,27 @@ def work():
         except Exception:
             print("swallowed")
 """
+UNTIL_TOLD = """
+import pathlib, time
+def until_told(name):
+    while not pathlib.Path(name).exists():
+        time.sleep(0.01)
+"""
+"""Before a function's source: it may wait until the test makes a file in the folder of the project."""
+
+
+def timed_out(launch: Callable[..., Any], control_plane: OneExecution, source: str, **environ: str) -> Any:
+    """Return a worker, which has ended, whose function printed "running" before its time-out came.
+
+    The time-out counts from the answer to `start`: on a busy machine a second is over before the function runs.
+    """
+    for control_plane.timeout_s in (1, 5, 25, 125):
+        worker = launch(source, **environ)
+        worker.wait()
+        if "running" in worker.log.read_text():
+            break
+        control_plane.forget()
+    return worker
 
 
 def interrupt(worker: Any) -> None:

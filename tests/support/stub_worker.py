@@ -8,10 +8,10 @@ environment  writes its environment, working folder and open descriptors as JSON
 """
 
 import json
-import time
 from pathlib import Path
 
 from multinode_control_plane.core.records import LocalBundle
+from tests.support.waiting import until
 
 STUB = """
 import json, os, signal, subprocess, sys, time
@@ -74,10 +74,7 @@ def pids_of(bundle: LocalBundle, token: str) -> list[int]:
 def notes(bundle: LocalBundle, token: str, name: str) -> object:
     """Return what a stub has noted under a name; waits for it."""
     path = Path(bundle.code_dir, f"{token}.{name}")
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline, f"no {path.name} within a minute"
-        time.sleep(0.01)
+    until(path.exists, path.name, every_s=0.01)
     text = path.read_text()
     return json.loads(text) if text else None
 

@@ -30,7 +30,7 @@ from tests.support.world import World
 from tests.terraform.mirror import Planned, Terraform
 from tests.terraform.patterns import matches
 
-pytestmark = [pytest.mark.slow, pytest.mark.requires("terraform")]
+pytestmark = [pytest.mark.slow(about_s=20), pytest.mark.requires("terraform")]
 
 REPOSITORY = Path(__file__).parents[2]
 SAMPLES = sorted((REPOSITORY / "tests" / "support" / "aws" / "task_events").glob("*.json"))

@@ -8,7 +8,7 @@ import pytest
 from scripts.terraform_offline import EXAMPLES, MODULES, check, copy_modules, environment
 from tests.terraform.mirror import Terraform
 
-pytestmark = [pytest.mark.slow, pytest.mark.requires("terraform")]
+pytestmark = [pytest.mark.slow(about_s=85), pytest.mark.requires("terraform")]
 
 
 def test_modules_and_examples_are_formatted_and_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

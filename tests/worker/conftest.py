@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ import pytest
 
 from tests.support.faulty_server import serving
 from tests.support.one_execution import OneExecution
+from tests.support.waiting import PATIENCE_S, until
 
-DEADLINE_S = 60
 PREAMBLE = """
 from multinode import Multinode
 mn = Multinode()
@@ -34,7 +33,7 @@ class Worker:
 
     def wait(self) -> int:
         """Return the worker's exit code."""
-        return self.process.wait(DEADLINE_S)
+        return self.process.wait(PATIENCE_S)
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -45,11 +44,10 @@ class Worker:
 
     def until(self, condition: Callable[[], Any]) -> Any:
         """Return what `condition` returns once that is true."""
-        give_up_at = time.monotonic() + DEADLINE_S
-        while not (value := condition()):
-            assert time.monotonic() < give_up_at, f"waited {DEADLINE_S} s; logs: {self.log.read_text()}"
-            time.sleep(0.01)
-        return value
+        try:
+            return until(condition, "the worker", every_s=0.01)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; logs: {self.log.read_text()}") from error
 
     def until_printed(self, text: str) -> None:
         self.until(lambda: text in self.printed())

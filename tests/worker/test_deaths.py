@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.one_execution import OneExecution
 from tests.support.processes import without_marks
+from tests.support.waiting import PATIENCE_S
 from tests.worker.conftest import Launch
 
 pytestmark = pytest.mark.slow
@@ -296,7 +297,7 @@ def small_group():
         pytest.skip("no control groups of version 1 that this user may make")
     (group / "memory.limit_in_bytes").write_text("100000000")
     yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + PATIENCE_S
     while group.exists() and time.monotonic() < give_up_at:
         try:
             group.rmdir()

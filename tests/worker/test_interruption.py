@@ -225,9 +225,12 @@ def test_stop_iteration_out_of_a_plain_function_is_an_error(ordered) -> None:
 def test_whenever_it_comes_it_is_raised_once_or_the_result_is_whole(ordered) -> None:
     """A timer fires at all moments of 6,000 short calls, our own code around the user's included."""
     interruption, _ = ordered
-    begun = time.perf_counter()
-    call_function(partial(counts_to_20, []), interruption, print, encode_value)
-    span_s = 2 * (time.perf_counter() - begun)
+    times_s = []
+    for _ in range(50):
+        begun = time.perf_counter()
+        call_function(partial(counts_to_20, []), interruption, print, encode_value)
+        times_s.append(time.perf_counter() - begun)
+    span_s = 2 * min(times_s)  # the one that nothing else on the machine held up
     read_end, write_end = os.pipe()
     seen_inside, let_through, too_late = 0, 0, 0
     signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(SIGNAL))

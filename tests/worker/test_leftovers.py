@@ -41,9 +41,12 @@ def test_a_bounded_fork_bomb_is_reported_and_all_of_it_killed(launch: Launch, co
                     os.setsid()
             if os.getpid() != first:
                 print(os.getpid(), flush=True)
+                os.write(printed, b"x")
                 time.sleep(3600)
-            time.sleep(2)
+            for _ in range(2**6 - 1):
+                os.read(told, 1)
         first = os.getpid()
+        told, printed = os.pipe()
         """
     )
     assert worker.wait() == 0

@@ -7,8 +7,17 @@ import pytest
 
 from tests.support.one_execution import OneExecution
 from tests.support.processes import alive
-from tests.support.stoppable_functions import COMPUTES, SLEEPS, STUBBORN, cancel, interrupt, time_out
-from tests.worker.conftest import Launch
+from tests.support.stoppable_functions import (
+    COMPUTES,
+    SLEEPS,
+    STUBBORN,
+    UNTIL_TOLD,
+    cancel,
+    interrupt,
+    time_out,
+    timed_out,
+)
+from tests.worker.conftest import PREAMBLE, Launch
 
 pytestmark = pytest.mark.slow
 
@@ -31,8 +40,7 @@ def test_a_cancel_is_raised_while_the_function_sleeps_or_computes(
 def test_a_time_out_is_raised_while_the_function_sleeps_or_computes(
     launch: Launch, control_plane: OneExecution, source
 ) -> None:
-    control_plane.timeout_s = 1
-    worker = launch(source)
+    worker = timed_out(launch, control_plane, source)
     assert worker.wait() == 0
     assert control_plane.finished == {
         "outcome": "ABORTED",
@@ -151,13 +159,15 @@ def test_the_second_signal_does_not_raise_again_while_the_function_cleans_up(
                 time.sleep(3600)
             except Exception:
                 print("cleaning")
-                time.sleep(1.5)
+                until_told("signalled")
                 return "clean"
-        """
+        """,
+        preamble=PREAMBLE + UNTIL_TOLD,
     )
     cancel(worker, control_plane)
     worker.until_printed("cleaning")
     worker.process.send_signal(signal.SIGTERM)
+    (worker.folder / "signalled").touch()
     assert worker.wait() == 0
     assert control_plane.finished["final_output"] == '"clean"'
 
@@ -165,7 +175,7 @@ def test_the_second_signal_does_not_raise_again_while_the_function_cleans_up(
 def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes(
     launch: Launch, control_plane: OneExecution
 ) -> None:
-    worker = launch(STUBBORN, MULTINODE_GRACE_S="3")
+    worker = launch(STUBBORN, MULTINODE_GRACE_S="10")
     cancel(worker, control_plane)
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}
@@ -176,12 +186,11 @@ def test_a_function_that_swallows_the_cancel_is_killed_with_its_processes(
 def test_a_function_that_swallows_the_time_out_is_killed_after_the_whole_grace(
     launch: Launch, control_plane: OneExecution
 ) -> None:
-    control_plane.timeout_s = 1
-    worker = launch(STUBBORN, MULTINODE_GRACE_S="1")
+    worker = timed_out(launch, control_plane, STUBBORN, MULTINODE_GRACE_S="1")
     assert worker.wait() == 0
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "TIMED_OUT"}
     (started,), (finished,) = control_plane.of("start"), control_plane.of("finish")
-    assert finished.at - started.at >= 2
+    assert finished.at - started.at >= control_plane.timeout_s + 1
 
 
 def test_without_any_grace_it_is_killed_at_once(launch: Launch, control_plane: OneExecution) -> None:

@@ -10,8 +10,8 @@ import pytest
 from multinode_protocol.error_codes import ErrorCode
 from tests.support.faulty_server import cut, refuses
 from tests.support.one_execution import OneExecution
-from tests.support.stoppable_functions import SLEEPS, STUBBORN, cancel
-from tests.worker.conftest import Launch
+from tests.support.stoppable_functions import SLEEPS, STUBBORN, UNTIL_TOLD, cancel
+from tests.worker.conftest import PREAMBLE, Launch
 
 pytestmark = pytest.mark.slow
 
@@ -102,11 +102,14 @@ def test_progress_is_reported_while_the_function_cleans_up(launch: Launch, contr
                 time.sleep(3600)
             finally:
                 yield "cleaning up"
-                time.sleep(1.5)
+                until_told("seen")
                 yield "clean"
-        """
+        """,
+        preamble=PREAMBLE + UNTIL_TOLD,
     )
     cancel(worker, control_plane)
+    worker.until(lambda: control_plane.updates == ["before", "cleaning up"])
+    (worker.folder / "seen").touch()
     assert worker.wait() == 0
     assert control_plane.updates == ["before", "cleaning up", "clean"]
     assert control_plane.finished == {"outcome": "ABORTED", "abort_reason": "CANCELLED"}

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.one_execution import OneExecution
+from tests.support.stoppable_functions import timed_out
+from tests.support.waiting import PATIENCE_S
 from tests.worker.conftest import Launch
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=20)
 
 
 def test_each_line_carries_its_stream_and_time(launch: Launch, control_plane: OneExecution) -> None:
@@ -117,7 +119,7 @@ def test_a_reader_that_stands_still_delays_neither_time_out_nor_report(
     )
     os.close(write_end)
     try:
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     finally:
         process.kill()
         os.close(read_end)
@@ -133,12 +135,10 @@ def test_a_closed_stdout_loses_the_logs_and_nothing_else(launch: Launch, control
 
 
 def test_without_the_json_format_lines_are_bare_and_remarks_marked(launch: Launch, control_plane: OneExecution) -> None:
-    control_plane.timeout_s = 1
-    worker = launch(
-        "import time\n@mn.function()\ndef work():\n    print('hello')\n    time.sleep(60)", MULTINODE_LOG_FORMAT=""
-    )
+    source = "import time\n@mn.function()\ndef work():\n    print('running')\n    time.sleep(3600)"
+    worker = timed_out(launch, control_plane, source, MULTINODE_LOG_FORMAT="")
     assert worker.wait() == 0
     lines = worker.log.read_text().splitlines()
-    assert lines[:2] == ["hello", "[multinode] interrupting the function: TIMED_OUT"]
+    assert lines[:2] == ["running", "[multinode] interrupting the function: TIMED_OUT"]
     with pytest.raises(json.JSONDecodeError):
         json.loads(lines[0])

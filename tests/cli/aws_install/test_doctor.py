@@ -14,7 +14,7 @@ from tests.support.cli.docker import FakeDocker, Said
 from tests.support.cli.terraform import FakeTerraform
 from tests.support.control_plane import FakeControlPlane
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=45)
 
 INTERNET = "0.0.0.0/0"
 

@@ -15,7 +15,7 @@ from tests.support.cli.installation import BUCKET, STATE, buckets, root
 from tests.support.cli.terraform import FakeTerraform
 from tests.support.control_plane import KEY, FakeControlPlane
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=20)
 
 
 def test_it_plans_applies_and_logs_in(

@@ -17,6 +17,7 @@ from tests.support.cli.account import TestAccount
 from tests.support.cli.installation import BUCKET, STATE, buckets, root
 from tests.support.cli.terraform import FakeTerraform
 from tests.support.control_plane import FakeControlPlane
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -150,12 +151,11 @@ def test_the_first_ctrl_c_lets_an_apply_finish_and_the_second_asks_it_once_to_st
     plan = program.plan(tmp_path / "plan")
 
     def interrupt() -> None:
-        log, deadline = tmp_path / "terraform.log", time.monotonic() + 30
-        while "waiting" not in log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        log = tmp_path / "terraform.log"
+        until(lambda: "waiting" in log.read_text(), "Terraform to be at work", every_s=0.01)
         for _ in range(pressed):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.1)  # signals that come together are one
+            time.sleep(0.5)  # signals that come together are one
         (terraform.folder / "go on").touch()
 
     thread = threading.Thread(target=interrupt)

@@ -19,9 +19,10 @@ from multinode_control_plane.adapters.local.data_dir import DataDirectory
 from multinode_control_plane.adapters.local.database import SCHEMA_VERSION
 from multinode_control_plane.adapters.local.server_files import ServerInfo, read_server_info, running_pid
 from multinode_control_plane.local_server.serve import DEFAULT_PORT, chosen_port
-from tests.support.local_server import LocalServer, spec, until
+from tests.support.local_server import LocalServer, spec
+from tests.support.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=45)
 
 COMMAND = [sys.executable, "-c", "from multinode_cli.main import main; main()"]
 
@@ -56,7 +57,7 @@ class Machine:
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 
@@ -164,7 +165,7 @@ def test_in_the_foreground_it_says_where_it_is_logs_and_ends_at_ctrl_c(machine: 
     client.deploy(spec("add"))
     client.terminated(client.start_function("add", 1, 2))
     server.send_signal(signal.SIGINT)
-    _, log = server.communicate(timeout=60)
+    _, log = server.communicate(timeout=300)
     assert server.returncode == 0
     assert "PENDING" in log
     assert "SUCCEEDED" in log

@@ -26,7 +26,7 @@ LIVES = 300
 def shares(count: int) -> list[Any]:
     """Return the seeds of all lives in parts that run side by side; `make check` takes the first."""
     parts = [range(start, LIVES, count) for start in range(count)]
-    return [parts[0], *(pytest.param(part, marks=pytest.mark.slow) for part in parts[1:])]
+    return [parts[0], *(pytest.param(part, marks=pytest.mark.slow(about_s=45)) for part in parts[1:])]
 
 
 def body_of(world: World, invocation: Invocation) -> dict[str, Any]:

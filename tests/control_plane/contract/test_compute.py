@@ -1,11 +1,10 @@
 """Every Compute: one container per token, told truly what became of it, and every call may be made again."""
 
-import time
-
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
 from multinode_control_plane.core.records import WorkerDetails
 from multinode_control_plane.ports import ContainerState
 from tests.control_plane.contract.computes import ComputeUnderTest
+from tests.support.waiting import until
 
 
 def state_of(under_test: ComputeUnderTest, worker: WorkerDetails) -> ContainerState:
@@ -14,10 +13,8 @@ def state_of(under_test: ComputeUnderTest, worker: WorkerDetails) -> ContainerSt
 
 
 def exit_of(under_test: ComputeUnderTest, worker: WorkerDetails) -> ContainerExit:
-    deadline = time.monotonic() + 60
-    while (ended := state_of(under_test, worker).exit) is None:
-        assert time.monotonic() < deadline, "the container did not end within a minute"
-        time.sleep(0.02)
+    ended = until(lambda: state_of(under_test, worker).exit, "the container to end", every_s=0.02)
+    assert ended is not None
     return ended
 
 

@@ -13,7 +13,7 @@ from multinode_control_plane.services import invocations
 from multinode_protocol.status import InvocationStatus, Outcome
 from tests.support.aws.walk import Walk, walking
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=30)
 
 INV = "inv-0192f3a5b6c07a1b8c2d3e4f50617283"
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=40)
 
 RUNS = 5
 BASE = "import boto3; boto3.client('dynamodb')"

@@ -202,16 +202,16 @@ class Hall:
         if "wait_s" in request.query:
             with self.lock:
                 self.inside += 1
-            assert self.open.wait(60)
+            assert self.open.wait(300)
         return Response(200, {}, json.dumps(request.query).encode())
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
+    for _ in range(30_000):
         if condition():
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("it did not come about within a minute")
+    raise AssertionError("it did not come about within five minutes")
 
 
 def run(app: LocalApp, scenario: Callable[[], Awaitable[None]]) -> None:

@@ -18,7 +18,8 @@ from uuid import uuid4
 import pytest
 
 from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerFolders
-from tests.support.local_server import Json, LocalServer, spec, until
+from tests.support.local_server import Json, LocalServer, spec
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0)]
 

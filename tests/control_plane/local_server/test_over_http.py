@@ -9,7 +9,7 @@ import pytest
 from multinode_control_plane.adapters.local.keychain import LocalKeychain
 from multinode_control_plane.core.tokens import TokenScope, sign
 from tests.support.http_client import SUCCESS, Client, started
-from tests.support.local_server import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +112,7 @@ def raw_answer(client: Client, data: bytes, *, hang_up: bool = False) -> bytes:
     With `hang_up` the client says that it sends nothing more.
     """
     address = urlsplit(client.server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=300) as connection:
         connection.sendall(data)
         if hang_up:
             connection.shutdown(socket.SHUT_WR)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from multinode_control_plane.adapters.local.workers import WorkerFolder, WorkerFolders
-from tests.support.local_server import LocalServer, spec, until
+from tests.support.local_server import LocalServer, spec
+from tests.support.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=20)
 
 
 def lines(path: Path) -> list[str]:
@@ -91,8 +92,8 @@ def test_a_lost_worker_is_a_failed_attempt_and_tried_again(
     server: LocalServer, tmp_path: Path, server_is_away: bool
 ) -> None:
     path = tmp_path / "notes"
-    server.deploy(spec("note", max_retries=1))
-    invocation_id = server.start_function("note", str(path), "a", 3.0)
+    server.deploy(spec("lost_once", max_retries=1))
+    invocation_id = server.start_function("lost_once", str(path))
     until(lambda: lines(path), "the start")
     worker = the_worker(server)
     if server_is_away:
@@ -102,9 +103,9 @@ def test_a_lost_worker_is_a_failed_attempt_and_tried_again(
         until(lambda: not worker.alive(), "the end of the worker")
         server.start()
     ended = server.terminated(invocation_id)
-    assert (ended["status"], ended["num_failed_attempts"], ended["result"]) == ("SUCCEEDED", 1, '"a"')
-    # The first attempt was killed together with its worker, before it could end.
-    assert lines(path) == ["begin a", "begin a", "end a"]
+    assert (ended["status"], ended["num_failed_attempts"], ended["result"]) == ("SUCCEEDED", 1, '"ended"')
+    # The first attempt was killed together with its worker.
+    assert lines(path) == ["begin", "begin", "end"]
 
 
 def test_a_lost_worker_without_retries_fails_with_a_reason(server: LocalServer, tmp_path: Path) -> None:
@@ -141,8 +142,8 @@ def test_what_waited_when_the_server_was_killed_is_started_by_the_next(server: L
     written = lines(path)
     began = [line.split()[1] for line in written if line.startswith("begin")]
     assert written == [f"{word} {number}" for number in began for word in ("begin", "end")]  # one after the other
-    # The first may have been killed with the server amid its launch: then it backs off, and the others do not wait.
-    assert began in (["0", "1", "2"], ["1", "0", "2"], ["1", "2", "0"])
+    # One may have been killed with the server amid its launch: then it backs off, and the others do not wait.
+    assert sorted(began) == ["0", "1", "2"]
 
 
 @pytest.mark.requires("linux")

@@ -11,7 +11,8 @@ import pytest
 
 from multinode_control_plane.adapters.local.workers import WorkerFolders
 from multinode_protocol.process_tree import kill_all
-from tests.support.local_server import LocalServer, spec, until
+from tests.support.local_server import LocalServer, spec
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.local_server import PROJECT, LocalServer, spec, until
+from tests.support.local_server import PROJECT, LocalServer, spec
+from tests.support.waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=25)
 
 
 def lines(path: Path) -> list[str]:
@@ -63,16 +64,15 @@ def test_no_more_than_the_limit_run_at_the_same_time_and_the_oldest_first(server
     path = tmp_path / "notes"
     server.deploy(spec("narrow", max_concurrency=2))
     ids = [server.start_function("narrow", str(path), f"{number}", 0.3) for number in range(6)]
-    for invocation_id in ids:
-        assert server.terminated(invocation_id)["status"] == "SUCCEEDED"
+    ended = [server.terminated(invocation_id) for invocation_id in ids]
+    assert [invocation["status"] for invocation in ended] == ["SUCCEEDED"] * 6
     running = most = 0
     for line in lines(path):
         running += 1 if line.startswith("begin") else -1
         most = max(most, running)
     assert (running, most) == (0, 2)
-    begun = [line.removeprefix("begin ") for line in lines(path) if line.startswith("begin")]
-    # Two may begin in either order, but none of a later pair before one of an earlier.
-    assert [set(begun[0:2]), set(begun[2:4]), set(begun[4:6])] == [{"0", "1"}, {"2", "3"}, {"4", "5"}]
+    admitted_ms = [invocation["executions"][0]["creation_time_ms"] for invocation in ended]
+    assert admitted_ms == sorted(admitted_ms)
 
 
 def test_a_failing_function_is_tried_again_as_often_as_it_may(server: LocalServer, tmp_path: Path) -> None:
@@ -87,18 +87,19 @@ def test_a_function_that_takes_too_long_is_timed_out(server: LocalServer, tmp_pa
     path = tmp_path / "notes"
     server.deploy(spec("too_slow", timeout_seconds=1, max_retries=3))
     ended = server.terminated(server.start_function("too_slow", str(path)))
-    assert ended["status"] == "TIMED_OUT"
-    assert lines(path) == ["begin"]
+    assert (ended["status"], len(ended["executions"])) == ("TIMED_OUT", 1)
+    assert lines(path) in ([], ["begin"])  # its second may be over before its first line runs
 
 
 def test_what_has_waited_too_long_for_its_start_never_starts(server: LocalServer, tmp_path: Path) -> None:
     path = tmp_path / "notes"
     server.deploy(spec("impatient", max_concurrency=1, max_queue_seconds=1))
-    first = server.start_function("impatient", str(path), 4.0)
+    first = server.start_function("impatient", str(path))
     until(lambda: lines(path), "the start of the first")
-    second = server.start_function("impatient", str(path), 0.0)
+    second = server.start_function("impatient", str(path))
     ended = server.terminated(second)
     assert (ended["status"], ended["executions"]) == ("TIMED_OUT", [])
+    (tmp_path / "notes.go").touch()
     assert server.terminated(first)["status"] == "SUCCEEDED"
     assert lines(path) == ["begin"]
 
@@ -115,7 +116,7 @@ def test_a_cancel_interrupts_the_function_and_is_final(server: LocalServer, tmp_
 
 def test_a_function_that_will_not_end_is_killed_after_its_grace(server: LocalServer, tmp_path: Path) -> None:
     path = tmp_path / "notes"
-    server.deploy(spec("stubborn", grace_seconds=1))
+    server.deploy(spec("stubborn", grace_seconds=10))  # the worker kills it after half of that
     invocation_id = server.start_function("stubborn", str(path))
     until(lambda: lines(path), "the start")
     server.cancel(invocation_id)

@@ -230,7 +230,7 @@ PLANTED: list[Plant] = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(about_s=45)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("plant", PLANTED, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ mn = Multinode()
 
 
 def ask(board: str, path: str) -> str:
-    with urllib.request.urlopen(f"{board}/{path}", timeout=300) as answer:
+    with urllib.request.urlopen(f"{board}/{path}", timeout=1800) as answer:
         return str(answer.read().decode())
 
 
@@ -35,9 +35,9 @@ def third_time_lucky(board: str, name: str) -> str:
 
 @mn.function(max_retries=1)
 def killed_once(board: str, name: str) -> str:
+    """The first attempt waits to be killed, the second until the gate ``NAME-2`` is open."""
     attempt = int(ask(board, f"count/{name}"))
-    if attempt == 1:
-        time.sleep(600)
+    ask(board, f"gate/{name}-{attempt}")
     return f"attempt {attempt} succeeded"
 
 

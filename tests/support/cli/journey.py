@@ -8,19 +8,21 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 180.0
+from tests.support.switchboard import Switchboard
+from tests.support.waiting import PATIENCE_S, until
+
 ENV_FILE = "ZOO_SECRET=hunter2\n"
 MAIN = '''
 import os
 import sys
 import time
 from datetime import timedelta
+from urllib.request import urlopen
 
 from multinode import Multinode
 from multinode.errors import InvocationCancelledError
@@ -37,12 +39,13 @@ class Thing:
 
 
 @mn.function()
-def count(n, delay_s=0.05):
-    """Count to n."""
+def count(n, gate=None):
+    """Count to n; after 1 wait until the gate is open."""
     for number in range(1, n + 1):
-        time.sleep(delay_s)
         print(f"counted {number}", flush=True)
         yield number
+        if gate and number == 1:
+            urlopen(gate).read()
 
 
 @mn.function(max_retries=1)
@@ -53,7 +56,7 @@ def fail(message="no"):
 
 @mn.function(timeout=timedelta(seconds=1))
 def sleep():
-    time.sleep(60)
+    time.sleep(600)
 
 
 @mn.function()
@@ -67,9 +70,10 @@ def secret():
 
 
 @mn.function()
-def stubborn():
+def stubborn(begun):
     try:
-        time.sleep(60)
+        urlopen(begun).read()
+        time.sleep(600)
     except InvocationCancelledError:
         return "cleaned up"
 '''
@@ -83,10 +87,14 @@ class Finished:
 
 
 class User:
-    """Somebody at a terminal, with an environment and a configuration of their own."""
+    """Somebody at a terminal, with an environment and a configuration of their own.
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    `board`: what their functions may ask.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], board: Switchboard) -> None:
         self.folder = folder
+        self.board = board
         self._environment = dict(environment)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
@@ -102,7 +110,7 @@ class User:
 
     def run(self, *arguments: str) -> Finished:
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=DEADLINE_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
         return Finished(process.returncode, out, err)
 
     def json(self, *arguments: str) -> dict[str, Any]:
@@ -117,12 +125,23 @@ class User:
         return finished.out.strip()
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait until `true`."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def told_until(process: "subprocess.Popen[str]", text: str) -> list[str]:
+    """Return the lines on stderr up to the first that has `text` in it."""
+    assert process.stderr is not None
+    told: list[str] = []
+    for line in process.stderr:
+        told.append(line.rstrip("\n"))
+        if text in line:
+            return told
+    raise AssertionError(f"it never said {text!r}: {told}")
+
+
+def rest_of(process: "subprocess.Popen[str]") -> Finished:
+    """Return how a command ended, and what it wrote that was not read before."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    err, out = process.stderr.read(), process.stdout.read()
+    return Finished(process.wait(PATIENCE_S), out, err)
 
 
 def test_a_result_alone_is_printed(user: User) -> None:
@@ -130,9 +149,14 @@ def test_a_result_alone_is_printed(user: User) -> None:
 
 
 def test_following_tells_of_status_progress_logs_and_result(user: User) -> None:
-    finished = user.run("invoke", "zoo", "count", "--arg", "n=3", "--arg", "delay_s=0.4", "--follow")
+    gate = user.board.gate_url("following")
+    process = user.start("invoke", "zoo", "count", "--arg", "n=3", "--arg", f"gate={gate}", "--follow")
+    # Values may be passed over, but not the one that stands.
+    told = told_until(process, "progress: 1")
+    user.board.open("following")
+    finished = rest_of(process)
     assert (finished.code, finished.out) == (0, "3\n")
-    told = finished.err.splitlines()
+    told += finished.err.splitlines()
     assert any("RUNNING" in line for line in told)
     assert any(line.endswith("progress: 1") for line in told)
     assert [line for line in told if line.startswith("│")] == [f"│ counted {number}" for number in (1, 2, 3)]
@@ -145,14 +169,18 @@ def test_the_id_is_enough_for_get_wait_and_logs(user: User) -> None:
     shown = user.json("get", identifier)
     assert (shown["status"], shown["input"], shown["result"]) == ("SUCCEEDED", [[2], {}], 2)
     # The result may be there before the last lines are.
-    until(lambda: user.run("logs", identifier).out == "counted 1\ncounted 2\n")
+    until(lambda: user.run("logs", identifier).out == "counted 1\ncounted 2\n", "both lines")
     assert user.run("logs", identifier, "--tail", "1").out == "counted 2\n"
 
 
 def test_logs_are_followed_to_the_end(user: User) -> None:
-    identifier = user.invoke("count", "--args", "[4, 0.3]")
-    finished = user.run("logs", "-f", identifier)
-    assert (finished.code, finished.out) == (0, "".join(f"counted {number}\n" for number in (1, 2, 3, 4)))
+    identifier = user.invoke("count", "--arg", "n=4", "--arg", f"gate={user.board.gate_url('logs')}")
+    process = user.start("logs", "-f", identifier)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    user.board.open("logs")
+    finished = rest_of(process)
+    assert (finished.code, first + finished.out) == (0, "".join(f"counted {number}\n" for number in (1, 2, 3, 4)))
 
 
 def test_a_failure_shows_the_traceback_and_is_exit_code_1(user: User) -> None:
@@ -165,7 +193,7 @@ def test_a_failure_shows_the_traceback_and_is_exit_code_1(user: User) -> None:
 def test_the_logs_of_both_attempts_are_merged_and_can_be_told_apart(user: User) -> None:
     identifier = user.invoke("fail")
     assert user.run("wait", identifier).code == 1
-    until(lambda: user.run("logs", identifier).out.count("about to fail\n") == 2)
+    until(lambda: user.run("logs", identifier).out.count("about to fail\n") == 2, "the lines of both attempts")
     finished = user.run("logs", identifier)
     assert "--- attempt 2, exe-" in finished.err
     assert user.run("logs", identifier, "--execution", "2").out.count("about to fail\n") == 1
@@ -186,8 +214,8 @@ def test_the_variables_of_the_environment_file_reach_the_function(user: User) ->
 
 
 def test_a_cancelled_function_may_clean_up_and_what_it_returned_is_shown(user: User) -> None:
-    identifier = user.invoke("stubborn")
-    until(lambda: user.json("get", identifier)["status"] == "RUNNING")
+    identifier = user.invoke("stubborn", "--arg", f"begun={user.board.count_url('stubborn')}")
+    until(lambda: user.board.counts["stubborn"], "it to begin")
     assert user.run("cancel", identifier).out.split()[1] in ("CANCELLING", "CANCELLED")
     finished = user.run("wait", identifier)
     assert finished.code == 1
@@ -241,14 +269,14 @@ def test_everything_there_is_can_be_listed_and_described(user: User) -> None:
 
 
 def test_an_interrupted_follow_leaves_the_function_running(user: User) -> None:
-    process = user.start("invoke", "zoo", "count", "--args", "[200, 0.1]", "--follow")
-    assert process.stderr is not None
-    identifier = process.stderr.readline().split()[1]
-    while "RUNNING" not in process.stderr.readline():
-        pass
+    gate = user.board.gate_url("interrupted")
+    process = user.start("invoke", "zoo", "count", "--arg", "n=2", "--arg", f"gate={gate}", "--follow")
+    told = told_until(process, "RUNNING")
+    identifier = told[0].split()[1]
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=DEADLINE_S)
-    assert (process.returncode, out) == (130, "")
-    assert f"multinode cancel {identifier}" in err
+    finished = rest_of(process)
+    assert (finished.code, finished.out) == (130, "")
+    assert f"multinode cancel {identifier}" in finished.err
     assert user.json("get", identifier)["status"] == "RUNNING"
-    user.run("cancel", identifier)
+    user.board.open("interrupted")
+    assert user.run("wait", identifier).out == "2\n"

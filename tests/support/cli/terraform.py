@@ -122,7 +122,7 @@ def _wait_for_interrupt() -> None:
     heard: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _frame: heard.append(number))
     say("log", "waiting")
-    folder, deadline = Path(__file__).parent, time.monotonic() + 60
+    folder, deadline = Path(__file__).parent, time.monotonic() + 300
     while not (folder / "go on").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     say("log", "Interrupt received")

@@ -66,9 +66,19 @@ def too_slow(path: str) -> None:
 
 
 @mn.function(max_concurrency=1, max_queue_time=timedelta(seconds=1))
-def impatient(path: str, seconds: float) -> None:
+def impatient(path: str) -> None:
     append(path, "begin")
-    time.sleep(seconds)
+    while not Path(f"{path}.go").exists():
+        time.sleep(0.01)
+
+
+@mn.function(max_retries=1)
+def lost_once(path: str) -> str:
+    append(path, "begin")
+    if len(Path(path).read_text().splitlines()) == 1:
+        time.sleep(600)
+    append(path, "end")
+    return "ended"
 
 
 @mn.function()

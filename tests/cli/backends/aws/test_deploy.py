@@ -16,7 +16,7 @@ from tests.support.cli.docker import DIGEST, FUNCTION, REPORT, FakeDocker
 from tests.support.control_plane import FakeControlPlane
 from tests.support.faulty_server import refuses
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
+pytestmark = [pytest.mark.slow(about_s=30), pytest.mark.usefixtures("ecr")]
 
 REPOSITORY = f"{REGISTRY}/multinode-main"
 

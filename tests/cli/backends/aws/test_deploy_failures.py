@@ -11,7 +11,7 @@ from tests.support.cli.deploys import changes, deploys
 from tests.support.cli.docker import DIGEST, FUNCTION, REPORT, FakeDocker, Said
 from tests.support.control_plane import FakeControlPlane
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ecr")]
+pytestmark = [pytest.mark.slow(about_s=40), pytest.mark.usefixtures("ecr")]
 
 
 @pytest.fixture

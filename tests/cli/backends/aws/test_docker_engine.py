@@ -24,7 +24,7 @@ from tests.e2e import registry as real_registry
 from tests.e2e.base_image import debian_image
 from tests.e2e.engine import Engine
 
-pytestmark = [pytest.mark.slow, pytest.mark.requires("docker", "debootstrap"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow(about_s=60), pytest.mark.requires("docker", "debootstrap"), pytest.mark.timeout(900)]
 
 NAME = "multinode-test/project:latest"
 SECRET = "k9-only-in-dot-env-and-in-the-running-container"

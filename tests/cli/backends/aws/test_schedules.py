@@ -18,7 +18,7 @@ from tests.support.cli.account import ACCOUNT_ID, REGION, EcrOfFakeDocker, TestA
 from tests.support.cli.docker import FUNCTION, REPORT, FakeDocker
 from tests.support.control_plane import FakeControlPlane
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(about_s=25)
 
 GROUP = "multinode-main"
 TRIGGER = {

@@ -93,7 +93,7 @@ def test_the_key_depends_on_the_code_only_when_some_of_it_is_installed() -> None
 # --- the environment ---
 
 
-@pytest.mark.slow
+@pytest.mark.slow(about_s=35)
 def test_without_requirements_the_worker_can_be_imported_and_nothing_is_downloaded(
     tmp_path: Path, code_dir: Path
 ) -> None:

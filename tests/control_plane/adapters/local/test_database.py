@@ -109,7 +109,7 @@ def test_more_readers_than_idle_connections_read_at_the_same_time(database: Data
 
     def read() -> None:
         with database.reading() as connection:
-            everybody.wait(30)
+            everybody.wait(300)
             found.append(connection.execute("SELECT count(*) FROM items").fetchone())
 
     threads = [threading.Thread(target=read) for _ in range(20)]

@@ -126,7 +126,7 @@ def test_a_blocked_reaction_does_not_hold_up_another_invocation(database: Databa
 
     def block(invocation_id: str, _: str) -> None:
         if invocation_id == "inv-0001":
-            assert release.wait(60)
+            assert release.wait(300)
 
     reactions.failing = block
     with running(database, reactions) as store:
@@ -166,13 +166,13 @@ def test_after_a_stop_the_rest_waits_for_the_next_start(database: Database, even
 
     def block(*_: str) -> None:
         begun.set()
-        assert release.wait(60)
+        assert release.wait(300)
 
     first.failing = block
     feed = Feed(Outbox(database), first.react)
     write(SqliteStore(database), 1, range(1, 3))
     feed.start()
-    assert begun.wait(60)
+    assert begun.wait(300)
     feed.stop(0)
     release.set()
     feed.stop(60)

@@ -103,5 +103,5 @@ def test_after_the_close_nobody_waits() -> None:
     waiter = LocalWaiter()
     waiter.close()
     waiting = Waiting(waiter)
-    waiting.thread.join(60)
+    waiting.thread.join(300)
     assert waiting.over

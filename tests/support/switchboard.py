@@ -1,14 +1,14 @@
-"""What containers of the tests may ask: ``count/NAME`` counts its calls, ``gate/NAME`` answers once that is open."""
+"""What functions under test may ask: ``count/NAME`` counts its calls, ``gate/NAME`` answers once that is open."""
 
 import threading
 from collections import Counter, defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-LONGEST_WAIT_S = 240
+LONGEST_WAIT_S = 1800
 
 
 class Switchboard:
-    """An HTTP server at the address at which containers reach this machine."""
+    """An HTTP server at `host`, an address at which the functions reach this machine."""
 
     def __init__(self, host: str) -> None:
         self.counts: Counter[str] = Counter()
@@ -30,6 +30,12 @@ class Switchboard:
         self._server.daemon_threads = True
         self.url = f"http://{host}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, name="switchboard", daemon=True).start()
+
+    def gate_url(self, gate: str) -> str:
+        return f"{self.url}/gate/{gate}"
+
+    def count_url(self, name: str) -> str:
+        return f"{self.url}/count/{name}"
 
     def open(self, gate: str) -> None:
         self._gate(gate).set()
