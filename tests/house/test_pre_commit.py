@@ -22,7 +22,7 @@ class Repository:
         self._environment = os.environ | {"PRE_COMMIT_HOME": str(folder / ".cache"), "GIT_CONFIG_GLOBAL": os.devnull}
         for name in (".pre-commit-config.yaml", "pyproject.toml"):
             shutil.copyfile(ROOT / name, folder / name)
-        for package in PACKAGES:
+        for package in (*PACKAGES, "tests"):
             (folder / package).mkdir(parents=True)
             (folder / package / "__init__.py").touch()
         (folder / ".venv").symlink_to(sys.prefix)

@@ -140,8 +140,9 @@ def rest_of(process: "subprocess.Popen[str]") -> Finished:
     """Return how a command ended, and what it wrote that was not read before."""
     assert process.stdout is not None
     assert process.stderr is not None
-    err, out = process.stderr.read(), process.stdout.read()
-    return Finished(process.wait(PATIENCE_S), out, err)
+    with process:
+        err, out = process.stderr.read(), process.stdout.read()
+        return Finished(process.wait(PATIENCE_S), out, err)
 
 
 def test_a_result_alone_is_printed(user: User) -> None:
