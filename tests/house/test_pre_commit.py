@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("runtime/multinode", "runtime/multinode_protocol", "lambda_src/multinode_control_plane", "multinode_cli")
+PACKAGES = ("runtime/multinode", "runtime/multinode_protocol", "lambda_src/multinode_control_plane", "multinode_cli", "tests")
 
 
 class Repository:
@@ -22,7 +22,7 @@ class Repository:
         self._environment = os.environ | {"PRE_COMMIT_HOME": str(folder / ".cache"), "GIT_CONFIG_GLOBAL": os.devnull}
         for name in (".pre-commit-config.yaml", "pyproject.toml"):
             shutil.copyfile(ROOT / name, folder / name)
-        for package in (*PACKAGES, "tests"):
+        for package in PACKAGES:
             (folder / package).mkdir(parents=True)
             (folder / package / "__init__.py").touch()
         (folder / ".venv").symlink_to(sys.prefix)
