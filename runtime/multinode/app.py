@@ -65,8 +65,8 @@ class Multinode:
         `cpu`: Virtual CPUs of each container.
         `memory`: Memory of each container, in KiB, MiB or GiB.
         `timeout`: How long one attempt may take, from the moment its code starts.
-        `max_concurrency`: Containers at a time; further invocations wait, the oldest starts first.
-        `max_retries`: Attempts after a first one that failed, at once; `retry` says more.
+        `max_concurrency`: Containers that may run at a time; the oldest waiting invocation starts first.
+        `max_retries`: How often a failed attempt is repeated, without a pause; `retry` adds pauses.
         `retry`: When a failed attempt is repeated: a `Retry`, in place of `max_retries`.
         `max_queue_time`: How long an invocation may wait for its first start.
         `schedule`: When the newest deployed version runs by itself, without arguments: a `Cron` or an `Every`.

@@ -142,7 +142,7 @@ class ResourceSpec:
         Option(
             wire_name="max_concurrency",
             kind=WholeNumber(1, 100_000),
-            description="Containers at a time; further invocations wait, the oldest starts first",
+            description="Containers that may run at a time; the oldest waiting invocation starts first",
             python_name="max_concurrency",
             default=10,
             label="Concurrency",
@@ -170,7 +170,7 @@ class RetryPolicy:
         Option(
             wire_name="backoff",
             kind=Number(1.0, 100.0),
-            description="How many times as long each further delay is",
+            description="Factor by which each further delay is longer",
             python_name="backoff",
             default=2.0,
         ),
@@ -224,7 +224,7 @@ class ExecutionSpec:
         Option(
             wire_name="max_retries",
             kind=WholeNumber(0, 50),
-            description="Attempts after a first one that failed, at once; `retry` says more",
+            description="How often a failed attempt is repeated, without a pause; `retry` adds pauses",
             python_name="max_retries",
             default=0,
             label="Retries",

@@ -11,7 +11,13 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("runtime/multinode", "runtime/multinode_protocol", "lambda_src/multinode_control_plane", "multinode_cli", "tests")
+PACKAGES = (
+    "runtime/multinode",
+    "runtime/multinode_protocol",
+    "lambda_src/multinode_control_plane",
+    "multinode_cli",
+    "tests",
+)
 
 
 class Repository:
