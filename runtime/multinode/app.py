@@ -65,7 +65,7 @@ class Multinode:
         `cpu`: Virtual CPUs of each container.
         `memory`: Memory of each container, in KiB, MiB or GiB.
         `timeout`: How long one attempt may take, from the moment its code starts.
-        `max_concurrency`: Containers that may run at a time; the oldest waiting invocation starts first.
+        `max_concurrency`: Containers that may run at a time; the oldest invocation goes first.
         `max_retries`: How often a failed attempt is repeated, without a pause; `retry` adds pauses.
         `retry`: When a failed attempt is repeated: a `Retry`, in place of `max_retries`.
         `max_queue_time`: How long an invocation may wait for its first start.

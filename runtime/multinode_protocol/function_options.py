@@ -142,7 +142,7 @@ class ResourceSpec:
         Option(
             wire_name="max_concurrency",
             kind=WholeNumber(1, 100_000),
-            description="Containers that may run at a time; the oldest waiting invocation starts first",
+            description="Containers that may run at a time; the oldest invocation goes first",
             python_name="max_concurrency",
             default=10,
             label="Concurrency",
