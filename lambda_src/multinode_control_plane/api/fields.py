@@ -1,4 +1,4 @@
-"""② One JSON object being read, field by field; a message names the field, what is wrong and what is allowed.
+"""One JSON object being read, field by field; a message names the field, what is wrong and what is allowed.
 
 A field that is absent or null counts as not given. Fields that nobody asks for are ignored.
 """

@@ -1,4 +1,4 @@
-"""② What the first generation's clients go by: they derive an invocation's status from its executions.
+"""What the first generation's clients go by: they derive an invocation's status from its executions.
 
 The fields that they read say whatever makes them arrive at our status. Their rules, in their order:
 

@@ -1,4 +1,4 @@
-"""② A request of the REST API and its answer: values that know nothing of the server that they came through."""
+"""A request of the REST API and its answer: values that know nothing of the server that they came through."""
 
 import json
 from collections.abc import Iterable, Mapping

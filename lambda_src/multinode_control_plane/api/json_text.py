@@ -1,4 +1,4 @@
-"""② A request's bytes to a JSON object, strictly: what two parsers might read differently is refused."""
+"""A request's bytes to a JSON object, strictly: what two parsers might read differently is refused."""
 
 import json
 import re

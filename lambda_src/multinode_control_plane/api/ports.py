@@ -1,4 +1,4 @@
-"""② What the API handler is given: the ports it may use, and what it tells about the deployment."""
+"""What the API handler is given: the ports it may use, and what it tells about the deployment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""② Query strings to values: what a client may ask for beside the path. Raises Refused as `core.validation` does."""
+"""Query strings to values: what a client may ask for beside the path. Raises Refused as `core.validation` does."""
 
 import re
 from collections.abc import Mapping

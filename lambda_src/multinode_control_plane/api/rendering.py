@@ -1,4 +1,4 @@
-"""② Records to the bodies of the REST API: pure.
+"""Records to the bodies of the REST API: pure.
 
 What the first generation's clients go by says what `core.first_generation` makes of it; the added fields (``status``,
 ``*_ms``, ``num_failed_launches`` …) say the same without detours.

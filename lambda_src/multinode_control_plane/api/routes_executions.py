@@ -1,4 +1,4 @@
-"""② Routes of executions: what a worker reports, and the lines that it wrote."""
+"""Routes of executions: what a worker reports, and the lines that it wrote."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""② Routes of invocations: by their function, or by their id alone."""
+"""Routes of invocations: by their function, or by their id alone."""
 
 from collections.abc import Callable
 from dataclasses import replace

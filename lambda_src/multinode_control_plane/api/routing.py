@@ -1,4 +1,4 @@
-"""② Which endpoint a path and method mean.
+"""Which endpoint a path and method mean.
 
 A path is compared part by part. No library does it: of what the API's Lambda loads, the resolver of
 aws-lambda-powertools took a third, in every cold start, and it keeps its request in attributes of its class, which the

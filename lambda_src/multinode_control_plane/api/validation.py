@@ -1,4 +1,4 @@
-"""② Requests to records: everything that a client sends is checked here, once, before anything else sees it.
+"""Requests to records: everything that a client sends is checked here, once, before anything else sees it.
 
 Raises Refused: REQUEST_IS_INVALID with the field, what is wrong with it and what is allowed, unless another code is
 named. `Refused` aside, every function here is total over JSON objects.

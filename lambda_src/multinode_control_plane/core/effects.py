@@ -1,4 +1,4 @@
-"""④ What a committed state calls for: the one place where changes of invocations become side effects.
+"""What a committed state calls for: the one place where changes of invocations become side effects.
 
 Effects follow the level, not the edge: `wanted` says what a state calls for, `effects` what the new one calls for that
 the old one did not. A nudge (see `endings.due`) calls for all of it again, so a lost effect is repaired by asking.

@@ -1,4 +1,4 @@
-"""② Execution tokens: what a container shows instead of the deployment's key. Signed, not encrypted.
+"""Execution tokens: what a container shows instead of the deployment's key. Signed, not encrypted.
 
 ``mnx_<claims>_<signature>``: base64url, unpadded; the claims are a JSON array of the five names of a TokenScope, the
 signature is HMAC-SHA256 over all that stands before it. A token carries no expiry: it ends with its execution, which

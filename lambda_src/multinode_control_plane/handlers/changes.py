@@ -1,4 +1,4 @@
-"""④ The Lambda function on the table's stream: every committed change of an invocation becomes its side effects.
+"""The Lambda function on the table's stream: every committed change of an invocation becomes its side effects.
 
 A batch that is brought again, whole or in part, changes nothing: every effect reads the present state first.
 """

@@ -1,4 +1,4 @@
-"""⑦ The Lambda function behind the schedule, once a minute: acts on what is due, mends what events missed.
+"""The Lambda function behind the schedule, once a minute: acts on what is due, mends what events missed.
 
 Two sweeps at once, or one cut short, do no harm: what is left is still due for the next one.
 """

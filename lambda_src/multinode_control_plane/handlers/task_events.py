@@ -1,4 +1,4 @@
-"""⑥ The Lambda function that the rule of task events calls: commits how containers ended.
+"""The Lambda function that the rule of task events calls: commits how containers ended.
 
 It is called asynchronously. What it raises is tried twice more and ends in the dead letters; the sweep finds by itself
 what became of that container. An event that is brought again changes nothing.

@@ -1,4 +1,4 @@
-"""② The Lambda function that EventBridge rules and schedules call: starts the function that the event is for.
+"""The Lambda function that EventBridge rules and schedules call: starts the function that the event is for.
 
 It is called asynchronously. What it raises is tried twice more and ends in the dead letters, with the reason; an event
 that is brought again has the same invocation's id again, and starts nothing twice.

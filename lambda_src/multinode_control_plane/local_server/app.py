@@ -1,4 +1,4 @@
-"""② The ASGI application of the local server: what it keeps from the handler, and the threads that that runs in."""
+"""The ASGI application of the local server: what it keeps from the handler, and the threads that that runs in."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""② Serving one data directory until a signal says stop."""
+"""Serving one data directory until a signal says stop."""
 
 import asyncio
 import contextlib

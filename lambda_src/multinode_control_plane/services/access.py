@@ -1,4 +1,4 @@
-"""② Who may do what: every decision about authorisation, and none anywhere else.
+"""Who may do what: every decision about authorisation, and none anywhere else.
 
 A caller is the holder of an API key, who may do everything, or an execution with its own token. That may report its own
 start, progress and end; start, read, list and cancel the invocations whose parent it is, and read their logs; and read

@@ -1,4 +1,4 @@
-"""③ From one state of an invocation to the next, in one commit: slots and queue entries follow from the two states.
+"""From one state of an invocation to the next, in one commit: slots and queue entries follow from the two states.
 
 An execution that opens takes a slot and one that ends gives it back in the very commit that says so, and nothing else
 writes gates: a slot cannot leak.

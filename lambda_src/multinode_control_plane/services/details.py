@@ -1,4 +1,4 @@
-"""② All of one invocation, or of one execution, in one answer; and waiting for it to change."""
+"""All of one invocation, or of one execution, in one answer; and waiting for it to change."""
 
 import json
 from collections.abc import Mapping

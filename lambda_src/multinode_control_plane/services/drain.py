@@ -1,4 +1,4 @@
-"""⑦ Deleting a project: cancel all that is open, wait until it has gone, then remove every record of it.
+"""Deleting a project: cancel all that is open, wait until it has gone, then remove every record of it.
 
 Each call does a bounded piece of work and may be cut short anywhere: the project's own record goes last, so the next
 call goes on. What is open is read from gates and queues, strongly consistent, never from an index that may lag.

@@ -1,4 +1,4 @@
-"""② What workers report: the start, the progress and the end of an execution's code."""
+"""What workers report: the start, the progress and the end of an execution's code."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""② Creating, reading and cancelling invocations."""
+"""Creating, reading and cancelling invocations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""② The invocations of a function, newest first, page by page."""
+"""The invocations of a function, newest first, page by page."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""② The lines of one execution, or of all executions of an invocation as one log.
+"""The lines of one execution, or of all executions of an invocation as one log.
 
 Executions of an invocation never overlap, so their lines follow one another: a position in the merged log is one
 execution and an offset in its lines. It moves on to the next execution once this one has ended and all of its lines

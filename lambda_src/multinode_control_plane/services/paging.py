@@ -1,4 +1,4 @@
-"""③ Walking through an index, page by page."""
+"""Walking through an index, page by page."""
 
 from collections.abc import Iterator
 

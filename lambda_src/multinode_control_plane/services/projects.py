@@ -1,4 +1,4 @@
-"""② Projects and their versions: what a deploy makes and an undeploy asks to be taken away."""
+"""Projects and their versions: what a deploy makes and an undeploy asks to be taken away."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""④ Performing what a committed change calls for, idempotently, and committing what came of it.
+"""Performing what a committed change calls for, idempotently, and committing what came of it.
 
 The change feed brings each change at least once, in order per invocation. A change may be old by the time it arrives,
 so each effect reads the invocation again and does only what its present state still calls for.

@@ -1,4 +1,4 @@
-"""⑦ Functions that run by themselves, in a deployment whose platform has no scheduler.
+"""Functions that run by themselves, in a deployment whose platform has no scheduler.
 
 A project has one record with the next run of each function of its newest version. Registering a version replaces it and
 asking for the project's deletion removes it, each in the very commit that does so. A run is started in one commit with

@@ -1,4 +1,4 @@
-"""⑦ What is due, and what events missed: run every minute on AWS, and exactly when something is due locally.
+"""What is due, and what events missed: run every minute on AWS, and exactly when something is due locally.
 
 The sweep decides nothing of its own: it applies the transitions of the core to what its lists propose, each on the
 record as it then is, and nudges the reactor where an effect seems lost. Two sweeps at once do no harm.

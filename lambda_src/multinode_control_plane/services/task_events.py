@@ -1,4 +1,4 @@
-"""⑦ What the platform tells of containers."""
+"""What the platform tells of containers."""
 
 from datetime import datetime
 

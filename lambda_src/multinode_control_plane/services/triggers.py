@@ -1,4 +1,4 @@
-"""② Invocations that events start: what the trigger does, once the event has been read."""
+"""Invocations that events start: what the trigger does, once the event has been read."""
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import Invocation

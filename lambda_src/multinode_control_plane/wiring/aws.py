@@ -179,22 +179,22 @@ def api_ports() -> ApiPorts:
 
 
 def stream_consumer() -> StreamConsumer:
-    """Return what consumes the table's stream ④."""
+    """Return what consumes the table's stream."""
     return StreamConsumer(deployment().react)
 
 
 def task_event_consumer() -> TaskEventConsumer:
-    """Return what consumes task events ⑥."""
+    """Return what consumes task events."""
     return TaskEventConsumer(deployment().container_event)
 
 
 def sweeper() -> Callable[[bool], SweepReport]:
-    """Return the sweep ⑦; its argument says whether to look at every open container too."""
+    """Return the sweep; its argument says whether to look at every open container too."""
     ours = deployment()
     return lambda reconcile: ours.sweep(reconcile=reconcile)
 
 
 def trigger() -> Callable[[Mapping[str, object]], Invocation]:
-    """Return what starts the function that an event of the trigger is for ②."""
+    """Return what starts the function that an event of the trigger is for."""
     context = deployment().context
     return lambda event: triggers.start(context, trigger_request(event))

@@ -1,4 +1,4 @@
-"""⑤ The lines that containers wrote, from CloudWatch Logs: one stream per execution.
+"""The lines that containers wrote, from CloudWatch Logs: one stream per execution.
 
 `GetLogEvents` may be asked 10 to 25 times a second in the whole account: each read makes as few calls as it can, and
 the client backs off when it is throttled.

@@ -1,4 +1,4 @@
-"""③ The Store on DynamoDB: one table, three indexes of keys only, conditional writes.
+"""The Store on DynamoDB: one table, three indexes of keys only, conditional writes.
 
 A commit of one record over a known version is a conditional PutItem: half the price of a transaction. Any other commit
 is one TransactWriteItems, all or nothing. Both may be repeated after a lost answer without losing to themselves: a

@@ -1,4 +1,4 @@
-"""③ Records as DynamoDB items and back, and what identifies them: keys, index entries.
+"""Records as DynamoDB items and back, and what identifies them: keys, index entries.
 
 attribute             of            holds
 partition, sort       every item    the key (see `core.keys`)

@@ -1,4 +1,4 @@
-"""③ What a failed call of DynamoDB means, and how often to repeat it.
+"""What a failed call of DynamoDB means, and how often to repeat it.
 
 The client repeats nothing by itself: whether a request may be sent again depends on what it was.
 """

@@ -1,4 +1,4 @@
-"""② Credentials of the image repository, which the first generation's command line asks the API for.
+"""Credentials of the image repository, which the first generation's command line asks the API for.
 
 They can do what the API's own role can: push to and pull from the one repository.
 """

@@ -1,4 +1,4 @@
-"""④ Containers as ECS tasks on Fargate: `RunTask` once per launch attempt, paced; stop, describe, find.
+"""Containers as ECS tasks on Fargate: `RunTask` once per launch attempt, paced; stop, describe, find.
 
 A task carries who it is: `startedBy` is the execution, the overrides' environment names the invocation. Overrides are
 readable to whoever may describe a task, so nothing but ids and the execution's own token goes into them.

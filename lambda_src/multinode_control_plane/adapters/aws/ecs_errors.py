@@ -1,4 +1,4 @@
-"""④ What a refused `RunTask` means: pure, from code and message, since ECS wraps other services' trouble in its own.
+"""What a refused `RunTask` means: pure, from code and message, since ECS wraps other services' trouble in its own.
 
 Three of the many forms: ``ThrottlingException``; ``InvalidParameterException`` around EC2's "Request limit exceeded"; a
 successful answer whose `failures` say that there is no capacity. Only an allow-list counts as permanent: what is

@@ -1,4 +1,4 @@
-"""⑥ The platform's task events, as EventBridge sends them: one a call.
+"""The platform's task events, as EventBridge sends them: one a call.
 
 Events come more than once and in any order. That is the service's matter, which knows what it has seen; here each event
 only finds its execution. An event of a task that is not ours says nothing.

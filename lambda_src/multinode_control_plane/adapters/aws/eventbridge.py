@@ -1,4 +1,4 @@
-"""④ Announcements: every change of an invocation's status, as an event on the deployment's bus.
+"""Announcements: every change of an invocation's status, as an event on the deployment's bus.
 
 source ``multinode``, detail-type ``Multinode Invocation State Change``; the detail, whose times are milliseconds since
 the epoch, has no payload in it: whoever needs the result asks the API with `invocation_id`.

@@ -1,4 +1,4 @@
-"""④ A shared pace for calls of a limited API: a token bucket that slows down when the platform says so.
+"""A shared pace for calls of a limited API: a token bucket that slows down when the platform says so.
 
 Several processes share the account's limit without knowing of each other. So a throttled call halves this process's
 rate, and calls that go through bring it back little by little, as a connection does on a crowded network.

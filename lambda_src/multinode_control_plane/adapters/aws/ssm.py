@@ -1,4 +1,4 @@
-"""② The keys of a deployment, from SSM parameters: the API key and the secret behind the workers' tokens.
+"""The keys of a deployment, from SSM parameters: the API key and the secret behind the workers' tokens.
 
 The API key's parameter holds its text, encrypted, so that `multinode login --from-aws` can read it; only hashes of it
 stay in memory. A version of the parameter that bears the label ``previous`` is accepted beside the current one: label

@@ -1,4 +1,4 @@
-"""④ DynamoDB Streams to the reactor: changes of one invocation in order, of different invocations at the same time.
+"""DynamoDB Streams to the reactor: changes of one invocation in order, of different invocations at the same time.
 
 A batch is answered with the sequence number of the first record that failed: Lambda brings that record and all after it
 again. So whatever follows it may be seen twice, and nothing is skipped; the records of the same invocation behind a

@@ -1,4 +1,4 @@
-"""⑦ What became of an ECS task: pure, from the one shape that task events and `DescribeTasks` share.
+"""What became of an ECS task: pure, from the one shape that task events and `DescribeTasks` share.
 
 Sources: the ECS developer guide ("Stopped tasks error codes", "Resource initialization errors", "Task state change
 events") and the stop codes of the service model. Nothing here is promised by AWS: containers may be missing, an exit

@@ -1,4 +1,4 @@
-"""② Events to invocations: what an event's mapping asks for, and the id that each repetition of the event has again.
+"""Events to invocations: what an event's mapping asks for, and the id that each repetition of the event has again.
 
 EventBridge may bring an event twice, with the same id. An announcement of ours may also be *sent* twice, and then has
 another id each time: what it announces stands for it.

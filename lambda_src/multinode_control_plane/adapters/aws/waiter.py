@@ -1,4 +1,4 @@
-"""② Waiting requests on Lambda: held for a moment, whatever they ask for, then answered as things stand.
+"""Waiting requests on Lambda: held for a moment, whatever they ask for, then answered as things stand.
 
 A Lambda that waits is paid for as one that works, and takes up one of the account's few concurrent executions: at 512
 MiB a minute costs about twice what a small container does. Clients come again after a pause of their own.

@@ -1,4 +1,4 @@
-"""③ The state file of the local deployment: SQLite in WAL mode, one writer at a time, readers beside it."""
+"""The state file of the local deployment: SQLite in WAL mode, one writer at a time, readers beside it."""
 
 import sqlite3
 import threading

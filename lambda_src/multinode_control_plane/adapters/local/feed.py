@@ -1,4 +1,4 @@
-"""④ The local change feed: a pool of threads that hands every committed change to the reactor.
+"""The local change feed: a pool of threads that hands every committed change to the reactor.
 
 At least once, because a change leaves the outbox only after the reaction to it has succeeded; in order per invocation,
 because an invocation is in the hands of one thread at a time and its next change waits for the one before.

@@ -1,4 +1,4 @@
-"""④ One worker's process: its command, its env_vars, its output, and the lock that it inherits."""
+"""One worker's process: its command, its env_vars, its output, and the lock that it inherits."""
 
 import errno
 import os

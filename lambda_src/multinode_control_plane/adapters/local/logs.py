@@ -1,4 +1,4 @@
-"""⑤ The lines that an execution wrote: one append-only file per execution, a JSON object per line.
+"""The lines that an execution wrote: one append-only file per execution, a JSON object per line.
 
 The worker writes ``{"t": ms, "s": stream, "m": text}``. Anything else in the file was written by the interpreter itself
 before the worker ran, or after it died, and is given as the stream ``worker``.

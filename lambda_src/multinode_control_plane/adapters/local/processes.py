@@ -1,4 +1,4 @@
-"""④ Compute on this machine: one supervised process, in a session of its own, per execution.
+"""Compute on this machine: one supervised process, in a session of its own, per execution.
 
 Workers belong to nobody: they outlive the server that started them, and the next server on the same data directory
 takes them over, by what `workers` finds on the disk. Whatever ends is told at once, to `ended`; what that misses,

@@ -1,4 +1,4 @@
-"""③ The Store on SQLite: records as JSON rows, conditional commits in one transaction, an outbox as the change feed."""
+"""The Store on SQLite: records as JSON rows, conditional commits in one transaction, an outbox as the change feed."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""⑦ The local sweep's schedule: a thread woken exactly when something is due, and now and then to reconcile."""
+"""The local sweep's schedule: a thread woken exactly when something is due, and now and then to reconcile."""
 
 import logging
 import threading

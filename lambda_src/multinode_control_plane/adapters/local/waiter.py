@@ -1,4 +1,4 @@
-"""② Waiting requests of the local server: woken by the commit they wait for."""
+"""Waiting requests of the local server: woken by the commit they wait for."""
 
 import threading
 import time

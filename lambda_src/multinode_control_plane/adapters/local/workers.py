@@ -1,4 +1,4 @@
-"""④ What the disk knows of each worker: a folder per launch token, which outlives the server.
+"""What the disk knows of each worker: a folder per launch token, which outlives the server.
 
     record.json     what was launched; there before the worker is
     alive           locked (flock) for as long as the worker lives: the server takes the lock, the worker inherits it
