@@ -1,4 +1,4 @@
-"""The ASGI application of the local server: what it keeps from the handler, and the threads that that runs in."""
+"""The ASGI application of the local server: reads requests, refuses bad ones, and runs the handler in threads."""
 
 import asyncio
 import json
@@ -24,15 +24,15 @@ Message = MutableMapping[str, Any]
 QUICK_THREADS = 32
 WAITING_THREADS = 400
 CROWDED_PAUSE_S = 1.0
-"""Where there is no thread left to wait in, a waiting request becomes one that asks once a second."""
+"""If no thread is left to wait in, a waiting request is answered without waiting, after this pause."""
 DRAIN_BYTES = 32_000_000
-"""How much of a body that is too large is read and thrown away, so that the client gets to read the answer."""
+"""How much of an oversized body is read and discarded, so that the client gets to read the answer."""
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class LocalApp:
-    """Runs `handle` once per request, each in a thread: waiting requests in threads of their own, so that they never
-    keep others from being answered."""
+    """Runs `handle` once per request, in a thread. Waiting requests have threads of their own, so that they never hold
+    up the others."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class LocalApp:
         self._now_waiting = 0
 
     def close(self) -> None:
-        """Let go of the threads; what they still do is cut off by the end of the process."""
+        """Release the threads; the end of the process cuts off what they are still doing."""
         self._quick.shutdown(wait=False, cancel_futures=True)
         self._waiting.shutdown(wait=False, cancel_futures=True)
 
@@ -96,7 +96,7 @@ def _without_wait(request: Request) -> Request:
 
 
 def refusal(refused: Refused, request_id: str) -> Response:
-    """Return the answer to a request that does not get as far as the handler."""
+    """Return the answer to a request that does not reach the handler."""
     body = ErrorBody(detail=refused.message, code=refused.code.value)
     if refused.status >= 500:
         body["request_id"] = request_id
@@ -137,7 +137,7 @@ async def _read_body(receive: Callable[[], Awaitable[Message]]) -> bytes:
 
 
 def _check_host(hosts: list[str]) -> None:
-    """Refuse requests that a web page sent by a name of its own that points here (DNS rebinding)."""
+    """Refuse requests from a web page whose host name points here (DNS rebinding)."""
     for host in hosts:
         name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
         if name.lower() not in LOOPBACK_HOSTS or not (port == "" or port.isdigit()):

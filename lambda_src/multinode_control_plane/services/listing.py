@@ -20,7 +20,7 @@ from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.status import InvocationStatus
 
 MAX_ROWS = 300
-"""How many rows one request looks at. A filter that few pass gives a short page and an offset to go on from."""
+"""How many rows one request reads. If few of them pass the filter, the page is short, and its offset continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class ListingQuery:
 
 @dataclass(frozen=True, slots=True)
 class InvocationsPage:
-    """`next_offset` None: there are no more. A page may be short, even empty, and still not be the last."""
+    """`next_offset` is None on the last page. A page may be short, even empty, without being the last."""
 
     invocations: Sequence[Invocation]
     next_offset: str | None
 
 
 def list_invocations(context: Context, key: FunctionKey, query: ListingQuery) -> InvocationsPage:
-    """Return the function's invocations that `query` asks for, by their creation, newest first.
+    """Return the function's invocations that match `query`, the most recently created first.
 
     The children of one parent are read strongly consistent; a function's list may lag behind the newest changes.
     Raises Refused(OFFSET_IS_INVALID).
@@ -84,7 +84,7 @@ def _wanted(invocation: Invocation, query: ListingQuery) -> bool:
 
 
 Row = tuple[str, Invocation | None]
-"""Where it lies, to go on after it, and what lies there."""
+"""The position of a row, after which the listing can continue, and its invocation."""
 
 
 def _function_rows(context: Context, key: FunctionKey, start: str | None, *, at_once: int) -> Iterator[Row]:

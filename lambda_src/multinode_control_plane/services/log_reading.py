@@ -1,8 +1,8 @@
-"""The lines of one execution, or of all executions of an invocation as one log.
+"""The log lines of one execution, or of all executions of an invocation as one log.
 
 Executions of an invocation never overlap, so their lines follow one another: a position in the merged log is one
-execution and an offset in its lines. It moves on to the next execution once this one has ended and all of its lines
-were read; a backend whose lines come in late holds `LogsPage.at_end` back for as long.
+execution and an offset in its lines. It moves to the next execution once this one has ended and all of its lines were
+read. A backend whose lines arrive late keeps `LogsPage.at_end` False until then.
 """
 
 import json
@@ -20,12 +20,12 @@ from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.messages import LogLine
 
 POLL_S = 1.0
-"""How often new lines are looked for while a request waits: lines are no changes of an invocation."""
+"""How often a waiting request checks for new lines: lines are not changes of an invocation, so nothing wakes it."""
 LINES_AT_ONCE = 1000
 MAX_READS = 20
-"""How often one request reads on; `since_ms` may drop all that it finds."""
+"""How many reads one request makes; `since_ms` may drop every line that they find."""
 MAX_BYTES = 4_000_000
-"""What the lines of one answer may take; Lambda answers with 6 MB at most."""
+"""What the lines of one answer may take; Lambda returns at most 6 MB."""
 LINE_OVERHEAD = 160
 
 
@@ -37,7 +37,7 @@ class ExecutionLogsQuery:
 
 @dataclass(frozen=True, slots=True)
 class LogsQuery:
-    """`tail`: the last so many lines instead of those after `offset`. `since_ms`: none from before then."""
+    """`tail`: this many lines from the end, instead of those after `offset`. `since_ms`: drop older lines."""
 
     max_lines: int
     offset: str | None
@@ -49,7 +49,7 @@ class LogsQuery:
 
 @dataclass(frozen=True, slots=True)
 class InvocationLogsPage:
-    """`next_offset` goes on after these lines; `complete`: the invocation is terminated and there are no more."""
+    """`next_offset` continues after these lines; `complete`: the invocation is terminated and there are no more."""
 
     lines: Sequence[LogLine]
     next_offset: str
@@ -63,7 +63,7 @@ class _Position:
 
 
 def read_execution(logs: Logs, execution: Execution, query: ExecutionLogsQuery) -> tuple[Sequence[str], str | None]:
-    """Return the next lines of an execution and where to go on; None once it has ended and all was read.
+    """Return the next lines of an execution and the next offset, None once it has ended and all lines were read.
 
     Raises Refused(OFFSET_IS_INVALID).
     """
@@ -78,7 +78,7 @@ def read_execution(logs: Logs, execution: Execution, query: ExecutionLogsQuery) 
 def read_invocation(
     context: Context, logs: Logs, waiter: Waiter, invocation_id: str, query: LogsQuery
 ) -> InvocationLogsPage:
-    """Return the lines that `query` asks for; with `wait_s`, and none there yet, once there are some or time is over.
+    """Return the lines that match `query`; with `wait_s`, wait for the first one if there are none yet.
 
     Raises Refused: INVOCATION_, EXECUTION_DOES_NOT_EXIST, OFFSET_IS_INVALID.
     """
@@ -93,7 +93,7 @@ def read_invocation(
 
 
 class _Reading:
-    """One request's reading, made again from the same place until there is something to answer."""
+    """One request's reading, repeated from the same position until there is something to answer."""
 
     def __init__(self, context: Context, logs: Logs, invocation_id: str, query: LogsQuery) -> None:
         self._context = context
@@ -109,7 +109,7 @@ class _Reading:
         self.next_offset = ""
 
     def has_news(self) -> bool:
-        """Read; True when there are lines, or when there never will be any more."""
+        """Read, and return True if there are lines, or never will be any more."""
         invocation = commit.load(self._context, self._invocation_id).record
         executions = self._executions(invocation)
         read = self._read_on if self._query.tail is None else self._read_tail
@@ -128,7 +128,7 @@ class _Reading:
         return [execution]
 
     def _read_on(self, executions: Sequence[Execution]) -> tuple[list[LogLine], _Position, bool]:
-        """Return the lines after the start, the position after them, and True when nothing is left to read."""
+        """Return the lines after the start, the position after them, and True if nothing is left to read."""
         lines: list[LogLine] = []
         position, budget, reads = self._start, MAX_BYTES, 0
         for execution in _from(executions, position):
@@ -154,7 +154,7 @@ class _Reading:
         return lines, position, True
 
     def _read_tail(self, executions: Sequence[Execution]) -> tuple[list[LogLine], _Position, bool]:
-        """Return the last lines, the position at the very end, and True when that is the end for now."""
+        """Return the last lines, the position after them, and True if nothing is left to read after it."""
         most = self._query.tail or 0
         lines: list[LogLine] = []
         position, at_end = self._start, True
@@ -188,9 +188,9 @@ def _from(executions: Sequence[Execution], position: _Position) -> Sequence[Exec
 
 
 def _read(logs: Logs, execution: Execution, *, limit: int, offset: str | None, budget: int) -> LogsPage:
-    """Return the next lines, no more than fit into `budget` bytes; into a whole budget one always does, cut if need be.
+    """Return as many of the next lines as fit into `budget` bytes; with a whole budget at least one, cut if necessary.
 
-    When none fits, the page is empty and stays where it is.
+    If none fits, the page is empty and keeps the offset.
     """
     page = _valid(logs, execution, limit=limit, offset=offset)
     left, fitting = budget, 0
@@ -215,7 +215,7 @@ def _valid(logs: Logs, execution: Execution, *, limit: int, offset: str | None, 
 
 
 def _last_fitting(lines: Sequence[LogLine], most: int) -> list[LogLine]:
-    """Return the last lines, at most `most` and no more than fit into an answer."""
+    """Return the last lines: at most `most`, and as many as fit into an answer."""
     budget = MAX_BYTES
     kept: list[LogLine] = []
     for line in reversed(lines):
@@ -228,7 +228,7 @@ def _last_fitting(lines: Sequence[LogLine], most: int) -> list[LogLine]:
 
 
 def _cut(line: LogLine) -> LogLine:
-    """Return a line that fits into an answer by itself: a character takes at most seven bytes there."""
+    """Return the line, cut if it alone does not fit into an answer, where a character takes at most seven bytes."""
     most = MAX_BYTES // 8
     return line if len(line["message"]) <= most else {**line, "message": line["message"][: most - 1] + "…"}
 

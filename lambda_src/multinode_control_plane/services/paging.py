@@ -12,9 +12,9 @@ PAGE = 100
 def listed(
     store: Store, index: Index, value: str, *, before: str | None = None, limit: int | None = None
 ) -> Iterator[Stored[Record]]:
-    """Yield what the index proposes, in its order, at most `limit` of it; the index may lag behind the records.
+    """Yield at most `limit` records of an index, in its order; the index may lag behind the records.
 
-    Pages are read as they are needed, so what is committed meanwhile may show or not.
+    Pages are read as they are needed, so changes committed meanwhile may or may not show.
     """
     offset: str | None = None
     left = limit

@@ -1,8 +1,8 @@
 """The Store on DynamoDB: one table, three indexes of keys only, conditional writes.
 
-A commit of one record over a known version is a conditional PutItem: half the price of a transaction. Any other commit
-is one TransactWriteItems, all or nothing. Both may be repeated after a lost answer without losing to themselves: a
-transaction by its request token (DynamoDB keeps it for 10 minutes), a put by the operation id that it left in the item.
+A commit of one record over a known version is a conditional PutItem, at half the price of a transaction. Any other
+commit is one TransactWriteItems, all or nothing. Both may be repeated after a lost answer without conflicting with
+themselves: a transaction is recognised by its request token (for 10 minutes), a put by the operation id in the item.
 """
 
 import builtins
@@ -50,14 +50,14 @@ MAX_BATCH_READ = 100
 FIRST_CHARACTER, LAST_CHARACTER = chr(0), chr(0x10FFFF)
 
 NOBODY_WROTE_IT = "attribute_not_exists(#partition)"
-"""A record is created once: a repeated `start` makes no second invocation (F1), child link or input."""
+"""A record is created once: a repeated `start` creates no second invocation (F1), child link or input."""
 NOBODY_WROTE_SINCE = "#version = :expected"
-"""The decision was made on what is still stored: cancel against finish (F18), retry against time-out (F21), a zombie's
-report against its successor (F13), two reactors on one slot (F3): the one that comes second reads and decides again."""
+"""The record has not changed since the decision: cancel against finish (F18), retry against time-out (F21), a zombie's
+report against its successor (F13), two reactors on one slot (F3). Whichever comes second reads and decides again."""
 
 
 class DynamoStore:
-    """See `ports.Store`. `retention`: how long a finished invocation is kept; None for ever."""
+    """See `ports.Store`. `retention`: how long a finished invocation is kept; None keeps it for ever."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class DynamoStore:
             },
             ConsistentRead=True,
             ScanIndexForward=not newest_first,
-            # BETWEEN includes both ends, of which `after` and the end of the prefix are none of ours.
+            # BETWEEN includes both ends: `after` and the end of the prefix, which are left out below.
             **({} if limit is None else {"Limit": limit + 2}),
         )
         found: list[Stored[R]] = []
@@ -154,7 +154,7 @@ class DynamoStore:
     def _list_sorted(
         self, index: Index, value: str, limit: int, offset: str | None, *, newest_first: bool, before: str | None
     ) -> Page[Record]:
-        """Return a page of a list whose order lies in its records: see `dynamodb_items`."""
+        """Return a page of a list that is sorted by its records, not by the index: see `dynamodb_items`."""
         past = None if offset is None else _position(offset, index, value, before)
         entries = self._items(
             IndexName=str(index),
@@ -175,7 +175,7 @@ class DynamoStore:
         return Page([stored for _, stored in page], offsets.pack((index, value), page[-1][0]) if more else None)
 
     def _items(self, **query: Any) -> "Iterator[Item]":
-        """Yield what a query finds, page by page; a page may be empty without being the last."""
+        """Yield the items that a query finds, page by page; a page may be empty without being the last."""
         while True:
             answer = self._attempts.read(lambda: self._client.query(TableName=self._table, **query))
             yield from answer["Items"]
@@ -184,7 +184,7 @@ class DynamoStore:
             query["ExclusiveStartKey"] = last
 
     def _records(self, entries: "Sequence[Item]") -> Sequence[Stored[Record]]:
-        """Return the records behind entries of an index, in their order, without those gone or unreadable."""
+        """Return the records of an index's entries, in their order, leaving out those deleted or unreadable."""
         found = self._batch_get([{name: entry[name] for name in KEY_ATTRIBUTES} for entry in entries])
         records: list[Stored[Record]] = []
         for entry in entries:
@@ -232,7 +232,7 @@ class DynamoStore:
     def _put(self, record: Record, expect: int, operation: str) -> None:
         """Write one record over a known version.
 
-        When the condition fails after a try without an answer, the item itself says whose write it holds (F15).
+        If the condition fails after a try without an answer, the item itself says which write it holds (F15).
         """
         item = item_of(record, version=expect + 1, operation=operation, retention=self._retention)
         self._attempts.write(
@@ -243,7 +243,7 @@ class DynamoStore:
         )
 
     def _transact(self, writes: Sequence[StoreWrite], keys: Sequence[Key[Record]], operation: str) -> None:
-        """Make all writes or none. The token lets DynamoDB recognise a repeated request, whatever came of the first."""
+        """Make all writes or none. By the token, DynamoDB recognises a repeated request, whatever the first one did."""
         items = [self._transact_item(write, key, operation) for write, key in zip(writes, keys, strict=True)]
         self._attempts.write(
             lambda: self._client.transact_write_items(TransactItems=items, ClientRequestToken=operation),
@@ -261,10 +261,10 @@ class DynamoStore:
         return cast("TransactWriteItemTypeDef", {name: action})
 
     def forget(self, invocation_id: str) -> None:
-        """Remove what is left of an invocation whose own item is gone: input, outputs, links to its subtasks.
+        """Remove the rest of an invocation whose own item is gone: input, outputs, links to its subtasks. Idempotent.
 
-        TTL removes only the invocation; its removal comes through the stream, and the stream's consumer calls this. An
-        invocation that exists keeps everything. Repeating it changes nothing.
+        TTL removes only the invocation; its removal comes through the stream, whose consumer calls this. Nothing is
+        removed from an invocation that exists.
         """
         key = invocation_key(invocation_id)
         found = self._items(
@@ -292,14 +292,14 @@ def _condition(expect: int | Absent) -> Any:
 
 
 def _recognise(error: ClientError, operation: str, expect: int, unclear: bool) -> None:
-    """Return when the item holds this very write. Raises Conflict; StoreUnavailable when that can no longer be seen."""
+    """Return if the item holds this very write. Raises Conflict, or StoreUnavailable if that can no longer be told."""
     item: Item = cast("Item", error.response.get("Item") or {})
     if operation_of(item) == operation:
         return
     found = version_of(item)
     if unclear and found != expect + 1:
         raise StoreUnavailable(
-            f"whether a write of version {expect + 1} happened is unknown: version {found or 'none'} lies there now"
+            f"whether version {expect + 1} was written is unknown: the stored version is now {found or 'none'}"
         ) from error
     raise Conflict(f"expected version {expect}, found {found or 'none'}") from error
 
@@ -314,7 +314,7 @@ def _refuse(error: ClientError, keys: Sequence[Key[Record]]) -> Any:
 
 
 def _position(offset: str, index: Index, value: str, before: str | None) -> tuple[str, ...]:
-    """Return sort key in the index, partition and sort key of the last item of the page before. Raises ValueError."""
+    """Return the sort key in the index, partition and sort key of the previous page's last item. Raises ValueError."""
     position = tuple(part or "" for part in offsets.unpack((index, value), offset, parts=3))
     if before is not None and position[0] >= before:
         raise ValueError("this is an offset of another listing")
@@ -326,10 +326,10 @@ def _names(*attributes: str) -> dict[str, str]:
 
 
 def _past_prefix(prefix: str) -> str:
-    """Return a string past everything that begins with `prefix`; DynamoDB sorts by UTF-8 bytes, so by code points."""
+    """Return a string after everything that begins with `prefix`; DynamoDB sorts by UTF-8 bytes, so by code points."""
     head = prefix.rstrip(LAST_CHARACTER)
     if not head:
         return LAST_CHARACTER
     successor = ord(head[-1]) + 1
-    # Surrogates are no characters: what follows U+D7FF is U+E000.
+    # Surrogates are not characters: U+E000 follows U+D7FF.
     return head[:-1] + chr(0xE000 if successor == 0xD800 else successor)

@@ -1,4 +1,4 @@
-"""Waiting requests of the local server: woken by the commit they wait for."""
+"""Waiting requests of the local server, woken by the commits that they wait for."""
 
 import threading
 import time
@@ -53,7 +53,7 @@ class LocalWaiter:
                     self._rooms.pop(invocation_id, None)
 
     def committed(self, writes: Sequence[Write]) -> None:
-        """Wake whoever waits for an invocation of which `writes` changed what a reader may see."""
+        """Wake the requests that wait for an invocation whose visible contents `writes` changed."""
         self.wake(filter(None, map(_invocation_id, writes)))
 
     def wake(self, invocation_ids: Iterable[str]) -> None:
@@ -65,7 +65,7 @@ class LocalWaiter:
                     room.woken.notify_all()
 
     def close(self) -> None:
-        """Let everybody return, now and from now on: the server is stopping."""
+        """End all waiting, now and from now on: the server is stopping."""
         with self._lock:
             self._closed = True
             for room in self._rooms.values():
@@ -73,7 +73,7 @@ class LocalWaiter:
 
 
 def _invocation_id(write: Write) -> str | None:
-    """Return the invocation that a write shows itself in; None for a write that no reader of one sees."""
+    """Return the invocation whose visible contents a write changes; None if it changes none."""
     if isinstance(write, Put):
         return write.record.invocation_id if isinstance(write.record, Invocation | Output) else None
     if isinstance(write, Delete) and write.key.partition.startswith(_PARTITION):
