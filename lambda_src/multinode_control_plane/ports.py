@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from multinode_control_plane.core.external_transitions import ContainerExit
-from multinode_control_plane.core.keys import Index, Key, Prefix
+from multinode_control_plane.core.keys import Index, Key, Prefix, key_of
 from multinode_control_plane.core.records import (
     Execution,
     Invocation,
@@ -73,6 +73,16 @@ class Check:
 
 Write = Put | Delete | Check
 
+MAX_WRITES = 100
+
+
+def keys_of(writes: Sequence[Write]) -> Sequence[Key[Record]]:
+    """Return the key of each write of a commit. Raises ValueError for more than MAX_WRITES, or for a key twice."""
+    keys = [key_of(write.record) if isinstance(write, Put) else write.key for write in writes]
+    if len(keys) > MAX_WRITES or len(set(keys)) < len(keys):
+        raise ValueError(f"a commit takes at most {MAX_WRITES} writes, each with a different key; got {len(keys)}")
+    return keys
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R_co]):
@@ -129,7 +139,7 @@ class Store(Protocol):
         """
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """Apply all of `writes` (at most 100, each key once) or none. Raises Conflict, StoreUnavailable.
+        """Apply all of `writes` (at most MAX_WRITES, each key once) or none. Raises Conflict, StoreUnavailable.
 
         When the adapter itself retries after a lost answer, it never meets a Conflict with its own first try.
         """

@@ -51,6 +51,19 @@ class Prefix(Generic[R_co]):
     sort_prefix: str
 
 
+def end_of_prefix(prefix: str) -> str | None:
+    """Return the smallest string, by code points, after everything that begins with `prefix`; None if there is none.
+
+    Stores compare sort keys as UTF-8 bytes, which gives the same order.
+    """
+    head = prefix.rstrip(chr(0x10FFFF))
+    if not head:
+        return None
+    after = ord(head[-1]) + 1
+    # Surrogates are not characters: U+E000 follows U+D7FF.
+    return head[:-1] + chr(0xE000 if after == 0xD800 else after)
+
+
 class Index(StrEnum):
     """Lists that may lag behind the base table: they propose records, and the record itself decides."""
 

@@ -31,9 +31,20 @@ from multinode_control_plane.adapters.aws.dynamodb_items import (
 )
 from multinode_control_plane.adapters.aws.dynamodb_retries import DynamoRetries, cancellation_reasons
 from multinode_control_plane.core import offsets
-from multinode_control_plane.core.keys import Index, Key, Prefix, invocation_key, key_of
+from multinode_control_plane.core.keys import Index, Key, Prefix, end_of_prefix, invocation_key, key_of
 from multinode_control_plane.core.records import Record
-from multinode_control_plane.ports import ABSENT, Absent, Check, Conflict, Delete, Page, Put, Stored, StoreUnavailable
+from multinode_control_plane.ports import (
+    ABSENT,
+    Absent,
+    Check,
+    Conflict,
+    Delete,
+    Page,
+    Put,
+    Stored,
+    StoreUnavailable,
+    keys_of,
+)
 from multinode_control_plane.ports import Write as StoreWrite
 
 if TYPE_CHECKING:
@@ -45,7 +56,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
 
-MAX_WRITES = 100
+
 MAX_BATCH_READ = 100
 FIRST_CHARACTER, LAST_CHARACTER = chr(0), chr(0x10FFFF)
 
@@ -88,7 +99,7 @@ class DynamoStore:
         self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
     ) -> Sequence[Stored[R]]:
         first = prefix.sort_prefix or FIRST_CHARACTER
-        last = _past_prefix(prefix.sort_prefix)
+        last = end_of_prefix(prefix.sort_prefix) or LAST_CHARACTER
         if after is not None:
             first, last = (first, min(after, last)) if newest_first else (max(after, first), last)
         if first > last:
@@ -217,9 +228,7 @@ class DynamoStore:
     # --- writes ---
 
     def commit(self, writes: Sequence[StoreWrite]) -> None:
-        keys = [key_of(write.record) if isinstance(write, Put) else write.key for write in writes]
-        if len(keys) > MAX_WRITES or len(set(keys)) < len(keys):
-            raise ValueError(f"a commit takes at most {MAX_WRITES} writes, each of another key; got {len(keys)}")
+        keys = keys_of(writes)
         operation = uuid.uuid4().hex
         match writes:
             case []:
@@ -323,13 +332,3 @@ def _position(offset: str, index: Index, value: str, before: str | None) -> tupl
 
 def _names(*attributes: str) -> dict[str, str]:
     return {f"#{attribute}": attribute for attribute in attributes}
-
-
-def _past_prefix(prefix: str) -> str:
-    """Return a string after everything that begins with `prefix`; DynamoDB sorts by UTF-8 bytes, so by code points."""
-    head = prefix.rstrip(LAST_CHARACTER)
-    if not head:
-        return LAST_CHARACTER
-    successor = ord(head[-1]) + 1
-    # Surrogates are not characters: U+E000 follows U+D7FF.
-    return head[:-1] + chr(0xE000 if successor == 0xD800 else successor)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from botocore.exceptions import ClientError
 
 from multinode_control_plane.adapters.aws.clients import Clients
+from multinode_control_plane.core.tokens import MIN_SECRET_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,6 @@ FRESH_FOR_S = 60.0
 ASK_AGAIN_AFTER_S = 5.0
 """An unknown key may be a new one, but if each one were looked up in SSM, anybody could use up its quota."""
 PREVIOUS = "previous"
-MIN_SECRET_BYTES = 32
 
 
 class KeychainError(Exception):

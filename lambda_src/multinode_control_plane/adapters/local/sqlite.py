@@ -11,15 +11,15 @@ from typing import TypeVar, cast
 from multinode_control_plane.adapters.local.database import Database
 from multinode_control_plane.core import offsets
 from multinode_control_plane.core.codec import decode, encode
-from multinode_control_plane.core.keys import Index, Key, Prefix, index_entries, key_of
+from multinode_control_plane.core.keys import Index, Key, Prefix, end_of_prefix, index_entries
 from multinode_control_plane.core.records import Invocation, Record
 from multinode_control_plane.core.times import whole_us
-from multinode_control_plane.ports import ABSENT, Change, Check, Conflict, Delete, Page, Put, Stored, Write
+from multinode_control_plane.ports import ABSENT, Change, Check, Conflict, Delete, Page, Stored, Write, keys_of
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
 
-MAX_WRITES = 100
+
 _INVOCATION = Invocation.__name__
 
 
@@ -48,7 +48,7 @@ class SqliteStore:
         self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
     ) -> Sequence[Stored[R]]:
         clauses, values = ["partition = ?", "sort >= ?"], [prefix.partition, prefix.sort_prefix]
-        if (end := _end_of_prefix(prefix.sort_prefix)) is not None:
+        if (end := end_of_prefix(prefix.sort_prefix)) is not None:
             clauses.append("sort < ?")
             values.append(end)
         if after is not None:
@@ -105,9 +105,7 @@ class SqliteStore:
         return _readable(rows)
 
     def commit(self, writes: Sequence[Write]) -> None:
-        keyed = [(_key(write), write) for write in writes]
-        if len(keyed) > MAX_WRITES or len({key for key, _ in keyed}) < len(keyed):
-            raise ValueError(f"a commit takes at most {MAX_WRITES} writes, each of another key; got {len(keyed)}")
+        keyed = list(zip(keys_of(writes), writes, strict=True))
         if not keyed:
             return
         with self._database.writing() as connection:
@@ -184,10 +182,6 @@ class _Row:
     body: str
 
 
-def _key(write: Write) -> Key[Record]:
-    return key_of(write.record) if isinstance(write, Put) else write.key
-
-
 def _check(connection: sqlite3.Connection, key: Key[Record], write: Write) -> _Row | None:
     """Return the row under `key`, whose version is the expected one. Raises Conflict."""
     found = connection.execute(
@@ -260,13 +254,3 @@ def _invocation(body: str | None) -> Invocation | None:
     if not isinstance(record, Invocation):
         raise ValueError(f"a stored change holds a {type(record).__name__}, not an Invocation")  # noqa: TRY004 - as above
     return record
-
-
-def _end_of_prefix(prefix: str) -> str | None:
-    """Return the smallest string after everything that begins with `prefix`; None if there is none."""
-    head = prefix.rstrip(chr(0x10FFFF))
-    if not head:
-        return None
-    after = ord(head[-1]) + 1
-    # Surrogates are not characters: U+E000 follows U+D7FF.
-    return head[:-1] + chr(0xE000 if after == 0xD800 else after)
