@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from multinode_control_plane.api.json_text import JsonObject, read_object
 from multinode_control_plane.core.errors import Refused
 from multinode_protocol.error_codes import ErrorCode
+from multinode_protocol.messages import ErrorBody
 
 BUSY_RETRY_AFTER_S = "1"
 
@@ -63,7 +64,7 @@ def answer(status: int, body: Mapping[str, object], headers: Mapping[str, str] |
 
 def failure(refused: Refused, request_id: str, *, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer for an error; for a failure on our side it has the request's id."""
-    body = {"detail": refused.message, "code": str(refused.code)}
+    body = ErrorBody(detail=refused.message, code=str(refused.code))
     if refused.status >= 500:
         body["request_id"] = request_id
     retry = {"retry-after": BUSY_RETRY_AFTER_S} if refused.code is ErrorCode.CONTROL_PLANE_IS_BUSY else {}

@@ -1,7 +1,6 @@
 """The ASGI application of the local server: reads requests, refuses bad ones, and runs the handler in threads."""
 
 import asyncio
-import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -11,11 +10,10 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from multinode_control_plane.api.dispatch import Handle
-from multinode_control_plane.api.http import Request, Response, joined
+from multinode_control_plane.api.http import Request, Response, failure, joined
 from multinode_control_plane.core.errors import Refused
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
-from multinode_protocol.messages import ErrorBody
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +65,10 @@ class LocalApp:
             request = await _read(scope, receive, request_id)
             response = await self._answer(request)
         except Refused as refused:
-            response = refusal(refused, request_id)
+            response = failure(refused, request_id)
         except Exception:
             logger.exception("request %s failed", request_id)
-            response = refusal(Refused(ErrorCode.INTERNAL_ERROR), request_id)
+            response = failure(Refused(ErrorCode.INTERNAL_ERROR), request_id)
         await _send(response, request_id, send, only_head=scope["method"] == "HEAD")
 
     async def _answer(self, request: Request) -> Response:
@@ -93,14 +91,6 @@ def _wants_to_wait(request: Request) -> bool:
 
 def _without_wait(request: Request) -> Request:
     return replace(request, query={name: value for name, value in request.query.items() if name != "wait_s"})
-
-
-def refusal(refused: Refused, request_id: str) -> Response:
-    """Return the answer to a request that does not reach the handler."""
-    body = ErrorBody(detail=refused.message, code=refused.code.value)
-    if refused.status >= 500:
-        body["request_id"] = request_id
-    return Response(refused.status, {"content-type": "application/json"}, json.dumps(body).encode())
 
 
 async def _read(scope: Message, receive: Callable[[], Awaitable[Message]], request_id: str) -> Request:

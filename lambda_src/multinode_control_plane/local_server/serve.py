@@ -23,8 +23,9 @@ from multinode_control_plane.adapters.local.server_files import (
     write_server_info,
 )
 from multinode_control_plane.api.dispatch import build
+from multinode_control_plane.api.http import failure
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.local_server.app import LocalApp, refusal
+from multinode_control_plane.local_server.app import LocalApp
 from multinode_control_plane.wiring.local import LocalDeployment
 from multinode_control_plane.wiring.settings import multinode_version
 from multinode_protocol.error_codes import ErrorCode
@@ -165,7 +166,7 @@ class _Protocol(H11Protocol):
     """HTTP/1.1 whose refusals have the format of every other error."""
 
     def send_400_response(self, msg: str) -> None:
-        response = refusal(Refused(ErrorCode.REQUEST_IS_MALFORMED, msg.rstrip(".")), "")
+        response = failure(Refused(ErrorCode.REQUEST_IS_MALFORMED, msg.rstrip(".")), "")
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         for event in (
             h11.Response(status_code=response.status, headers=headers, reason=b"Bad Request"),
