@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from multinode_control_plane.core import offsets
-from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import (
     Index,
     child_key,
@@ -15,7 +14,7 @@ from multinode_control_plane.core.keys import (
 )
 from multinode_control_plane.core.records import FunctionKey, Invocation, ParentRef
 from multinode_control_plane.services.context import Context
-from multinode_protocol.error_codes import ErrorCode
+from multinode_control_plane.services.paging import position_of
 from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.status import InvocationStatus
 
@@ -49,7 +48,7 @@ def list_invocations(context: Context, key: FunctionKey, query: ListingQuery) ->
     Raises Refused(OFFSET_IS_INVALID).
     """
     listing = ("invocations", key, sorted(query.statuses), query.terminated, query.parent)
-    start = None if query.offset is None else _start(listing, query.offset)
+    start = None if query.offset is None else position_of(listing, query.offset, parts=1)[0]
     filtered = bool(query.statuses) or query.terminated
     rows = (
         _function_rows(context, key, start, at_once=(MAX_PAGE if filtered else query.max_results) + 1)
@@ -66,13 +65,6 @@ def list_invocations(context: Context, key: FunctionKey, query: ListingQuery) ->
         if invocation is not None and invocation.function_key == key and _wanted(invocation, query):
             found.append(invocation)
     return InvocationsPage(found, None)
-
-
-def _start(listing: tuple[object, ...], offset: str) -> str | None:
-    try:
-        return offsets.unpack(listing, offset, parts=1)[0]
-    except ValueError as error:
-        raise Refused(ErrorCode.OFFSET_IS_INVALID) from error
 
 
 def _wanted(invocation: Invocation, query: ListingQuery) -> bool:

@@ -16,6 +16,7 @@ from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.ports import Logs, LogsPage, Waiter
 from multinode_control_plane.services import commit
 from multinode_control_plane.services.context import Context
+from multinode_control_plane.services.paging import position_of
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.messages import LogLine
 
@@ -68,7 +69,7 @@ def read_execution(logs: Logs, execution: Execution, query: ExecutionLogsQuery) 
     Raises Refused(OFFSET_IS_INVALID).
     """
     listing = ("execution logs", execution.execution_id)
-    start = None if query.offset is None else _unpacked(listing, query.offset, parts=1)[0]
+    start = None if query.offset is None else position_of(listing, query.offset, parts=1)[0]
     page = _read(logs, execution, limit=query.max_lines, offset=start, budget=MAX_BYTES)
     done = page.at_end and not execution.open
     position = page.next_offset or start
@@ -82,17 +83,17 @@ def read_invocation(
 
     Raises Refused: INVOCATION_, EXECUTION_DOES_NOT_EXIST, OFFSET_IS_INVALID.
     """
-    reading = _Reading(context, logs, invocation_id, query)
+    reader = _LogReader(context, logs, invocation_id, query)
     if query.wait_s == 0:
-        reading.has_news()
+        reader.has_news()
     for _ in range(math.ceil(query.wait_s / POLL_S)):
-        waiter.wait(invocation_id, reading.has_news, min(POLL_S, query.wait_s))
-        if reading.lines or reading.complete:
+        waiter.wait(invocation_id, reader.has_news, min(POLL_S, query.wait_s))
+        if reader.lines or reader.complete:
             break
-    return InvocationLogsPage(reading.lines, reading.next_offset, reading.complete)
+    return InvocationLogsPage(reader.lines, reader.next_offset, reader.complete)
 
 
-class _Reading:
+class _LogReader:
     """One request's reading, repeated from the same position until there is something to answer."""
 
     def __init__(self, context: Context, logs: Logs, invocation_id: str, query: LogsQuery) -> None:
@@ -103,7 +104,7 @@ class _Reading:
         self._listing = ("logs", invocation_id, query.execution_id)
         self._start = _Position()
         if query.offset is not None:
-            self._start = _Position(*_unpacked(self._listing, query.offset, parts=2))
+            self._start = _Position(*position_of(self._listing, query.offset, parts=2))
         self.lines: list[LogLine] = []
         self.complete = False
         self.next_offset = ""
@@ -169,13 +170,6 @@ class _Reading:
 
     def _wanted(self, lines: Sequence[LogLine]) -> list[LogLine]:
         return [line for line in lines if line["timestamp_ms"] >= self._query.since_ms]
-
-
-def _unpacked(listing: tuple[object, ...], offset: str, *, parts: int) -> tuple[str | None, ...]:
-    try:
-        return offsets.unpack(listing, offset, parts=parts)
-    except ValueError as error:
-        raise Refused(ErrorCode.OFFSET_IS_INVALID) from error
 
 
 def _from(executions: Sequence[Execution], position: _Position) -> Sequence[Execution]:
