@@ -19,12 +19,12 @@ from multinode_protocol.error_codes import ErrorCode
 
 logger = logging.getLogger(__name__)
 
-Handle = Callable[[Request], Response]
+RequestHandler = Callable[[Request], Response]
 
 ROUTES = (*routes_projects.ROUTES, *routes_invocations.ROUTES, *routes_executions.ROUTES)
 
 
-def build(ports: ApiPorts) -> Handle:
+def build(ports: ApiPorts) -> RequestHandler:
     """Return the function that answers requests. It may be called from several threads at once."""
     router = Router(ROUTES)
 

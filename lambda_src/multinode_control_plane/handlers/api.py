@@ -7,7 +7,7 @@ import base64
 from collections.abc import Mapping
 from typing import cast
 
-from multinode_control_plane.api.dispatch import Handle, build
+from multinode_control_plane.api.dispatch import RequestHandler, build
 from multinode_control_plane.api.http import Request, failure
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.wiring import aws
@@ -29,7 +29,7 @@ def handler(event: Event, lambda_context: object) -> Event:
     return answer_event(_api(), event, lambda_context)
 
 
-def answer_event(handle: Handle, event: Event, lambda_context: object) -> Event:
+def answer_event(handle: RequestHandler, event: Event, lambda_context: object) -> Event:
     """Return the answer in API Gateway's format."""
     given = _object(event, "requestContext").get("requestId") or getattr(lambda_context, "aws_request_id", None)
     request_id = str(given or UNKNOWN)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
-from multinode_control_plane.api.dispatch import Handle
+from multinode_control_plane.api.dispatch import RequestHandler
 from multinode_control_plane.api.http import Request, Response, failure, joined
 from multinode_control_plane.core.errors import Refused
 from multinode_protocol.error_codes import ErrorCode
@@ -34,7 +34,7 @@ class LocalApp:
 
     def __init__(
         self,
-        handle: Handle,
+        handle: RequestHandler,
         *,
         quick_threads: int = QUICK_THREADS,
         waiting_threads: int = WAITING_THREADS,
