@@ -81,7 +81,7 @@ class DynamoStore:
         self._clients = clients
         self._table = table
         self._retention = retention
-        self._attempts = DynamoRetries(sleep)
+        self._retries = DynamoRetries(sleep)
 
     @property
     def _client(self) -> "DynamoDBClient":
@@ -90,7 +90,7 @@ class DynamoStore:
     # --- reads ---
 
     def get(self, key: Key[R]) -> Stored[R] | None:
-        item = self._attempts.read(
+        item = self._retries.read(
             lambda: self._client.get_item(TableName=self._table, Key=key_item(key), ConsistentRead=True)
         ).get("Item")
         return None if item is None else stored_of(item)
@@ -188,7 +188,7 @@ class DynamoStore:
     def _items(self, **query: Any) -> "Iterator[Item]":
         """Yield the items that a query finds, page by page; a page may be empty without being the last."""
         while True:
-            answer = self._attempts.read(lambda: self._client.query(TableName=self._table, **query))
+            answer = self._retries.read(lambda: self._client.query(TableName=self._table, **query))
             yield from answer["Items"]
             if (last := answer.get("LastEvaluatedKey")) is None:
                 return
@@ -212,7 +212,7 @@ class DynamoStore:
         attempt = 0
         while keys:
             wanted, keys = keys[:MAX_BATCH_READ], keys[MAX_BATCH_READ:]
-            answer = self._attempts.read(
+            answer = self._retries.read(
                 lambda wanted=wanted: self._client.batch_get_item(  # type: ignore[misc]
                     RequestItems={self._table: {"Keys": wanted, "ConsistentRead": True}}
                 )
@@ -221,7 +221,7 @@ class DynamoStore:
                 found[text_of(item, "partition"), text_of(item, "sort")] = item
             if (left := answer["UnprocessedKeys"].get(self._table)) is not None:
                 attempt += 1
-                self._attempts.pause(attempt)
+                self._retries.pause(attempt)
                 keys = [*left["Keys"], *keys]
         return found
 
@@ -244,7 +244,7 @@ class DynamoStore:
         If the condition fails after a try without an answer, the item itself says which write it holds (F15).
         """
         item = item_of(record, version=expect + 1, operation=operation, retention=self._retention)
-        self._attempts.write(
+        self._retries.write(
             lambda: self._client.put_item(
                 TableName=self._table, Item=item, ReturnValuesOnConditionCheckFailure="ALL_OLD", **_condition(expect)
             ),
@@ -254,7 +254,7 @@ class DynamoStore:
     def _transact(self, writes: Sequence[StoreWrite], keys: Sequence[Key[Record]], operation: str) -> None:
         """Make all writes or none. By the token, DynamoDB recognises a repeated request, whatever the first one did."""
         items = [self._transact_item(write, key, operation) for write, key in zip(writes, keys, strict=True)]
-        self._attempts.write(
+        self._retries.write(
             lambda: self._client.transact_write_items(TransactItems=items, ClientRequestToken=operation),
             lambda error, _: _refuse(error, keys),
         )
@@ -287,7 +287,7 @@ class DynamoStore:
         if any(text_of(item, "sort") == key.sort for item in left):
             return
         for item in left:
-            self._attempts.read(lambda item=item: self._client.delete_item(TableName=self._table, Key=item))  # type: ignore[misc]
+            self._retries.read(lambda item=item: self._client.delete_item(TableName=self._table, Key=item))  # type: ignore[misc]
 
 
 def _condition(expect: int | Absent) -> Any:
