@@ -88,7 +88,7 @@ def invocation_view(
 
 
 @dataclass
-class _Waiting:
+class _WaitCondition:
     """What one request waits for. `since` is the revision that its sender has seen."""
 
     context: Context
@@ -96,22 +96,22 @@ class _Waiting:
     wait: WaitQuery
     since: str
 
-    def over(self, stored: Stored[Invocation]) -> bool:
+    def met(self, stored: Stored[Invocation]) -> bool:
         if self.wait.finished:
             return stored.record.status.finished
         # A terminated invocation never changes again.
         return stored.record.terminated or _revision(self.context, stored) != self.since
 
-    def changed(self) -> bool:
-        return self.over(commit.load(self.context, self.invocation_id))
+    def met_now(self) -> bool:
+        return self.met(commit.load(self.context, self.invocation_id))
 
 
 def _waited(context: Context, stored: Stored[Invocation], waiter: Waiter, wait: WaitQuery) -> Stored[Invocation]:
     invocation_id = stored.record.invocation_id
-    waiting = _Waiting(context, invocation_id, wait, wait.since or _revision(context, stored))
-    if waiting.over(stored):
+    condition = _WaitCondition(context, invocation_id, wait, wait.since or _revision(context, stored))
+    if condition.met(stored):
         return stored
-    waiter.wait(invocation_id, waiting.changed, wait.wait_s)
+    waiter.wait(invocation_id, condition.met_now, wait.wait_s)
     return commit.load(context, invocation_id)
 
 
