@@ -77,7 +77,7 @@ class EcsCompute:
         settings: EcsSettings,
         clock: Clock,
         *,
-        pace: RateLimiter | None = None,
+        rate_limiter: RateLimiter | None = None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[], float] = random.random,
@@ -86,7 +86,7 @@ class EcsCompute:
         self._clients = clients
         self._settings = settings
         self._clock = clock
-        self._pace = pace or RateLimiter(LAUNCHES_PER_S, LAUNCH_BURST)
+        self._rate_limiter = rate_limiter or RateLimiter(LAUNCHES_PER_S, LAUNCH_BURST)
         self._sleep = sleep
         self._monotonic = monotonic
         self._uniform = uniform
@@ -100,7 +100,7 @@ class EcsCompute:
         give_up_at = self._monotonic() + LAUNCH_PATIENCE_S
         unclear = tries = 0
         while True:
-            self._pace.take()
+            self._rate_limiter.take()
             try:
                 return self._run_task(arguments)
             except (ClientError, *NO_ANSWER) as error:
@@ -108,7 +108,7 @@ class EcsCompute:
                 if refusal in (Refusal.PERMANENT, Refusal.TRANSIENT):
                     raise LaunchRefused(reason, permanent=refusal is Refusal.PERMANENT) from error
                 if refusal is Refusal.THROTTLED:
-                    self._pace.throttled()
+                    self._rate_limiter.throttled()
                     if self._monotonic() >= give_up_at:
                         raise LaunchRefused(reason) from error
                 else:
@@ -128,7 +128,7 @@ class EcsCompute:
             if error.response["Error"]["Code"] == "ConflictException" and arns:
                 return worker_of(arns[0])
             raise
-        self._pace.went_through()
+        self._rate_limiter.went_through()
         if answer["tasks"]:
             return worker_of(answer["tasks"][0]["taskArn"])
         raise LaunchRefused(failure_reason(cast(Sequence[Mapping[str, object]], answer["failures"])))
