@@ -1,6 +1,5 @@
 """Everything about one invocation or one execution in one answer, and waiting for it to change."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +11,7 @@ from multinode_control_plane.core.names import is_invocation_id
 from multinode_control_plane.core.records import Execution, Invocation, Output, QueueName
 from multinode_control_plane.ports import Stored, Waiter
 from multinode_control_plane.services import commit, projects
+from multinode_control_plane.services.answer_size import bytes_in_answer
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.ids import LATEST
@@ -134,7 +134,7 @@ def _revision_text(stored: Stored[Invocation], output: Stored[Output] | None) ->
 def _view(context: Context, stored: Stored[Invocation]) -> InvocationView:
     invocation = _with_slots(context, stored.record)
     input_text = _input_text(context, invocation)
-    outputs = _outputs(context, invocation, MAX_TEXT_BYTES - _size(input_text))
+    outputs = _outputs(context, invocation, MAX_TEXT_BYTES - bytes_in_answer(input_text))
     current = invocation.current
     parent = None if invocation.parent is None else context.store.get(invocation_key(invocation.parent.invocation_id))
     return InvocationView(
@@ -200,18 +200,13 @@ def _stored_outputs(context: Context, invocation: Invocation, budget: int) -> di
         for stored in page:
             output = stored.record
             texts = (output.text, output.error_message, output.error_traceback, output.error_type)
-            budget -= sum(_size(text) for text in texts if text is not None) * (1 if found else 2)
+            budget -= sum(bytes_in_answer(text) for text in texts if text is not None) * (1 if found else 2)
             if found and budget < 0:
                 return found
             found[output.execution_id] = stored
             after = output_key(invocation.invocation_id, output.execution_id).sort
         if len(page) < OUTPUTS_AT_ONCE:
             return found
-
-
-def _size(text: str) -> int:
-    """Return the bytes that a text takes in a JSON body that is itself a JSON string."""
-    return len(json.dumps(json.dumps(text, ensure_ascii=False), ensure_ascii=False).encode())
 
 
 # --- one execution --------------------------------------------------------------------------------------------------

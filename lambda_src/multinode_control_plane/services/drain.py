@@ -93,14 +93,14 @@ def _open_invocations(context: Context, key: FunctionKey) -> Iterator[str]:
             after = key_of(entries[-1].record).sort
 
 
-def remove_invocation(context: Context, logs: Logs, listed: Stored[Record]) -> bool:
+def remove_invocation(context: Context, logs: Logs, proposed: Stored[Record]) -> bool:
     """Remove an invocation with its payloads, links and logs; return False if it is not terminated after all.
 
     Raises Conflict if another process removes it at the same time.
     """
-    if not isinstance(listed.record, Invocation):
+    if not isinstance(proposed.record, Invocation):
         return True
-    invocation_id = listed.record.invocation_id
+    invocation_id = proposed.record.invocation_id
     stored = context.store.get(invocation_key(invocation_id))
     if stored is None:
         return True

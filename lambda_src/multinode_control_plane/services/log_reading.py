@@ -5,7 +5,6 @@ execution and an offset in its lines. It moves to the next execution once this o
 read. A backend whose lines arrive late keeps `LogsPage.at_end` False until then.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.ports import Logs, LogsPage, Waiter
 from multinode_control_plane.services import commit
+from multinode_control_plane.services.answer_size import bytes_in_answer
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.paging import position_of
 from multinode_protocol.error_codes import ErrorCode
@@ -28,6 +28,7 @@ MAX_READS = 20
 MAX_BYTES = 4_000_000
 """What the lines of one answer may take; Lambda returns at most 6 MB."""
 LINE_OVERHEAD = 160
+"""Bytes of a line beside its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,4 @@ def _cut(line: LogLine) -> LogLine:
 
 
 def _size(line: LogLine) -> int:
-    """Return the bytes that a line takes in a JSON body that is itself a JSON string."""
-    text = json.dumps(json.dumps(line["message"], ensure_ascii=False), ensure_ascii=False)
-    return len(text.encode("utf-8", "replace")) + LINE_OVERHEAD
+    return bytes_in_answer(line["message"]) + LINE_OVERHEAD

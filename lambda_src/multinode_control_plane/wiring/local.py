@@ -1,6 +1,7 @@
 """The local deployment, put together from one data directory."""
 
 import contextlib
+import functools
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from multinode_control_plane.core.external_transitions import ContainerExit
 from multinode_control_plane.core.keys import ALL, Index, versions_prefix
 from multinode_control_plane.core.records import Project
 from multinode_control_plane.core.tokens import execution_token
-from multinode_control_plane.ports import Change, Conflict, Write
+from multinode_control_plane.ports import Conflict, Write
 from multinode_control_plane.services import task_events
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.drain import remove_invocation
@@ -66,14 +67,14 @@ class LocalDeployment:
         )
         self.api_ports = ApiPorts(self.context, self.keychain, self.logs, self.waiter, info)
         self.compute = LocalCompute(directory, environ, self._worker_ended)
-        self._reactor = Reactor(
+        reactor = Reactor(
             self.context,
             self.compute,
             LogEventPublisher(),
             lambda *of: execution_token(self.keychain.token_secret(), *of),
             lambda: url,
         )
-        self._feed = Feed(Outbox(self._database), self._react)
+        self._feed = Feed(Outbox(self._database), functools.partial(react, reactor))
         self._sweep_timer = SweepTimer(self._sweep, self.context.clock)
         self._clean_at = 0.0
         store.subscribe(self._committed)
@@ -96,9 +97,6 @@ class LocalDeployment:
         self._feed.committed()
         self._sweep_timer.committed(writes)
         self.waiter.committed(writes)
-
-    def _react(self, change: Change) -> None:
-        react(self._reactor, change)
 
     def _worker_ended(self, record: LaunchRecord, exit: ContainerExit) -> None:  # noqa: A002 - the port's word
         task_events.container_ended(self.context, record.invocation_id, record.execution_id, exit, worker=record.worker)
