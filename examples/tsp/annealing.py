@@ -82,7 +82,7 @@ def _reverse(away: Distances, route: list[int], i: int, j: int, *, may_add: floa
 def _move_segment(away: Distances, route: list[int], i: int, j: int, size: int, *, may_add: float) -> int:
     """Or-opt: move the `size` cities from position `i` to before position `j`, the better way round.
 
-    Return the length added; 0 when it was refused, or when `j` lies within or just after the segment.
+    Return the length added; 0 if it was refused, or if `j` is within or just after the segment.
     """
     end = i + size
     if end > len(route) or i <= j <= end:

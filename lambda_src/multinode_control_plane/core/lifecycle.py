@@ -258,7 +258,7 @@ def waiting_reason(invocation: Invocation, taken: int | None = None) -> str:
     """Return what an invocation in the queue waits for; `taken`: how many of its function's slots are, if known."""
     most = invocation.resource_spec.max_concurrency
     slots = "" if taken is None else f": {taken} of {most} running"
-    again = f"; then comes attempt {invocation.attempts + 1}, after: {invocation.last_failure}"
+    again = f"; attempt {invocation.attempts + 1} is next, after: {invocation.last_failure}"
     return f"waiting for a free slot{slots}{again if invocation.last_failure else ''}"
 
 

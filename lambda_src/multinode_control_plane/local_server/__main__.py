@@ -1,4 +1,4 @@
-"""``python -m multinode_control_plane.local_server --data-dir D [--port P]``."""
+"""Runs the local server: ``python -m multinode_control_plane.local_server --data-dir D [--port P]``."""
 
 import argparse
 import json

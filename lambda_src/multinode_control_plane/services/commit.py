@@ -104,7 +104,7 @@ def gate_writes(
     *,
     gate: GateRead | None = None,
 ) -> list[Write]:
-    """Return the write that gives the function's slots to what opens in `transitions` and takes them from what ends.
+    """Return the write that gives slots to the executions that open in `transitions`, and frees those of ended ones.
 
     `gate` is the gate on which the decision rests; left out, it is read, but only if it changes.
     """

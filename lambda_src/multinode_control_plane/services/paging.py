@@ -17,7 +17,7 @@ def listed(
 ) -> Iterator[Stored[Record]]:
     """Yield at most `limit` records of an index, in its order; the index may lag behind the records.
 
-    Pages are read as they are needed, so changes committed meanwhile may or may not show.
+    Pages are read as they are needed, so changes committed in between may or may not show.
     """
     offset: str | None = None
     left = limit

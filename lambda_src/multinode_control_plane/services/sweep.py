@@ -137,7 +137,7 @@ def _settle_one(context: Context, invocation: Invocation, states: dict[str, Cont
         return False
     state = states.get(execution.execution_id)
     if state is None and gone_for_good(execution, context.clock.now()):
-        ended = ContainerExit(ExitKind.INTERRUPTED, "the container has vanished without a trace")
+        ended = ContainerExit(ExitKind.INTERRUPTED, "the container disappeared without a trace")
     elif state is not None and state.exit is not None:
         ended = state.exit
     else:

@@ -252,7 +252,7 @@ class DynamoStore:
         )
 
     def _transact(self, writes: Sequence[StoreWrite], keys: Sequence[Key[Record]], operation: str) -> None:
-        """Make all writes or none. By the token, DynamoDB recognises a repeated request, whatever the first one did."""
+        """Make all writes or none. By the token, DynamoDB recognises a repeated request."""
         items = [self._transact_item(write, key, operation) for write, key in zip(writes, keys, strict=True)]
         self._retries.write(
             lambda: self._client.transact_write_items(TransactItems=items, ClientRequestToken=operation),
@@ -301,7 +301,7 @@ def _condition(expect: int | Absent) -> Any:
 
 
 def _recognise(error: ClientError, operation: str, expect: int, unclear: bool) -> None:
-    """Return if the item holds this very write. Raises Conflict, or StoreUnavailable if that can no longer be told."""
+    """Return if the item holds this very write. Raises Conflict, or StoreUnavailable if that is no longer known."""
     item: Item = cast("Item", error.response.get("Item") or {})
     if operation_of(item) == operation:
         return

@@ -19,7 +19,7 @@ Task = Mapping[str, object]
 """The `detail` of a task event, or a task from `DescribeTasks`."""
 
 STOP_REASON_PREFIX = "multinode: "
-"""How the reason of every stop that we request begins; any other stop was somebody else's."""
+"""How the reason of every stop that we request begins. Any other stop came from outside."""
 WORKER_TYPE = "AWS_ECS"
 REASON_CHARS = 600
 EXECUTION_PREFIX = "exe-"

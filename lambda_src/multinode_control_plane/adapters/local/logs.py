@@ -59,7 +59,7 @@ class LocalLogs:
         with file:
             size = os.fstat(file.fileno()).st_size
             if position > size:
-                raise ValueError(f"the offset lies past the end of the logs of {execution.execution_id}")
+                raise ValueError(f"the offset is past the end of the logs of {execution.execution_id}")
             if tail and offset is None:
                 position = _start_of_tail(file, size, limit)
             lines, end = _read_lines(file, position, limit, unfinished=not execution.open)

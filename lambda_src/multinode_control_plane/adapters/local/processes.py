@@ -167,7 +167,7 @@ class LocalCompute:
         if folder is not None:
             return self._state(folder)
         if self._folders.known(worker.identifier):
-            lost = ContainerExit(ExitKind.INTERRUPTED, "what was noted of its process could not be read any more")
+            lost = ContainerExit(ExitKind.INTERRUPTED, "the notes about its process could not be read")
             return ContainerState(worker, worker.identifier.rpartition("-")[0], lost)
         return None
 
@@ -238,11 +238,13 @@ class LocalCompute:
     def _gone(self, folder: WorkerFolder, process: ProcessId | None) -> ContainerExit:
         """Return the exit of a worker that has gone without anybody reading its status."""
         if not self._owns(folder):
-            return ContainerExit(ExitKind.INTERRUPTED, "it was started by the deployment that this one is a copy of")
+            return ContainerExit(
+                ExitKind.INTERRUPTED, "it was started by the deployment from which this one was copied"
+            )
         self._clear_away(folder.record.mark, process)
         if folder.stop_deadline is not None:
             return ContainerExit(ExitKind.STOPPED, "stopped")
-        return ContainerExit(ExitKind.INTERRUPTED, "its process was gone when the control plane came back")
+        return ContainerExit(ExitKind.INTERRUPTED, "its process was gone when the control plane restarted")
 
     def _settle_lost(self, folder: WorkerFolder) -> ContainerExit:
         """Note and return the exit of a worker that died, or was never started, while no server ran."""

@@ -1,4 +1,4 @@
-"""Which server owns a data directory: a lock that its death releases, and a note of where it listens.
+"""Which server owns a data directory: a lock that it holds until its process ends, and a note of where it listens.
 
 ServerAlreadyRuns(Exception)    another server holds the lock
 """

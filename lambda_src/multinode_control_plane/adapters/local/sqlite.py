@@ -226,7 +226,7 @@ def _record_change(connection: sqlite3.Connection, key: Key[Record], old: str | 
 
 
 def _stored(version: int, body: str) -> Stored[R]:
-    # The key's type says which record lies under it; the contract suite holds the keys to that.
+    # The key's type says which record it identifies; the contract suite checks that.
     return Stored(cast(R, _record(body)), version)
 
 
