@@ -1,4 +1,4 @@
-# `make help` lists the targets. The environment lies in .venv and is set up again only when what it is made of changes.
+# `make help` lists the targets. The environment is in .venv, and is updated only when its requirements change.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -15,10 +15,10 @@ JOBS ?= 4
 SEEDS ?= 1000
 KILLS ?= 500
 
-# Tests start hundreds of interpreters, and each would compile all it imports once more.
+# Tests start hundreds of interpreters, and each would compile all its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Targets that belong to one part of the product are defined beside it.
+# Targets for one part of the product are defined in its folder.
 include $(wildcard terraform/*.mk lambda_src/*.mk tests/*/*.mk)
 
 .PHONY: help
@@ -48,9 +48,9 @@ $(VENV)/.developer: pyproject.toml setup.py $(LOCK) examples/tsp/requirements.tx
 .PHONY: venv
 venv: $(VENV)/.developer  ## set up .venv for development
 
-# The file holds versions alone, one set for every Python that we support; where they come from is pip's configuration.
+# The file contains only versions, one set for every supported Python. Where packages come from is up to pip's configuration.
 .PHONY: lock
-lock: | $(BIN)/python  ## lock what pyproject.toml adds; the newest of everything: remove requirements-dev.lock first
+lock: | $(BIN)/python  ## lock new requirements; for the newest of everything, remove requirements-dev.lock first
 	$(INSTALL) --upgrade pip
 	$(INSTALL) --group lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate \
@@ -85,13 +85,13 @@ fast: $(VENV)/.developer  ## the tests that take less than a second each
 .PHONY: check-terraform
 check-terraform:
 ifeq ($(shell command -v terraform),)
-	@echo "terraform is not on the PATH: its checks are left out"
+	@echo "terraform is not on the PATH: skipping its checks"
 else
 	$(BIN)/python scripts/terraform_offline.py check --quick
 endif
 
 .PHONY: test
-test: $(VENV)/.developer  ## all tests with coverage; what this machine lacks is skipped with the reason
+test: $(VENV)/.developer  ## all tests with coverage; tests that this machine cannot run are skipped with the reason
 	@rm -f .coverage .coverage.*
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-config=pyproject.toml --cov-report= $(TESTS)
 
@@ -100,17 +100,17 @@ coverage: $(VENV)/.developer  ## after `make test`: branch coverage of core, ser
 	@$(BIN)/python -m tests.house.coverage_gate --at-least 95 $(addprefix $(CONTROL_PLANE)/,core services api handlers)
 
 .PHONY: simulate
-simulate: $(VENV)/.developer  ## random histories with faults at every port call; more of them: SEEDS=10000
+simulate: $(VENV)/.developer  ## random histories with faults at every port call; for more: SEEDS=10000
 	MULTINODE_SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest -q --timeout=0 tests/control_plane/simulation/test_simulation.py
 
 .PHONY: kills
-kills: $(VENV)/.developer  ## local server and workers killed at random under load; more or fewer: KILLS=100
+kills: $(VENV)/.developer  ## local server and workers killed at random under load; how often: KILLS=100
 	MULTINODE_KILLS=$(KILLS) $(BIN)/pytest -q -s --timeout=0 tests/control_plane/local_server/test_kills.py
 
 .PHONY: release
-release: $(BIN)/python  ## version, changelog, commit and tag; pushes nothing: VERSION=2.1.0
+release: $(BIN)/python  ## write version and changelog, commit and tag, push nothing: VERSION=2.1.0
 	$(BIN)/python scripts/release.py prepare "$(VERSION)"
 
 .PHONY: clean
-clean:  ## remove what the other targets made
+clean:  ## remove what the other targets created
 	rm -rf $(VENV) .demo build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `make demo` does, on a local control plane of its own: everything it makes lies under .demo. It starts from whatever
-# an earlier run left there, and stops what it started however it ends.
+# `make demo`: deploys and runs an example on its own local control plane, and stops that however it ends. Everything that
+# it creates is stored under .demo; it copes with whatever an earlier run left there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,7 +8,7 @@ demo="${MULTINODE_DEMO_DIR:-.demo}"
 mkdir -p "$demo"
 own="$(cd "$demo" && pwd)"
 export MULTINODE_CONFIG_DIR="$own/config" MULTINODE_DATA_DIR="$own/data"
-unset MULTINODE_API_URL MULTINODE_API_KEY  # they would come before the demo's own profile
+unset MULTINODE_API_URL MULTINODE_API_KEY  # they would take precedence over the demo's own profile
 
 bold='' plain=''
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\033[1m' plain=$'\033[0m'; fi
@@ -18,14 +18,14 @@ run() { show "$@" && "$@"; }
 finish() {
   code=$?
   trap - EXIT
-  trap '' INT TERM  # stopping takes a moment, and is not to be stopped itself
+  trap '' INT TERM  # stopping takes a moment, and must not be interrupted
   run multinode local stop --cancel || code=3
   exit "$code"
 }
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-multinode local stop --cancel >/dev/null 2>&1 || true  # of a run that was killed
+multinode local stop --cancel >/dev/null 2>&1 || true  # left by a run that was killed
 rm -rf "$own/config"  # the profile of an earlier run names its port
 trap finish EXIT
 

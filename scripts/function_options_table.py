@@ -2,7 +2,7 @@
 
     python scripts/function_options_table.py
 
-A table stands between ``<!-- options of a function -->`` (or ``of Retry``) and ``<!-- end -->``.
+Each table is between ``<!-- options of a function -->`` (or ``of Retry``) and ``<!-- end -->``.
 """
 
 import dataclasses
@@ -35,7 +35,7 @@ TABLE = re.compile(r"(<!-- options of (a function|Retry) -->\n).*?(<!-- end -->)
 
 
 def render(page: str) -> str:
-    """Return `page` with every table written anew."""
+    """Return `page` with every table replaced by the current one."""
     return TABLE.sub(lambda found: f"{found[1]}{_table(found[2])}{found[3]}", page)
 
 

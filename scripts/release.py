@@ -1,6 +1,6 @@
 """A release: its version in pyproject.toml, its section in CHANGELOG.md, one commit, one tag.
 
-``release.py prepare 2.1.0`` (`make release VERSION=2.1.0`) makes all of them and pushes nothing.
+``release.py prepare 2.1.0`` (`make release VERSION=2.1.0`) creates all of them and pushes nothing.
 ``release.py check v2.1.0`` is what the release workflow asks of a tag before it builds.
 
 The version is a constant that is checked against the tag. Derived from the tag, it would be unknown without git or
@@ -44,7 +44,7 @@ def prepare(version: str) -> None:
 
 
 def check(tag: str) -> None:
-    """Raise ReleaseRefused unless version and changelog are those of `tag`."""
+    """Raise ReleaseRefused unless version and changelog match `tag`."""
     version = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["version"]
     if tag != f"v{version}":
         raise ReleaseRefused(f"the tag is {tag}, but pyproject.toml says {version}: make the tag with `make release`")
@@ -57,7 +57,7 @@ def check(tag: str) -> None:
 
 
 def released_changelog(version: str) -> str:
-    """Return the changelog with what is unreleased as the section of `version`. Raises ReleaseRefused."""
+    """Return the changelog with the unreleased changes as the section of `version`. Raises ReleaseRefused."""
     text = CHANGELOG.read_text(encoding="utf-8")
     found = UNRELEASED.search(text)
     if found is None or not found["changes"].strip():

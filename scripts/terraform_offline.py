@@ -1,12 +1,12 @@
-"""Run Terraform with the AWS provider that lies on this disk, or else from Terraform's registry.
+"""Run Terraform with an AWS provider from this disk if there is one, or else from Terraform's registry.
 
     python scripts/terraform_offline.py check [--quick]    format and validate the modules and examples, in a copy;
-                                                           quick: the examples are formatted only
+                                                           quick: only check the format of the examples
     python scripts/terraform_offline.py test [ARG …]       `terraform test`, in a copy
     python scripts/terraform_offline.py run ARG …          `terraform ARG …`, here
 
-A disk that holds ``…/registry.terraform.io/hashicorp/aws`` is used as a mirror, through a configuration file made for
-the run; nothing is copied from it. A configuration file that TF_CLI_CONFIG_FILE names, and that exists, is left alone.
+A folder ``…/registry.terraform.io/hashicorp/aws`` on this disk is used as a mirror, through a temporary configuration
+file; nothing is copied from it. If TF_CLI_CONFIG_FILE names an existing configuration file, that is used instead.
 """
 
 import functools
@@ -45,7 +45,7 @@ NOT_COPIED = shutil.ignore_patterns(".terraform", ".terraform.lock.hcl", "*.tfst
 
 @functools.cache
 def find_mirror() -> Path | None:
-    """Return the folder that holds ``registry.terraform.io/hashicorp/aws``, or None. Looks at most 4 folders deep."""
+    """Return the folder that contains ``registry.terraform.io/hashicorp/aws``, or None. Searches 4 folders deep."""
     for folder in (*(Path(path).expanduser() for path in IMPLIED_MIRRORS), *_folders(Path("/"), SEARCH_DEPTH)):
         if (folder / PROVIDER).is_dir():
             return folder
@@ -53,7 +53,7 @@ def find_mirror() -> Path | None:
 
 
 def _folders(parent: Path, depth: int) -> Iterator[Path]:
-    """Yield the folders below `parent`, the near ones first. Folders that may not be read are passed over."""
+    """Yield the folders below `parent`, the nearest first, leaving out those that cannot be read."""
     try:
         with os.scandir(parent) as entries:
             folders = sorted(
@@ -72,7 +72,7 @@ def _folders(parent: Path, depth: int) -> Iterator[Path]:
 def environment(scratch: Path) -> dict[str, str]:
     """Return the environment for Terraform; writes its configuration file and its plugin cache below `scratch`.
 
-    Answers are never asked for on the terminal, and no account's credentials are needed by the commands used here.
+    Terraform never asks for input, and the commands used here need no credentials.
     """
     cache = scratch / "plugins"
     cache.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def environment(scratch: Path) -> dict[str, str]:
 def copy_modules(target: Path) -> Path:
     """Copy `terraform/` to `target` without state and plugins, so that runs leave nothing behind. Returns `target`.
 
-    Where the control plane's package was not built, an empty zip stands in for it: plans need the file.
+    If the control plane's package has not been built, an empty zip takes its place, because plans need the file.
     """
     shutil.copytree(SOURCE, target, ignore=NOT_COPIED)
     package = target / "multinode-lambda.zip"
@@ -128,20 +128,20 @@ def terraform(
 
 
 def check(copy: Path, variables: dict[str, str], folders: Sequence[str] = (*MODULES, *EXAMPLES)) -> int:
-    """Print what is wrong with the format of anything and with `folders`; return 1 if anything is."""
+    """Check the format of every file and validate `folders`; print the problems, and return 1 if there are any."""
     formatted = _step(copy, ".", ("fmt", "-check", "-diff", "-recursive", "-no-color"), variables)
-    # One after the other: they share a cache of plugins, which two must not fill at once.
+    # One after the other: they share a plugin cache, which two must not fill at the same time.
     ready = [_step(copy, folder, ("init", "-backend=false", "-no-color"), variables) for folder in folders]
     with ThreadPoolExecutor() as pool:
         valid = list(pool.map(lambda folder: _step(copy, folder, ("validate", "-no-color"), variables), folders))
     if not (formatted and all(ready) and all(valid)):
         return 1
-    sys.stdout.write(f"terraform: all is formatted, and valid in {', '.join(folders)}\n")
+    sys.stdout.write(f"terraform: all files are formatted; valid: {', '.join(folders)}\n")
     return 0
 
 
 def _step(copy: Path, folder: str, arguments: Sequence[str], variables: dict[str, str]) -> bool:
-    """Return whether it succeeds; print what it says when it does not."""
+    """Return True if the command succeeds; print its output if it does not."""
     done = terraform(arguments, copy / folder, variables)
     if done.returncode:
         sys.stderr.write(f"terraform {' '.join(arguments)} in terraform/{folder}:\n{done.stdout}\n")
@@ -149,7 +149,7 @@ def _step(copy: Path, folder: str, arguments: Sequence[str], variables: dict[str
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return the exit code: 0 all well, 1 a check or test failed, 2 wrong usage, or Terraform's own."""
+    """Return the exit code: 0 for success, 1 if a check or test failed, 2 for wrong usage, or Terraform's own."""
     if not arguments or arguments[0] not in {"check", "test", "run"}:
         sys.stderr.write(f"{__doc__}\n")
         return 2

@@ -1,10 +1,10 @@
-"""Keep the tables of inputs and outputs in terraform/README.md as the modules declare them.
+"""Write the tables of inputs and outputs in terraform/README.md from the modules' declarations.
 
     python scripts/terraform_readme.py            write the tables
     python scripts/terraform_readme.py --check    change nothing; exit code 1 if a table is out of date
 
-A table stands between ``<!-- inputs of FOLDER -->`` (or ``outputs of``) and ``<!-- end -->``. The declarations are read
-as `terraform fmt` writes them: a block's own arguments are indented by two spaces.
+Each table is between ``<!-- inputs of FOLDER -->`` (or ``outputs of``) and ``<!-- end -->``. Declarations must have the
+format of `terraform fmt`, where a block's own arguments are indented by two spaces.
 """
 
 import re
@@ -23,7 +23,7 @@ TABLE = re.compile(r"(<!-- (inputs|outputs) of (\S+) -->\n).*?(<!-- end -->)", r
 
 
 def render(readme: str, folder: Path) -> str:
-    """Return `readme` with every table written anew. Raises ValueError when there is none, or a description lacks."""
+    """Return `readme` with every table replaced. Raises ValueError if it has none, or a description is missing."""
     if not TABLE.search(readme):
         raise ValueError("the README has no table to fill in")
     return TABLE.sub(lambda found: f"{found[1]}{_table(found[2], folder / found[3])}{found[4]}", readme)
@@ -47,7 +47,7 @@ def _outputs(folder: Path) -> Iterator[tuple[str, ...]]:
 
 
 def _declared(kind: str, folder: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Yield name and arguments of each block of a kind, in the files' order."""
+    """Yield name and arguments of each block of this kind, in the order of the files."""
     for path in sorted(folder.glob("*.tf")):
         for block in BLOCK.finditer(path.read_text(encoding="utf-8")):
             if block[1] == kind:
@@ -62,7 +62,7 @@ def _text(name: str, arguments: Mapping[str, str]) -> str:
 
 
 def _code(expression: str) -> str:
-    """Return an expression on one line: comments removed, lines joined with commas as HCL admits on one line."""
+    """Return an expression on one line, without comments, its lines joined with commas."""
     lines = [re.sub(r"\s*#.*", "", line).strip() for line in expression.splitlines()]
     one_line = ", ".join(line for line in lines if line)
     one_line = re.sub(r"([({\[]),", r"\1", one_line)
@@ -71,7 +71,7 @@ def _code(expression: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return the exit code: 0 the tables are current, 1 they were not (`--check`) or cannot be made, 2 wrong usage."""
+    """Return the exit code: 0 if the tables are current, 1 if they were not (`--check`) or are invalid, 2 for usage."""
     if arguments not in ([], ["--check"]):
         sys.stderr.write(f"{__doc__}\n")
         return 2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/test_wheel.sh PYTHON WHEEL: install the wheel as a user does, outside the checkout, and run the fast tests and the
-# commands' journey against it, in a copy of the repository without the packages: no import can find their sources.
+# commands' journey against it. They run in a copy of the repository without the packages, whose sources no import can find.
 set -euo pipefail
 python="$1"
 wheel="$(cd "$(dirname "$2")" && pwd)/$(basename "$2")"

@@ -1,7 +1,7 @@
-"""Runs once in each image's build: puts SDK and worker first on ``sys.path``, and what they import last.
+"""Runs once in each image's build: puts SDK and worker first on ``sys.path``, and the packages that they import last.
 
-The runtime comes from the CLI that deploys, so that CLI and worker never differ; the project's own versions of
-cloudpickle and urllib3 win over the copies.
+The runtime comes from the CLI that deploys, so that CLI and worker never differ. The project's own versions of
+cloudpickle and urllib3 take precedence over the copies.
 """
 
 import compileall

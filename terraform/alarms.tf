@@ -1,4 +1,4 @@
-# What could not be handled, and who is told.
+# Alarms: what could not be handled, and who is notified.
 
 locals {
   bury_statement = {
@@ -13,7 +13,7 @@ locals {
   # One metric each, $0.10 a month.
   alarms = {
     dead-letters = {
-      description = "Something could not be handled: read the queue ${aws_sqs_queue.dead_letters.name}; each message names its function and error."
+      description = "An event could not be handled: read the queue ${aws_sqs_queue.dead_letters.name}. Each message names its function and error."
       namespace   = "AWS/SQS"
       metric      = "ApproximateNumberOfMessagesVisible"
       statistic   = "Maximum"
@@ -63,8 +63,8 @@ locals {
   }
 }
 
-# Stream records, asynchronous calls and schedules that were given up on, and events that a rule could not deliver:
-# that of events.tf, and those of modules/trigger, whose names are not known here.
+# Stream records, asynchronous calls and schedules that were given up on, and events that a rule could not deliver: the
+# rule in events.tf, and those of modules/trigger, whose names are not known here.
 resource "aws_sqs_queue" "dead_letters" {
   name                      = "${local.prefix}-dead-letters"
   sqs_managed_sse_enabled   = true

@@ -1,4 +1,4 @@
-# The HTTP API: every path goes to one Lambda, which knows the routes.
+# The HTTP API: every path leads to one Lambda, which knows the routes.
 
 locals {
   api_url = var.custom_domain == null ? aws_apigatewayv2_api.api.api_endpoint : "https://${var.custom_domain.domain_name}"
@@ -12,7 +12,7 @@ resource "aws_apigatewayv2_api" "api" {
 }
 
 resource "aws_apigatewayv2_route" "api" {
-  # checkov:skip=CKV_AWS_309:The Lambda checks the bearer key itself: it knows keys of users and tokens of single executions.
+  # checkov:skip=CKV_AWS_309:The Lambda checks the bearer key itself: it knows users' keys and the tokens of single executions.
   for_each = toset(["ANY /", "ANY /{proxy+}"])
 
   api_id    = aws_apigatewayv2_api.api.id
@@ -25,7 +25,7 @@ resource "aws_apigatewayv2_integration" "api" {
   integration_type       = "AWS_PROXY"
   integration_uri        = module.api.invoke_arn
   payload_format_version = "2.0"
-  timeout_milliseconds   = 30000 # the longest there is; a waiting request is answered after 20 s
+  timeout_milliseconds   = 30000 # the maximum; a waiting request is answered after 20 s
 }
 
 resource "aws_apigatewayv2_stage" "api" {
@@ -41,7 +41,7 @@ resource "aws_apigatewayv2_stage" "api" {
 
   access_log_settings {
     destination_arn = aws_cloudwatch_log_group.access.arn
-    # The path names ids but no secret; headers, which hold the key, are not logged.
+    # The path contains ids but no secrets; headers, which hold the key, are not logged.
     format = jsonencode({
       request_id    = "$context.requestId"
       time          = "$context.requestTime"
@@ -59,8 +59,8 @@ resource "aws_apigatewayv2_stage" "api" {
 
 resource "aws_cloudwatch_log_group" "access" {
   # checkov:skip=CKV_AWS_158:Encrypted with the key that CloudWatch Logs owns, as everything here that holds no secret.
-  # checkov:skip=CKV_AWS_338:How long to keep is the installer's choice: log_retention_days.
-  name              = "/aws/vendedlogs/${local.prefix}/access" # the prefix spares the account's limited log resource policies
+  # checkov:skip=CKV_AWS_338:The installer chooses how long logs are kept: log_retention_days.
+  name              = "/aws/vendedlogs/${local.prefix}/access" # this prefix avoids the account's limit on log resource policies
   retention_in_days = var.log_retention_days
   tags              = local.tags
 }
@@ -108,12 +108,12 @@ module "api" {
       Action   = ["logs:GetLogEvents"]
       Resource = [local.worker_logs_arn]
     },
-    # The credentials of GET /container_repository_credentials: they can do what this role can, so just push and pull.
+    # For GET /container_repository_credentials, whose credentials allow what this role may do: just push and pull.
     {
       Sid      = "RepositoryLogin"
       Effect   = "Allow"
       Action   = ["ecr:GetAuthorizationToken"]
-      Resource = ["*"] # the action knows no resource
+      Resource = ["*"] # the action does not support resources
     },
     {
       Sid      = "RepositoryPush"

@@ -1,8 +1,9 @@
 # Where containers run, and what they may do: the cluster, the image repository, the task roles, the workers' logs.
 
 locals {
-  # The CLI registers one task definition per version under this prefix, which bounds what RunTask may run. It ends with an
-  # underscore, which no deployment's name has: project b-x of deployment a is never taken for project x of deployment a-b.
+  # The CLI registers one task definition per version under this prefix, which limits what RunTask may run. It ends with an
+  # underscore, which no deployment's name contains: project b-x of deployment a is not mistaken for project x of
+  # deployment a-b.
   task_family_prefix   = "${local.prefix}_"
   task_definitions_arn = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:task-definition/${local.task_family_prefix}*:*"
   tasks_arn            = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${aws_ecs_cluster.workers.name}/*"
@@ -21,7 +22,7 @@ locals {
     Sid       = "ListTasks"
     Effect    = "Allow"
     Action    = ["ecs:ListTasks"]
-    Resource  = ["*"] # the action knows container instances alone, which Fargate has not; the condition names the cluster
+    Resource  = ["*"] # the action only supports container instances, which Fargate does not have; the condition names the cluster
     Condition = local.on_this_cluster
   }
 
@@ -66,7 +67,7 @@ resource "aws_security_group" "workers" {
 }
 
 resource "aws_vpc_security_group_egress_rule" "workers" {
-  # A user's function may call whatever it needs; narrower rules belong to the subnets' network ACLs.
+  # A user's function may connect to anything; narrower rules belong in the subnets' network ACLs.
   for_each = { ipv4 = { ipv4 = "0.0.0.0/0", ipv6 = null }, ipv6 = { ipv4 = null, ipv6 = "::/0" } }
 
   security_group_id = aws_security_group.workers.id
@@ -90,7 +91,7 @@ resource "aws_vpc_security_group_ingress_rule" "reachable" {
 }
 
 resource "aws_ecr_repository" "images" {
-  # checkov:skip=CKV_AWS_136:Encrypted at rest with AES-256 by ECR; images hold no secret (.env values are injected at the start).
+  # checkov:skip=CKV_AWS_136:Encrypted at rest with AES-256 by ECR; images contain no secrets (.env values are injected at the start).
   name                 = local.prefix
   image_tag_mutability = "IMMUTABLE"
   force_delete         = !var.deletion_protection
@@ -104,7 +105,7 @@ resource "aws_ecr_repository" "images" {
 resource "aws_ecr_lifecycle_policy" "images" {
   repository = aws_ecr_repository.images.name
 
-  # Only what no version can refer to: `undeploy` removes the tagged images.
+  # Only images to which no version can refer: `undeploy` removes the tagged ones.
   policy = jsonencode({
     rules = [{
       rulePriority = 1
@@ -122,13 +123,13 @@ resource "aws_ecr_lifecycle_policy" "images" {
 
 resource "aws_cloudwatch_log_group" "workers" {
   # checkov:skip=CKV_AWS_158:Encrypted with the key that CloudWatch Logs owns, as everything here that holds no secret.
-  # checkov:skip=CKV_AWS_338:How long to keep is the installer's choice: log_retention_days.
+  # checkov:skip=CKV_AWS_338:The installer chooses how long logs are kept: log_retention_days.
   name              = "/multinode/${var.name}/workers"
   retention_in_days = var.log_retention_days
   tags              = local.tags
 }
 
-# The role of the user's code. It may do nothing but what task_policy_arns grants.
+# The role of the user's code. It may only do what task_policy_arns grants.
 resource "aws_iam_role" "task" {
   name        = "${local.role_prefix}-task"
   description = "Multinode ${var.name}: what the functions may do"
@@ -155,7 +156,7 @@ resource "aws_iam_role_policy_attachment" "task" {
   policy_arn = each.value
 }
 
-# The role of the platform on a task's behalf, before the code starts: pull, log, inject .env values.
+# The role that ECS uses for a task before the code starts: to pull the image, write logs and inject .env values.
 resource "aws_iam_role" "execution" {
   name        = "${local.role_prefix}-execution"
   description = "Multinode ${var.name}: what ECS does to start a worker"
@@ -182,7 +183,7 @@ resource "aws_iam_role_policy" "execution" {
         Sid      = "RepositoryLogin"
         Effect   = "Allow"
         Action   = ["ecr:GetAuthorizationToken"]
-        Resource = ["*"] # the action knows no resource
+        Resource = ["*"] # the action does not support resources
       },
       {
         Sid      = "RepositoryPull"

@@ -1,15 +1,15 @@
-# What happened to a container: ECS tells EventBridge, a rule calls a Lambda, which commits what it means.
-# What must happen later, or was missed: the sweep, once a minute.
+# Task events: ECS tells EventBridge that a container has ended, and a rule calls a Lambda, which commits that.
+# The sweep, once a minute: acts on what is due and repairs what events missed.
 
 # --- task events ----------------------------------------------------------------------------------------------------
 
 resource "aws_cloudwatch_event_rule" "task_events" {
   name           = "${local.prefix}-task-events"
   description    = "Multinode ${var.name}: its containers that have ended"
-  event_bus_name = "default" # where AWS's own services speak
+  event_bus_name = "default" # where AWS's own services publish
   tags           = local.tags
 
-  # A container's end alone. That it runs, its worker says by itself, a moment later.
+  # Only the end of containers. The worker itself reports that it runs.
   event_pattern = jsonencode({
     source      = ["aws.ecs"]
     detail-type = ["ECS Task State Change"]
@@ -20,7 +20,7 @@ resource "aws_cloudwatch_event_rule" "task_events" {
   })
 }
 
-# A dead letter of this kind is an event that could not be handed to the Lambda, with the reason in its attributes.
+# Such a dead letter is an event that could not be passed to the Lambda, with the reason in its attributes.
 resource "aws_cloudwatch_event_target" "task_events" {
   rule = aws_cloudwatch_event_rule.task_events.name
   arn  = module.task_events.arn
@@ -55,8 +55,8 @@ module "task_events" {
   log_retention_days   = var.log_retention_days
   tags                 = local.tags
 
-  # What is throttled waits in Lambda's own queue for up to six hours, its longest. What failed three times is a dead
-  # letter, and the sweep has ended the execution meanwhile.
+  # A throttled event waits in Lambda's own queue for up to six hours, the maximum. An event that failed three times
+  # becomes a dead letter; by then, the sweep has ended the execution.
   asynchronous = {
     retries         = 2
     max_age_s       = 21600
@@ -79,11 +79,11 @@ module "sweep" {
   environment          = local.environment
   memory_mib           = 512
   timeout_s            = 55
-  reserved_concurrency = var.reserve_concurrency ? 1 : null # two sweeps at once are harmless, and waste
+  reserved_concurrency = var.reserve_concurrency ? 1 : null # two sweeps at once are harmless, but wasteful
   log_retention_days   = var.log_retention_days
   tags                 = local.tags
 
-  # A sweep that failed is not repeated, the next one is a minute away; it leaves a dead letter.
+  # A failed sweep is not repeated, because the next one is a minute away; it leaves a dead letter.
   asynchronous = {
     retries         = 0
     max_age_s       = 60
@@ -129,5 +129,5 @@ resource "aws_scheduler_schedule" "sweep" {
     }
   }
 
-  depends_on = [aws_iam_role_policy.schedules] # or its first call would be a dead letter
+  depends_on = [aws_iam_role_policy.schedules] # otherwise its first call would become a dead letter
 }

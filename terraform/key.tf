@@ -1,16 +1,16 @@
-# The API key, the secret that signs workers' tokens, and how the CLI finds a deployment by its name.
+# The API key, the secret that signs workers' tokens, and the parameter by which the CLI finds a deployment.
 
 locals {
   api_key_parameter      = "${local.parameter_prefix}/api_key"
   token_secret_parameter = "${local.parameter_prefix}/token_secret"
   parameters_arn         = "arn:${local.partition}:ssm:${local.region}:${local.account_id}:parameter${local.parameter_prefix}"
 
-  # No kms:Decrypt: the key policy of aws/ssm lets SSM decrypt for whoever may read the parameter.
+  # No kms:Decrypt: the key policy of aws/ssm lets SSM decrypt for everyone who may read the parameter.
   read_api_key_statement = {
     Sid    = "ReadApiKey"
     Effect = "Allow"
     Action = ["ssm:GetParameter"]
-    # The second, should IAM be asked for the label too: under it an old key stays valid while it is being replaced.
+    # The second, in case IAM checks the label too: with it, an old key stays valid while it is being replaced.
     Resource = [aws_ssm_parameter.api_key.arn, "${aws_ssm_parameter.api_key.arn}:previous"]
   }
   read_token_secret_statement = {
@@ -20,9 +20,9 @@ locals {
     Resource = [aws_ssm_parameter.token_secret.arn]
   }
 
-  # How secrets are made without entering plan or state: uuid() gives 128 bits of the operating system's randomness
-  # anew at each apply, a write-only argument is never stored or compared, and SSM is sent it only when its version rises.
-  # (An ephemeral resource would do as well, but no provider's can be mocked by `terraform test` yet.)
+  # How secrets stay out of plan and state: at each apply, uuid() returns 128 new bits of the operating system's
+  # randomness; a write-only argument is never stored or compared, and only goes to SSM when its version rises.
+  # (An ephemeral resource would do as well, but `terraform test` cannot mock one yet.)
   new_key_id = substr(sha256(uuid()), 0, 8)
   new_secret = sensitive({
     for purpose in ["api_key", "token"] : purpose => replace(
@@ -47,12 +47,12 @@ resource "aws_ssm_parameter" "token_secret" {
   description      = "Multinode ${var.name}: signs the tokens of workers"
   type             = "SecureString"
   value_wo         = local.new_secret["token"]
-  value_wo_version = 1 # a new one would shut out every worker that runs
+  value_wo_version = 1 # a new secret would lock out every running worker
   tags             = local.tags
 }
 
 resource "aws_ssm_parameter" "deployment" {
-  # checkov:skip=CKV2_AWS_34:Names and addresses, no secret.
+  # checkov:skip=CKV2_AWS_34:Names and addresses, no secrets.
   name        = "${local.parameter_prefix}/deployment"
   description = "Multinode ${var.name}: where everything is"
   type        = "String"
@@ -72,7 +72,7 @@ resource "aws_ssm_parameter" "deployment" {
     event_bus          = var.event_bus_name
     parameter_prefix   = local.parameter_prefix
     api_key_parameter  = local.api_key_parameter
-    network = { # where `multinode doctor` looks whether a worker gets out
+    network = { # by which `multinode doctor` checks whether workers reach the internet
       vpc_id           = local.vpc_id
       subnet_ids       = local.subnet_ids
       assign_public_ip = var.assign_public_ip
@@ -81,7 +81,7 @@ resource "aws_ssm_parameter" "deployment" {
     schedules = local.schedules
   })
 
-  # Made last: whoever finds it finds a deployment that works.
+  # Created last, so that it only ever points to a complete deployment.
   depends_on = [
     aws_apigatewayv2_api_mapping.api,
     aws_apigatewayv2_route.api,

@@ -1,4 +1,4 @@
-# What every file below shares: names, tags, the account, the network.
+# What all files share: names, tags, the account, the network.
 #
 #   api.tf       the HTTP API and the Lambda behind it
 #   tables.tf    the one table, with its stream
@@ -7,7 +7,7 @@
 #   events.tf    the platform's task events -> Lambda; the sweep
 #   trigger.tf     invocations started by schedules and by EventBridge rules, see modules/trigger
 #   key.tf         the API key, the token secret, and how the CLI finds a deployment
-#   alarms.tf      what could not be handled, and who is told
+#   alarms.tf      what could not be handled, and who is notified
 #
 # Each resource's permissions are in the file of the resource that uses them.
 
@@ -30,7 +30,7 @@ data "aws_subnets" "default" {
     values = [data.aws_vpc.default[0].id]
   }
 
-  # Those that AWS made, which are public; not what was added since.
+  # Only the subnets that AWS created, which are public.
   filter {
     name   = "default-for-az"
     values = ["true"]
@@ -53,9 +53,10 @@ locals {
 
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition
-  region     = data.aws_region.current.id # the region's name in the providers 5.x and 6.x alike
+  region     = data.aws_region.current.id # the region's name in both provider 5.x and 6.x
 
-  # Roles are global: the region keeps deployments of one name in two regions apart. At most 61 of 64 characters.
+  # Roles are global, so their names include the region: two regions may have a deployment of one name. At most 61 of 64
+  # characters.
   role_prefix = "${local.prefix}-${local.region}"
 
   lambda_package = coalesce(var.lambda_package, "${path.module}/multinode-lambda.zip")
@@ -63,7 +64,7 @@ locals {
   vpc_id     = var.network == null ? data.aws_vpc.default[0].id : var.network.vpc_id
   subnet_ids = var.network == null ? sort(data.aws_subnets.default[0].ids) : var.network.subnet_ids
 
-  # Every handler gets the same environment, and nothing in it is secret: handlers read the two secrets by name.
+  # Every handler has the same environment, without secrets: handlers read the two secrets by their names.
   environment = {
     MULTINODE_DEPLOYMENT             = var.name
     MULTINODE_TABLE                  = aws_dynamodb_table.state.name

@@ -4,7 +4,7 @@ output "name" {
 }
 
 output "api_url" {
-  description = "Where the REST API is: MULTINODE_API_URL."
+  description = "Address of the REST API, for MULTINODE_API_URL."
   value       = local.api_url
 }
 
@@ -14,7 +14,7 @@ output "api_key_parameter" {
 }
 
 output "deployment_parameter" {
-  description = "Name of the SSM parameter through which the CLI finds everything else in this deployment."
+  description = "Name of the SSM parameter in which the CLI finds everything else about this deployment."
   value       = aws_ssm_parameter.deployment.name
 }
 
@@ -29,12 +29,12 @@ output "repository_url" {
 }
 
 output "event_bus_name" {
-  description = "Event bus on which the changes of invocations are announced."
+  description = "Event bus on which changes of invocations are announced."
   value       = var.event_bus_name
 }
 
 output "task_role_arn" {
-  description = "ARN of the role that the functions' code has."
+  description = "ARN of the role of the functions' code."
   value       = aws_iam_role.task.arn
 }
 
@@ -44,7 +44,7 @@ output "execution_role_arn" {
 }
 
 output "security_group_id" {
-  description = "Security group of the workers, for rules of your own."
+  description = "Security group of the workers, for your own rules."
   value       = aws_security_group.workers.id
 }
 
@@ -64,12 +64,12 @@ output "dead_letter_queue_url" {
 }
 
 output "trigger" {
-  description = "What `modules/trigger` takes as `deployment`."
+  description = "The value for `deployment` of `modules/trigger`."
   value       = local.trigger
 }
 
 output "custom_domain_target" {
-  description = "Where the custom domain's DNS record has to point; null without custom_domain."
+  description = "Target for the custom domain's DNS record; null without custom_domain."
   value = var.custom_domain == null ? null : {
     domain_name = aws_apigatewayv2_domain_name.api[0].domain_name_configuration[0].target_domain_name
     zone_id     = aws_apigatewayv2_domain_name.api[0].domain_name_configuration[0].hosted_zone_id

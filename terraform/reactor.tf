@@ -11,7 +11,7 @@ module "changes" {
   environment          = local.environment
   memory_mib           = 512
   timeout_s            = 60
-  reserved_concurrency = var.reserve_concurrency ? 20 : null # the API's load cannot keep containers from starting
+  reserved_concurrency = var.reserve_concurrency ? 20 : null # so that load on the API cannot keep containers from starting
   log_retention_days   = var.log_retention_days
   tags                 = local.tags
 
@@ -68,18 +68,18 @@ resource "aws_lambda_event_source_mapping" "changes" {
   function_name    = module.changes.arn
   tags             = local.tags
 
-  # From the table's first change on: none made before the mapping became active is missed.
+  # From the table's first change on, so that changes made before the mapping became active are not missed.
   starting_position      = "TRIM_HORIZON"
   batch_size             = 25
   parallelization_factor = 5 # changes of one invocation still come in order: they share a partition key
 
-  # A change that cannot be handled holds up those behind it for minutes, not for a day; the sweep repairs what it left.
+  # A change that cannot be handled delays later ones for minutes, not for a day; the sweep repairs the rest.
   function_response_types        = ["ReportBatchItemFailures"]
   bisect_batch_on_function_error = true
   maximum_retry_attempts         = 8
   maximum_record_age_in_seconds  = 900
 
-  # Every change of an invocation, and its removal: its other records are then removed too.
+  # Every change of an invocation, and its removal, after which its other records are removed too.
   filter_criteria {
     filter {
       pattern = jsonencode({ dynamodb = { NewImage = { type = { S = ["Invocation"] } } } })

@@ -21,7 +21,7 @@ locals {
 }
 
 resource "aws_dynamodb_table" "state" {
-  # checkov:skip=CKV_AWS_119:Encrypted with the key that DynamoDB owns; a key of one's own costs $1 a month and per request, more than the idle deployment.
+  # checkov:skip=CKV_AWS_119:Encrypted with the key that DynamoDB owns; your own key costs $1 a month and per request, more than the idle deployment.
   name                        = local.prefix
   billing_mode                = "PAY_PER_REQUEST"
   hash_key                    = "partition"
@@ -40,7 +40,7 @@ resource "aws_dynamodb_table" "state" {
     }
   }
 
-  # Sparse lists that may lag: a handler reads the base items anew before it decides.
+  # Sparse lists that may lag: a handler reads the items themselves before it decides.
   dynamic "global_secondary_index" {
     for_each = local.indexes
 

@@ -9,7 +9,7 @@ $(CHECKOV_VENV)/bin/checkov:
 	$(CHECKOV_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'checkov>=3.3,<4'
 
 .PHONY: checkov
-checkov: $(CHECKOV_VENV)/bin/checkov  ## scan terraform/ with checkov: nothing but what is explained beside a resource
+checkov: $(CHECKOV_VENV)/bin/checkov  ## scan terraform/ with checkov; exceptions are explained beside each resource
 	$(CHECKOV_VENV)/bin/checkov -d terraform --config-file terraform/.checkov.yaml
 
 .PHONY: terraform-test

@@ -1,5 +1,5 @@
-# Invocations that nobody asks for by hand: a schedule or an EventBridge rule calls a Lambda, which creates the invocation
-# as the API would, and is done; no container waits, and no API key is handed to EventBridge. See modules/trigger.
+# Invocations that events start: a schedule or an EventBridge rule calls a Lambda, which creates the invocation as the API
+# would. No container waits for events, and EventBridge gets no API key. See modules/trigger.
 
 locals {
   trigger = {
@@ -7,7 +7,7 @@ locals {
     dead_letter_arn = aws_sqs_queue.dead_letters.arn
   }
 
-  # `multinode deploy` makes one schedule in this group per `@mn.function(schedule=...)`.
+  # `multinode deploy` creates one schedule in this group for each `@mn.function(schedule=...)`.
   schedules = {
     group    = aws_scheduler_schedule_group.functions.name
     role_arn = aws_iam_role.schedules.arn
@@ -28,7 +28,7 @@ module "trigger" {
   log_retention_days = var.log_retention_days
   tags               = local.tags
 
-  # An event keeps its invocation's id through every repetition: a second try never starts a second invocation.
+  # A repeated event leads to the same invocation id: a second try never starts a second invocation.
   asynchronous = {
     retries         = 2
     max_age_s       = 21600
@@ -43,7 +43,7 @@ resource "aws_scheduler_schedule_group" "functions" {
   tags = local.tags
 }
 
-# The role that EventBridge Scheduler takes on to call the sweep and the trigger.
+# The role that EventBridge Scheduler assumes to call the sweep and the trigger.
 resource "aws_iam_role" "schedules" {
   name        = "${local.role_prefix}-schedules"
   description = "Multinode ${var.name}: schedules call the sweep and start functions"

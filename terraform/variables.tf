@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the deployment: what `multinode login --from-aws --name` asks for, and part of every resource's name."
+  description = "Name of the deployment, for `multinode login --from-aws --name`, and part of every resource's name."
   type        = string
   default     = "default"
   nullable    = false
@@ -43,7 +43,7 @@ variable "assign_public_ip" {
 }
 
 variable "reachable_security_groups" {
-  description = "Security groups that the workers may reach, such as a database's. The keys are names of your choice."
+  description = "Security groups that the workers may reach, for example a database's. Choose the keys yourself."
   type = map(object({
     security_group_id = string
     from_port         = number
@@ -59,26 +59,26 @@ variable "reachable_security_groups" {
       contains(["tcp", "udp"], group.protocol) && group.from_port >= 0 && coalesce(group.to_port, group.from_port) <= 65535
       && group.from_port <= coalesce(group.to_port, group.from_port)
     ])
-    error_message = "reachable_security_groups takes the protocols tcp and udp, and ports from 0 to 65535 in ascending order."
+    error_message = "reachable_security_groups accepts the protocols tcp and udp, and ports from 0 to 65535 in ascending order."
   }
 }
 
 variable "task_policy_arns" {
-  description = "IAM policies for every worker's task role, which allows nothing by itself. The keys are names of your choice."
+  description = "IAM policies for every worker's task role, which by itself allows nothing. Choose the keys yourself."
   type        = map(string)
   default     = {}
   nullable    = false
 }
 
 variable "capacity_providers" {
-  description = "Shares by which new workers are spread over FARGATE and FARGATE_SPOT. A Spot worker may be interrupted and is then started again."
+  description = "Weights by which new workers are spread over FARGATE and FARGATE_SPOT. A Spot worker that is interrupted is started again."
   type        = map(number)
   default     = { FARGATE = 1 }
   nullable    = false
 
   validation {
     condition     = length(setsubtract(keys(var.capacity_providers), ["FARGATE", "FARGATE_SPOT"])) == 0
-    error_message = "capacity_providers knows the keys FARGATE and FARGATE_SPOT."
+    error_message = "capacity_providers accepts the keys FARGATE and FARGATE_SPOT."
   }
 
   validation {
@@ -91,7 +91,7 @@ variable "capacity_providers" {
 }
 
 variable "log_retention_days" {
-  description = "Days for which the logs of workers, Lambdas and the API are kept."
+  description = "How many days the logs of workers, Lambdas and the API are kept."
   type        = number
   default     = 30
   nullable    = false
@@ -106,7 +106,7 @@ variable "log_retention_days" {
 }
 
 variable "invocation_retention_days" {
-  description = "Days for which a finished invocation, its arguments and its result are kept."
+  description = "How many days a finished invocation, its arguments and its result are kept."
   type        = number
   default     = 30
   nullable    = false
@@ -166,13 +166,13 @@ variable "reserve_concurrency" {
 }
 
 variable "alarm_topic_arn" {
-  description = "SNS topic that the alarms notify. Default: they only show in CloudWatch."
+  description = "SNS topic that the alarms notify. Default: none, so alarms only show in CloudWatch."
   type        = string
   default     = null
 }
 
 variable "deletion_protection" {
-  description = "Refuse to destroy the table, and the image repository while it holds images. Set to false and apply before a `terraform destroy`."
+  description = "Refuse to destroy the table, and the image repository while it contains images. Set to false and apply before a `terraform destroy`."
   type        = bool
   default     = true
   nullable    = false
@@ -186,12 +186,12 @@ variable "api_key_version" {
 
   validation {
     condition     = var.api_key_version >= 1 && floor(var.api_key_version) == var.api_key_version
-    error_message = "api_key_version must be a whole number from 1."
+    error_message = "api_key_version must be a whole number of at least 1."
   }
 }
 
 variable "tags" {
-  description = "Tags on everything that can have them, in addition to `multinode:deployment`."
+  description = "Tags for everything that can have tags, in addition to `multinode:deployment`."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -5,7 +5,7 @@ terraform {
   required_providers {
     aws = {
       source = "hashicorp/aws"
-      # 6.28 prefers another spelling for the keys of a table's indexes, which 5.x does not know: both take this one.
+      # 6.28 prefers another spelling for the keys of a table's indexes, which 5.x does not know; both accept this one.
       version = ">= 5.100, < 7.0"
     }
   }

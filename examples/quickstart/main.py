@@ -1,4 +1,4 @@
-"""The smallest project there is: one function, which takes its time and tells how far it is."""
+"""A minimal project: one function that takes its time and reports its progress."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ mn = Multinode()
 def slow_sum(n: int, delay_s: float = 0.5) -> Iterator[int]:
     """Add the numbers from 1 to n, one every `delay_s` seconds.
 
-    Each value that is yielded is the invocation's progress, and the last one is its result.
+    Each yielded value is the invocation's progress, and the last one is its result.
     """
     total = 0
     for number in range(1, n + 1):

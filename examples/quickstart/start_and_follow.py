@@ -2,8 +2,8 @@
 
     python start_and_follow.py [N]
 
-Needs the package `multinode`, a control plane (`multinode login` or `multinode local start`) and the deployed project;
-none of the project's own files.
+Needs the package `multinode`, a control plane (`multinode login` or `multinode local start`) and the deployed project,
+but none of the project's own files.
 """
 
 import sys

@@ -11,11 +11,11 @@ from tsplib import City, distance
 __all__ = ["anneal_route", "random_route"]
 
 Distances = list[list[int]]
-"""By the cities' indexes, which count from 0."""
+"""Indexed by the cities' positions, counted from 0."""
 Draw = tuple[float, bool, int, int, int]
 
 DRAWS_AT_ONCE = 4096
-"""Random numbers are drawn by the block: a call of numpy per move would cost more than the move."""
+"""Random numbers are drawn in blocks: a numpy call per move would cost more than the move."""
 LONGEST_SEGMENT = 3
 """Or-opt moves at most this many cities: longer segments are better served by 2-opt."""
 
@@ -29,10 +29,10 @@ def random_route(n: int, seed: Sequence[int]) -> list[int]:
 def anneal_route(
     cities: Sequence[City], route: Sequence[int], temperatures: tuple[float, float], steps: int, seed: Sequence[int]
 ) -> list[int]:
-    """Return the shortest route met in `steps` random moves from `route`, while it cools.
+    """Return the shortest route found in `steps` random moves from `route` while it cools.
 
     `temperatures` are those of the first and the last step, in units of length, geometric between them. A move that
-    makes the route longer by d is taken with probability exp(-d / temperature), a shorter one always (Metropolis).
+    makes the route longer by d is accepted with probability exp(-d / temperature), a shorter one always (Metropolis).
     """
     away = [[distance(a, b) for b in cities] for a in cities]
     current = [number - 1 for number in route]
@@ -82,7 +82,7 @@ def _reverse(away: Distances, route: list[int], i: int, j: int, *, may_add: floa
 def _move_segment(away: Distances, route: list[int], i: int, j: int, size: int, *, may_add: float) -> int:
     """Or-opt: move the `size` cities from position `i` to before position `j`, the better way round.
 
-    Return the length added; 0 when it was refused, or when `j` lies within or just after the segment.
+    Return the length added; 0 if it was refused, or if `j` is within or just after the segment.
     """
     end = i + size
     if end > len(route) or i <= j <= end:

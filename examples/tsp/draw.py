@@ -2,8 +2,8 @@
 
     multinode invoke tsp solve --wait | python draw.py - berlin52.svg
 
-Reads the JSON result of `solve` from a file, or from standard input given as "-". With --within PERCENT the exit
-code is 1 when the route is longer than that.
+Reads the JSON result of `solve` from a file, or from standard input if the file is "-". With --within PERCENT, the exit
+code is 1 if the route is longer than that.
 """
 
 import argparse
@@ -18,7 +18,7 @@ __all__ = ["main", "svg"]
 
 MARGIN = 60
 CAPTION = 80
-"""Height of the line of text above the map, in the cities' own units like all sizes here."""
+"""Height of the line of text above the map, in the cities' units like all sizes here."""
 
 TEMPLATE = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif">
@@ -54,19 +54,19 @@ def svg(cities: Sequence[City], route: Sequence[int], title: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0, or 1 when the route is not within the limit, 2 when there is no route to draw."""
+    """Return the exit code: 0, or 1 if the route is not within the limit, 2 if there is no route to draw."""
     parser = argparse.ArgumentParser(description="Draw a route through berlin52 as SVG.")
     parser.add_argument("result", help='file with the JSON result of `solve`; "-" is standard input')
     parser.add_argument("drawing", type=Path, help="the SVG file to write")
-    parser.add_argument("--within", type=float, metavar="PERCENT", help="fail when the route is longer than this")
+    parser.add_argument("--within", type=float, metavar="PERCENT", help="fail if the route is longer than this")
     options = parser.parse_args(arguments)
     cities = read_cities(BERLIN52)
     try:
         text = sys.stdin.read() if options.result == "-" else Path(options.result).read_text(encoding="utf-8")
         route = json.loads(text)["route"]
-        length = tour_length(cities, route)  # of the route itself, whatever the result says it is
+        length = tour_length(cities, route)  # measured again, instead of trusting the result
     except (OSError, ValueError, TypeError, KeyError) as error:
-        print(f"draw.py: {options.result} holds no result of `solve`: {error!r}", file=sys.stderr)
+        print(f"draw.py: {options.result} is not a result of `solve`: {error!r}", file=sys.stderr)
         return 2
     over = 100 * (length / BERLIN52_OPTIMUM - 1)
     summary = f"berlin52: length {length}, {over:.2f}% over the optimum {BERLIN52_OPTIMUM}"

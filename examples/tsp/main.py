@@ -1,4 +1,4 @@
-"""The travelling salesman by distributed simulated annealing: one cooling, cut into rounds of parallel subtasks."""
+"""The travelling salesman by distributed simulated annealing: one cooling, in rounds of parallel subtasks."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +13,7 @@ from multinode import Multinode
 mn = Multinode()
 
 HOT, COLD = 400.0, 4.0
-"""Temperatures in units of length: at the first, the route forgets where it began; at the last, it hardly moves."""
+"""Temperatures in units of length: at the first, the route changes completely; at the last, it hardly changes."""
 
 
 class Found(TypedDict):
@@ -38,7 +38,7 @@ def anneal(route: list[int], hot: float, cold: float, steps: int, seed: list[int
 def solve(rounds: int = 6, workers: int = 4, steps: int = 100_000, seed: int = 1) -> Iterator[Found]:
     """Yield the best route so far after each round; the last one is the result.
 
-    A round starts `workers` subtasks in parallel, and each goes on from the best route of the round before.
+    A round starts `workers` subtasks in parallel, which continue from the best route of the previous round.
     """
     if rounds < 1 or workers < 1:
         raise ValueError(f"rounds and workers must be at least 1, got {rounds} and {workers}")

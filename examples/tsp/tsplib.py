@@ -1,4 +1,4 @@
-"""Cities as TSPLIB files give them, and the length of a round trip through them. Standard library only."""
+"""Reads cities from TSPLIB files, and measures round trips through them. Standard library only."""
 
 import math
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ City = tuple[float, float]
 
 BERLIN52 = Path(__file__).with_name("data") / "berlin52.tsp"
 BERLIN52_OPTIMUM = 7542
-"""The length of the shortest round trip, proved: TSPLIB's list of optimal solutions."""
+"""The proven length of the shortest round trip, from TSPLIB's list of optimal solutions."""
 
 
 def read_cities(path: Path) -> list[City]:
     """Return the cities of a TSPLIB file of type EUC_2D, in the file's order: its city 1 is the first.
 
-    Raises ValueError when the file is of another type, or holds another number of cities than it says.
+    Raises ValueError if the file is of another type, or contains a different number of cities than it says.
     """
     header, _, rest = path.read_text(encoding="utf-8").partition("NODE_COORD_SECTION")
     fields = dict(line.replace(" ", "").split(":", 1) for line in header.splitlines() if ":" in line)
@@ -30,14 +30,14 @@ def read_cities(path: Path) -> list[City]:
 
 
 def distance(a: City, b: City) -> int:
-    """Return the distance of two cities, rounded to the nearest integer as TSPLIB's EUC_2D demands."""
+    """Return the distance between two cities, rounded to the nearest integer as TSPLIB's EUC_2D requires."""
     return int(math.dist(a, b) + 0.5)
 
 
 def tour_length(cities: Sequence[City], route: Sequence[int]) -> int:
     """Return the length of the round trip through all `cities`; `route` holds their numbers, counted from 1.
 
-    Raises ValueError when the route does not visit each city exactly once.
+    Raises ValueError if the route does not visit each city exactly once.
     """
     if sorted(route) != list(range(1, len(cities) + 1)):
         raise ValueError(f"a route visits each of the {len(cities)} cities exactly once, this one does not: {route}")

@@ -1,1 +1,1 @@
-"""The control plane: stateless handlers around a pure core. `ARCHITECTURE.md` follows one call through it, ① to ⑦."""
+"""The control plane: stateless handlers around a pure core. ARCHITECTURE.md follows one call through it."""

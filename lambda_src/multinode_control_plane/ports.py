@@ -1,4 +1,4 @@
-"""What the control plane needs of the world, as Protocols: `adapters/` implement them, a contract suite checks them.
+"""What the control plane needs from outside, as Protocols: `adapters/` implement them, a contract suite checks them.
 
 Conflict(Exception)             a condition of a commit did not hold: read again and decide again
 StoreUnavailable(Exception)     the store did not answer; the write may or may not have happened
@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from multinode_control_plane.core.external_transitions import ContainerExit
-from multinode_control_plane.core.keys import Index, Key, Prefix
+from multinode_control_plane.core.keys import Index, Key, Prefix, key_of
 from multinode_control_plane.core.records import (
     Execution,
     Invocation,
@@ -27,11 +27,11 @@ R = TypeVar("R", bound=Record)
 R_co = TypeVar("R_co", bound=Record, covariant=True)
 
 
-# --- the store ③ ----------------------------------------------------------------------------------------------------
+# --- the store ------------------------------------------------------------------------------------------------------
 
 
 class Absent(Enum):
-    """The expectation that no record lies under the key."""
+    """The expectation that the key has no record."""
 
     ABSENT = "ABSENT"
 
@@ -49,7 +49,7 @@ class Stored(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write `record` if its stored version is `expect` (ABSENT: if there is none)."""
+    """Write `record` if its stored version is `expect` (ABSENT: if it is not stored yet)."""
 
     record: Record
     expect: int | Absent
@@ -73,6 +73,16 @@ class Check:
 
 Write = Put | Delete | Check
 
+MAX_WRITES = 100
+
+
+def keys_of(writes: Sequence[Write]) -> Sequence[Key[Record]]:
+    """Return the key of each write of a commit. Raises ValueError for more than MAX_WRITES, or for a key twice."""
+    keys = [key_of(write.record) if isinstance(write, Put) else write.key for write in writes]
+    if len(keys) > MAX_WRITES or len(set(keys)) < len(keys):
+        raise ValueError(f"a commit takes at most {MAX_WRITES} writes, each with a different key; got {len(keys)}")
+    return keys
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R_co]):
@@ -95,13 +105,13 @@ class Conflict(Exception):
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer in time. Of a commit: whether it was written is unknown."""
+    """The store did not answer in time. Whether a commit was written is unknown."""
 
 
 class Store(Protocol):
     """Records by key, atomic conditional commits, and a feed of every committed change of an Invocation.
 
-    The feed gives each change at least once, and in order per invocation; how it is consumed is the adapter's matter.
+    The feed delivers each change at least once, and in order per invocation. How it is consumed is up to the adapter.
     A record that cannot be decoded makes `get` and `query` raise ValueError; `list` leaves it out and logs it.
     """
 
@@ -111,7 +121,7 @@ class Store(Protocol):
     def query(
         self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
     ) -> Sequence[Stored[R]]:
-        """Return records by sort key, strongly consistent; only those past the sort key `after` in that direction."""
+        """Return records in the order of their sort keys, strongly consistent; with `after`, only those past it."""
 
     def list(
         self,
@@ -123,25 +133,25 @@ class Store(Protocol):
         newest_first: bool = False,
         before: str | None = None,
     ) -> Page[Record]:
-        """Return a page of an index by its sort key, whose content may lag; `before` bounds the sort key, exclusive.
+        """Return a page of an index in the order of its sort key, which may lag; `before` is an exclusive upper bound.
 
-        Raises ValueError when `offset` is none that a listing of this index and value gave.
+        Raises ValueError when `offset` does not come from a listing of this index and value.
         """
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """Apply all of `writes` (at most 100, each key once) or none. Raises Conflict, StoreUnavailable.
+        """Apply all of `writes` (at most MAX_WRITES, each key once) or none. Raises Conflict, StoreUnavailable.
 
-        A retry that the adapter itself makes after a lost answer never turns into a Conflict with its own first try.
+        When the adapter itself retries after a lost answer, it never meets a Conflict with its own first try.
         """
 
 
-# --- compute ④ ------------------------------------------------------------------------------------------------------
+# --- compute --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
-    """One container to start: the same `token` never starts a second one, and nothing in `environment` is secret
-    but the execution's own token."""
+    """One container to start. The same `token` never starts a second one. The only secret in `environment` is the
+    execution's own token."""
 
     token: str
     execution: Execution
@@ -162,7 +172,7 @@ class LaunchRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """A container as the backend sees it now; `exit` is None while it exists, whatever it does."""
+    """A container as the backend sees it now; `exit` is None for as long as it exists."""
 
     worker: WorkerDetails
     execution_id: str
@@ -171,7 +181,7 @@ class ContainerState:
 
 
 class Compute(Protocol):
-    """Containers. Every method may be repeated."""
+    """Containers. Every method is idempotent."""
 
     def launch(self, request: LaunchRequest) -> WorkerDetails:
         """Start one container, or return the one that this token started before. Raises LaunchRefused.
@@ -180,19 +190,19 @@ class Compute(Protocol):
         """
 
     def stop(self, worker: WorkerDetails, grace_s: int) -> None:
-        """Send SIGTERM, and SIGKILL to all of it after `grace_s` seconds. Returns at once; no error when it is gone."""
+        """Send SIGTERM, and `grace_s` seconds later SIGKILL to all of it. Returns at once; no error if it is gone."""
 
     def describe(self, workers: Sequence[WorkerDetails]) -> Sequence[ContainerState]:
-        """Return the state of each container that the backend knows; an unknown one is left out."""
+        """Return the state of each container that the backend knows, leaving out unknown ones."""
 
     def find(self, execution_id: str) -> Sequence[ContainerState]:
-        """Return the containers, running or lately ended, that were launched for an execution."""
+        """Return the containers, running or recently ended, that were launched for an execution."""
 
     def running(self) -> Sequence[ContainerState]:
-        """Return every container of this deployment that exists now: what the search for orphans goes through."""
+        """Return every container of this deployment that exists now: the candidates in the search for orphans."""
 
     def forget_project(self, project_name: str) -> None:
-        """Remove what launching the project's versions needed on the control plane's side; no error when nothing is."""
+        """Remove what the control plane kept for launching the project's versions; no error if there is nothing."""
 
 
 # --- the rest -------------------------------------------------------------------------------------------------------
@@ -200,7 +210,7 @@ class Compute(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One change of an invocation's status, for whoever listens."""
+    """One change of an invocation's status, for subscribers."""
 
     invocation: Invocation
     previous: InvocationStatus | None
@@ -209,12 +219,12 @@ class Announcement:
 
 class EventPublisher(Protocol):
     def publish(self, announcements: Sequence[Announcement]) -> None:
-        """Publish; at least once. Raises when it could not."""
+        """Publish, at least once. Raises if that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogsPage:
-    """Lines after the offset that was given, oldest first; `next_offset` (opaque, URL-safe) is where to go on."""
+    """Lines after the given offset, oldest first; `next_offset` (opaque, URL-safe) continues after them."""
 
     lines: Sequence[LogLine]
     next_offset: str | None
@@ -229,7 +239,7 @@ class Logs(Protocol):
     def read(self, execution: Execution, *, limit: int, offset: str | None = None, tail: bool = False) -> LogsPage:
         """Return at most `limit` lines after `offset` (None: from the start, or with `tail` the last `limit` lines).
 
-        Raises ValueError when the offset is none that this method gave. A container without lines: an empty page.
+        Raises ValueError when the offset does not come from this method. A container without lines has an empty page.
         """
 
     def delete(self, execution: Execution) -> None:
@@ -251,7 +261,7 @@ class Clock(Protocol):
         """Return the current time, aware, UTC."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait; used only between tries of a commit that met a Conflict."""
+        """Wait. Used only between the tries of a commit that met a Conflict."""
 
 
 class Ids(Protocol):
@@ -265,7 +275,7 @@ class Ids(Protocol):
 
 
 class Waiter(Protocol):
-    """Lets a request wait for a change of an invocation without asking the store all the time."""
+    """Lets a request wait for a change of an invocation without polling the store."""
 
     def wait(self, invocation_id: str, changed: Callable[[], bool], timeout_s: float) -> None:
         """Return once `changed()` or after `timeout_s`; `changed` is asked at least once, and after every change."""

@@ -93,7 +93,7 @@ def test_an_event_that_cannot_be_handled_becomes_a_dead_letter(world: World, pro
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
     letter = json.loads(message["Body"])
     assert letter["requestPayload"] == event
-    assert "no event of an ECS task" in letter["responsePayload"]["errorMessage"]
+    assert "not an event about an ECS task" in letter["responsePayload"]["errorMessage"]
 
 
 def test_a_rule_of_the_users_own_receives_the_announcements(world: World, project: dict[str, Any]) -> None:

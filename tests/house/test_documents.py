@@ -50,15 +50,14 @@ def test_every_command_that_is_shown_exists(document: Path) -> None:
 GENERATED = re.compile(r"<!-- (?:in|out)puts of .*?<!-- end -->", re.DOTALL)  # terraform/README.md, from the module
 
 
+def tracked_files(*patterns: str) -> list[Path]:
+    """Return the files of the repository that match, without those that are deleted but not yet committed."""
+    listed = subprocess.run(["git", "ls-files", *patterns], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
+
+
 def test_no_line_is_longer_than_160_characters() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", *(f"*.{kind}" for kind in ("md", "py", "tf", "hcl", "sh"))],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    files = [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    files = tracked_files(*(f"*.{kind}" for kind in ("md", "py", "tf", "hcl", "sh")))
     assert len(files) > 200
     too_long = [
         f"{file.relative_to(ROOT)}: {line[:60]}… ({len(line)})"
@@ -67,6 +66,12 @@ def test_no_line_is_longer_than_160_characters() -> None:
         if len(line) > 160
     ]
     assert too_long == []
+
+
+def test_only_architecture_numbers_the_steps_of_a_call() -> None:
+    circled = re.compile(f"[{chr(0x2460)}-{chr(0x2473)}]")
+    numbered = [path for path in tracked_files() if circled.search(path.read_text(encoding="utf-8", errors="ignore"))]
+    assert numbered == [ROOT / "ARCHITECTURE.md"]
 
 
 def test_architecture_is_short_enough_to_be_read() -> None:

@@ -15,7 +15,7 @@ def test_modules_and_examples_are_formatted_and_valid(tmp_path: Path, capsys: py
     code = check(copy_modules(tmp_path / "terraform"), environment(tmp_path))
     output = capsys.readouterr()
     assert code == 0, output.err
-    assert output.out == f"terraform: all is formatted, and valid in {', '.join((*MODULES, *EXAMPLES))}\n"
+    assert output.out == f"terraform: all files are formatted; valid: {', '.join((*MODULES, *EXAMPLES))}\n"
 
 
 def test_a_misspelt_argument_is_found_in_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The clock and the randomness of the machine: one implementation for every deployment."""
+"""The machine's clock and randomness, for every deployment."""
 
 import random
 import secrets
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from multinode_protocol.ids import uuid7
 
 TICKS_PER_MS = 4096
-"""As many as the 12 bits that a UUIDv7 has room for."""
+"""As many as fit into the 12 bits that a UUIDv7 has for them."""
 
 
 class SystemClock:
@@ -37,7 +37,7 @@ class SystemIds:
         return random.random()  # noqa: S311 - spreads retries; no secret
 
     def _ticks(self) -> int:
-        """Return the time in 1/4096 ms, made to grow by at least one from call to call (RFC 9562, 6.2, method 3)."""
+        """Return the time in 1/4096 ms, at least one more than in the call before (RFC 9562, 6.2, method 3)."""
         with self._lock:
             self._last = max(time.time_ns() * TICKS_PER_MS // 1_000_000, self._last + 1)
             return self._last

@@ -1,7 +1,7 @@
 """The REST API: one request in, one response out.
 
-Whatever a client sends is answered with a 4xx. What goes wrong on our side is a 5xx with the request's id, under which
-the log has the rest.
+A client's mistake is answered with a 4xx, whatever it sent. A failure on our side is a 5xx with the request's id, under
+which the log has the details.
 """
 
 import logging
@@ -19,13 +19,13 @@ from multinode_protocol.error_codes import ErrorCode
 
 logger = logging.getLogger(__name__)
 
-Handle = Callable[[Request], Response]
+RequestHandler = Callable[[Request], Response]
 
 ROUTES = (*routes_projects.ROUTES, *routes_invocations.ROUTES, *routes_executions.ROUTES)
 
 
-def build(ports: ApiPorts) -> Handle:
-    """Return what answers requests. It may be called from several threads at once."""
+def build(ports: ApiPorts) -> RequestHandler:
+    """Return the function that answers requests. It may be called from several threads at once."""
     router = Router(ROUTES)
 
     def handle(request: Request) -> Response:
@@ -57,7 +57,7 @@ def _call(router: Router, ports: ApiPorts, request: Request) -> dict[str, object
 
 
 def _admit(ports: ApiPorts, needed: Access, authorization: str | None) -> Caller:
-    """Return who calls, if they may call such a route. Raises Refused(API_KEY_IS_INVALID)."""
+    """Return the caller, if it may call such a route. Raises Refused(API_KEY_IS_INVALID)."""
     caller = access.identify(ports.keychain, authorization)
     if needed is Access.KEY:
         access.require_key(caller)

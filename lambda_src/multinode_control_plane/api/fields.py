@@ -1,6 +1,6 @@
-"""② One JSON object being read, field by field; a message names the field, what is wrong and what is allowed.
+"""Reading one JSON object field by field; a message names the field, what is wrong with it and what is allowed.
 
-A field that is absent or null counts as not given. Fields that nobody asks for are ignored.
+A field that is absent or null counts as not given. Unknown fields are ignored.
 """
 
 import json
@@ -19,13 +19,13 @@ MAX_SHOWN_CHARS = 60
 
 
 def shown(value: object) -> str:
-    """Return `value` as printable ASCII JSON, cut short: safe in a message, whatever a client sent."""
+    """Return `value` as printable ASCII JSON, cut short: safe to show in a message."""
     text = json.dumps(value)
     return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"
 
 
 def check_encodable(path: str, text: str) -> None:
-    """Refuse text that no UTF-8 can carry: a lone half of a surrogate pair."""
+    """Refuse text that UTF-8 cannot encode: a lone half of a surrogate pair."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -33,7 +33,7 @@ def check_encodable(path: str, text: str) -> None:
 
 
 class TextBounds(TypedDict, total=False):
-    """What a string may be: one of the two lengths is given. `described` says in words what `pattern` allows."""
+    """What a string may be. One of the two lengths is given; `described` says in words what `pattern` allows."""
 
     max_chars: int
     max_bytes: int
@@ -44,7 +44,7 @@ class TextBounds(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of one object; `path` is where it lies in the body, "" for the body itself."""
+    """The fields of one object; `path` is its place in the body, "" for the body itself."""
 
     data: JsonObject
     path: str = ""
@@ -106,7 +106,7 @@ class Fields:
         value = self.required(name, allowed)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise invalid(self.at(name), f"is {shown(value)}", allowed)
-        # Compared before it is made a float: an integer may be too large for one.
+        # Compared before the conversion to float: an integer may be too large for one.
         if not least <= value <= most or (above and value == least):
             raise invalid(self.at(name), f"is {shown(value)}", allowed)
         return float(value)

@@ -1,6 +1,6 @@
-"""② What the first generation's clients go by: they derive an invocation's status from its executions.
+"""Fields for the first generation's clients, which derive an invocation's status from its executions.
 
-The fields that they read say whatever makes them arrive at our status. Their rules, in their order:
+The fields that they read have the values that lead them to our status. Their rules, in their order:
 
 SUCCEEDED   an execution with that outcome
 TIMED OUT   an aborted execution whose termination_signal_time is after creation_time + timeout_seconds
@@ -18,9 +18,9 @@ from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 
 
 def _stop(invocation: Invocation, execution: Execution) -> AbortReason | None:
-    """Return CANCELLED or TIMED_OUT when that ended the execution, and the invocation with it; None otherwise.
+    """Return CANCELLED or TIMED_OUT if that ended the execution, and the invocation with it; None otherwise.
 
-    It does not matter what the code did about it: an exception raised while it was being cancelled is no failure.
+    How the code reacted does not matter: an exception raised while it was being cancelled is not a failure.
     """
     if execution is not invocation.current:
         return None
@@ -32,7 +32,7 @@ def _stop(invocation: Invocation, execution: Execution) -> AbortReason | None:
 
 
 def is_shown(invocation: Invocation, execution: Execution) -> bool:
-    """True unless a container failed to start and another took its place: no attempt, and not the user's concern."""
+    """Return False if a container failed to start and another took its place, which does not count as an attempt."""
     if execution.started_at is not None or execution.open:
         return True
     if invocation.status is InvocationStatus.FAILED:
@@ -41,7 +41,7 @@ def is_shown(invocation: Invocation, execution: Execution) -> bool:
 
 
 def outcome(invocation: Invocation, execution: Execution) -> Outcome | None:
-    """Return ABORTED for what a cancel or a time-out ended, and FAILED for whatever else ended without success."""
+    """Return ABORTED for an execution that a cancel or a time-out ended, FAILED for any other one without success."""
     if execution.outcome is Outcome.SUCCEEDED:
         return Outcome.SUCCEEDED
     if execution.outcome is None and execution.open:
@@ -50,7 +50,7 @@ def outcome(invocation: Invocation, execution: Execution) -> Outcome | None:
 
 
 def signal_s(invocation: Invocation, execution: Execution) -> int | None:
-    """Return when a stop was asked for, moved to the side of the time-out on which the older rules look for it."""
+    """Return when a stop was requested, moved to the side of the time-out on which the older rules expect it."""
     limit_s = whole_s(invocation.created_at) + invocation.execution_spec.timeout_s
     asked_s = optional_s(execution.termination_signal_at)
     match _stop(invocation, execution):
@@ -63,7 +63,7 @@ def signal_s(invocation: Invocation, execution: Execution) -> int | None:
 
 
 def last_update_s(invocation: Invocation) -> int:
-    """Return the time of the newest change, moved in the same way where no execution tells of the end."""
+    """Return the time of the newest change, moved in the same way for clients that find no execution to go by."""
     limit_s = whole_s(invocation.created_at) + invocation.execution_spec.timeout_s
     updated_s = whole_s(invocation.updated_at)
     match invocation.status:
@@ -76,9 +76,9 @@ def last_update_s(invocation: Invocation) -> int:
 
 
 def spent_retries(invocation: Invocation) -> int:
-    """Return `max_retries`; of a FAILED invocation the retries that it was given in the end.
+    """Return `max_retries`, or for a FAILED invocation the number of retries that were made.
 
-    NonRetryableError, or a container that cannot be started, ends it before its retries are used up.
+    NonRetryableError, or a container that cannot be started, ends an invocation before its retries are used up.
     """
     if invocation.status is not InvocationStatus.FAILED:
         return invocation.execution_spec.max_retries

@@ -1,4 +1,4 @@
-"""② A request's bytes to a JSON object, strictly: what two parsers might read differently is refused."""
+"""Parsing a request's bytes as a JSON object, strictly: text that two parsers might read differently is refused."""
 
 import json
 import re
@@ -11,17 +11,17 @@ from multinode_protocol.limits import MAX_BODY_BYTES
 JsonObject = dict[str, object]
 
 MAX_DEPTH = 100
-"""How deep arrays and objects may be nested: far above every body of ours, far below the parser's own stack."""
+"""How deep arrays and objects may be nested: far more than our bodies need, far less than overflows the parser."""
 
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
-"""Each alternative consumes what it looked at, an unterminated string to the very end: linear for every text."""
+"""Each alternative consumes what it has read, an unterminated string to its end, so the time is linear in the text."""
 
 
 def read_object(body: bytes) -> JsonObject:
     """Return the JSON object in `body`; an empty body is an empty object.
 
-    Raises Refused: REQUEST_IS_TOO_LARGE over MAX_BODY_BYTES; REQUEST_IS_MALFORMED for what is not UTF-8, not JSON (NaN
-    and Infinity are not), nested deeper than MAX_DEPTH, has a key twice in one object, or is no object.
+    Raises Refused: REQUEST_IS_TOO_LARGE over MAX_BODY_BYTES; REQUEST_IS_MALFORMED if it is not UTF-8 or not JSON (NaN
+    and Infinity are not), is nested deeper than MAX_DEPTH, has a key twice in one object, or is not an object.
     """
     if len(body) > MAX_BODY_BYTES:
         raise Refused(ErrorCode.REQUEST_IS_TOO_LARGE, f"a body may have {MAX_BODY_BYTES} bytes, this has {len(body)}")
@@ -45,7 +45,7 @@ def read_object(body: bytes) -> JsonObject:
 
 
 def _depth(text: str) -> int:
-    """Return how deep brackets outside of strings are nested, without a parser's recursion."""
+    """Return how deep brackets outside strings are nested, without recursion."""
     depth = deepest = 0
     for match in _STRINGS_AND_BRACKETS.finditer(text):
         mark = match[0]

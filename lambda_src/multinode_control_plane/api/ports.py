@@ -1,4 +1,4 @@
-"""② What the API handler is given: the ports it may use, and what it tells about the deployment."""
+"""What the API handler is given: the ports it may use, and what it says about the deployment."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from multinode_protocol.limits import MAX_WAIT_S
 from multinode_protocol.messages import DeploymentInfo
 
 API_VERSION = 1
-"""Of the REST API, as `GET /deployment` tells it."""
+"""The version of the REST API, which `GET /deployment` returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiPorts:
-    """`repository_credentials` is None where the backend has no container repository.
+    """`repository_credentials` is None if the backend has no container repository.
 
-    `longest_log_wait_s`: how long a request may wait for log lines, looking once a second; 0 where looking has a price.
+    `longest_log_wait_s`: how long a request may wait for log lines, checking once a second; 0 if a check costs money.
     """
 
     context: Context

@@ -1,4 +1,4 @@
-"""② Query strings to values: what a client may ask for beside the path. Raises Refused as `core.validation` does."""
+"""Query strings to values, checked like bodies: raises Refused like `api.validation`."""
 
 import re
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ TERMINATED = "TERMINATED"
 
 
 def listing_query(query: Query) -> ListingQuery:
-    """Return what to list. More than MAX_PAGE results are never given, so a larger `max_results` means MAX_PAGE.
+    """Return what to list. A page never has more than MAX_PAGE results, so a larger `max_results` means MAX_PAGE.
 
-    Raises Refused: PARENT_FUNCTION_NAME_IS_MISSING, PARENT_INVOCATION_ID_IS_MISSING when one of the two is given alone.
+    Raises Refused: PARENT_FUNCTION_NAME_IS_MISSING, PARENT_INVOCATION_ID_IS_MISSING if only one of the two is given.
     """
     function_name, invocation_id = _given(query, "parent_function_name"), _given(query, "parent_invocation_id")
     no_parent = function_name is None and invocation_id is None

@@ -1,7 +1,7 @@
-"""② Records to the bodies of the REST API: pure.
+"""Records to the bodies of the REST API: pure functions.
 
-What the first generation's clients go by says what `core.first_generation` makes of it; the added fields (``status``,
-``*_ms``, ``num_failed_launches`` …) say the same without detours.
+The fields that the first generation's clients read have the values that `api.first_generation` gives them. The added
+fields (``status``, ``*_ms``, ``num_failed_launches`` …) say the same directly.
 """
 
 from datetime import datetime
@@ -44,7 +44,7 @@ def project_info(project: Project) -> messages.ProjectInfo:
 
 
 def version_info(version: Version, *, with_backend: bool) -> messages.VersionInfo:
-    """Return the version's body; `with_backend`: also where the deployment keeps it, which its executions need not."""
+    """Return the version's body; `with_backend` adds where the backend finds it, which its executions need not know."""
     info: messages.VersionInfo = {
         "project_name": version.project_name,
         "version_id": version.version_id,
@@ -175,14 +175,14 @@ def _old_status(invocation: Invocation) -> str:
 
 
 def _result(view: InvocationView) -> str | None:
-    """Return the value of the deciding execution: the one that succeeded, else the newest whose code started."""
+    """Return the output of the execution that succeeded, or else of the newest whose code started."""
     deciding = next((e for e in reversed(view.invocation.executions) if e.started_at is not None), None)
     output = None if deciding is None else view.outputs.get(deciding.execution_id)
     return None if output is None else output.text
 
 
 def _error(view: InvocationView) -> tuple[str | None, str | None]:
-    """Return the error and the traceback of a final status other than SUCCEEDED; once given, they never change."""
+    """Return the error and the traceback of a final status other than SUCCEEDED; once set, they never change."""
     invocation, current = view.invocation, view.invocation.current
     match invocation.status:
         case InvocationStatus.FAILED if current is not None and current.failed:
@@ -260,7 +260,7 @@ def execution_info(view: ExecutionView) -> messages.ExecutionInfo:
 
 
 def _stop_reason(invocation: Invocation, execution: Execution) -> str | None:
-    """Return why the worker was told to stop: CANCELLED, TIMED_OUT, or None when it was not us."""
+    """Return why the worker was told to stop: CANCELLED, TIMED_OUT, or None if we did not stop it."""
     if execution.stop_reason in (AbortReason.CANCELLED, AbortReason.TIMED_OUT):
         return execution.stop_reason
     return None if invocation.cancellation_requested_at is None else AbortReason.CANCELLED

@@ -1,4 +1,4 @@
-"""② Routes of executions: what a worker reports, and the lines that it wrote."""
+"""Routes of executions: a worker's reports, and the log lines that it wrote."""
 
 import re
 
@@ -15,7 +15,7 @@ from multinode_protocol.error_codes import ErrorCode
 
 
 def _invocation(call: Call) -> Invocation:
-    """Return the invocation of the path."""
+    """Return the invocation in the path."""
     access.require_project(call.caller, call["project_name"])
     return details.load_at(
         call.context, call["project_name"], call["version"], call["function_name"], call["invocation_id"]
@@ -23,7 +23,7 @@ def _invocation(call: Call) -> Invocation:
 
 
 def _own_execution(call: Call) -> Invocation:
-    """Return the invocation of the path, whose execution the caller may speak for."""
+    """Return the invocation in the path, if the caller may report for the execution in the path."""
     invocation = _invocation(call)
     access.require_own_execution(call.caller, invocation, call["execution_id"])
     return invocation
@@ -51,7 +51,7 @@ def put_start(call: Call) -> messages.ExecutionInfo:
 
 
 def _own_container(execution_id: str, identifier: str | None) -> str | None:
-    """Return the identifier unless it is plainly another execution's container, which would be stopped in its place."""
+    """Return the identifier, unless it plainly names another execution's container, which would be stopped instead."""
     if identifier is None or identifier.startswith("arn:"):
         return identifier
     return identifier if re.fullmatch(re.escape(execution_id) + r"-[0-9]{1,6}", identifier) else None

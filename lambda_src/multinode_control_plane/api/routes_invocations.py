@@ -1,4 +1,4 @@
-"""② Routes of invocations: by their function, or by their id alone."""
+"""Routes of invocations, addressed by their function or by their id alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -59,7 +59,7 @@ def get_invocations(call: Call) -> messages.InvocationsList:
 
 
 def by_path(call: Call) -> Stored[Invocation]:
-    """Return the invocation of the path that the caller may see."""
+    """Return the invocation in the path, if the caller may see it."""
     access.require_project(call.caller, call["project_name"])
     stored = details.load_at(
         call.context, call["project_name"], call["version"], call["function_name"], call["invocation_id"]
@@ -69,7 +69,7 @@ def by_path(call: Call) -> Stored[Invocation]:
 
 
 def by_id(call: Call) -> Stored[Invocation]:
-    """Return the invocation that the caller may see, by nothing but its id."""
+    """Return the invocation with this id, if the caller may see it."""
     if not is_invocation_id(call["invocation_id"]):
         raise Refused(ErrorCode.INVOCATION_DOES_NOT_EXIST)
     stored = commit.load(call.context, call["invocation_id"])

@@ -1,4 +1,4 @@
-"""② Routes of the deployment, its projects and their versions."""
+"""Routes of the deployment, its projects and their versions."""
 
 from multinode_control_plane.api import rendering
 from multinode_control_plane.api.routing import Access, Call, Route

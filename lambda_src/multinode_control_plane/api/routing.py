@@ -1,8 +1,8 @@
-"""② Which endpoint a path and method mean.
+"""Finding the endpoint for a path and method.
 
-A path is compared part by part. No library does it: of what the API's Lambda loads, the resolver of
-aws-lambda-powertools took a third, in every cold start, and it keeps its request in attributes of its class, which the
-threads of the local server share.
+A path is compared part by part, without a library: the resolver of aws-lambda-powertools made up a third of what the
+API's Lambda loads in every cold start. It also keeps its request in attributes of its class, which the threads of the
+local server share.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +20,15 @@ from multinode_protocol.error_codes import ErrorCode
 
 
 class Access(StrEnum):
-    """Who may call a route at all; what they may see there, the endpoint asks `services.access`."""
+    """Who may call a route at all. For what they may see there, the endpoint asks `services.access`."""
 
     ANYONE = "ANYONE"
     KEY = "KEY"
     """Holders of an API key."""
     LIVING = "LIVING"
-    """They, and executions that are not TERMINATED."""
+    """Holders of an API key, and executions that are not TERMINATED."""
     REPORTING = "REPORTING"
-    """They, and any execution: one that is TERMINATED is told so, and changes nothing."""
+    """Holders of an API key, and any execution. One that is TERMINATED is told so, and changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Match:
 
 
 class MethodNotAllowed(Refused):
-    """The path exists, but not with this method; `allowed` are those with which it does."""
+    """The path exists, but not with this method; `allowed` lists the methods that it has."""
 
     def __init__(self, allowed: Sequence[str]) -> None:
         super().__init__(ErrorCode.METHOD_IS_NOT_ALLOWED, f"use {' or '.join(allowed)}")
@@ -74,7 +74,7 @@ class MethodNotAllowed(Refused):
 
 
 class Router:
-    """Finds routes; the first of `routes` that fits counts."""
+    """Finds the route of a request: the first of `routes` that matches."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = [(route, route.rule.split("/")) for route in routes]
@@ -94,7 +94,7 @@ class Router:
 
 
 def _parameters(rule: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:
-    """Return what stands in a path for the names of a rule, or None when it is no path of that rule."""
+    """Return the parts of a path by their names in a rule, or None if the path does not match the rule."""
     if len(rule) != len(parts):
         return None
     found: dict[str, str] = {}
@@ -109,7 +109,7 @@ def _parameters(rule: Sequence[str], parts: Sequence[str]) -> dict[str, str] | N
 def _decoded(part: str) -> str:
     """Return a part of the path as the client meant it.
 
-    API Gateway decodes percent-encoding before it makes the event, other servers do not. No name and no id has a % in
-    it, so decoding once more makes them alike and can only turn what would not be found into what may be.
+    API Gateway decodes percent-encoding before it makes the event; other servers do not. Decoding once more is safe,
+    because no name or id contains a %.
     """
     return unquote(part, errors="surrogateescape")

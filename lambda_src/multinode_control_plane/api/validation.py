@@ -1,7 +1,7 @@
-"""② Requests to records: everything that a client sends is checked here, once, before anything else sees it.
+"""Checking requests: everything that a client sends is checked here, once, before anything else uses it.
 
 Raises Refused: REQUEST_IS_INVALID with the field, what is wrong with it and what is allowed, unless another code is
-named. `Refused` aside, every function here is total over JSON objects.
+named. Apart from that, every function here accepts every JSON object.
 """
 
 import dataclasses
@@ -103,7 +103,7 @@ def _function(body: Fields) -> FunctionSpec:
         docker_image_override=body.optional_text("docker_image_override", max_chars=MAX_IMAGE_CHARS, printable=True),
         resource_spec=_options(ResourceSpec, body.object("resource_spec")),
         execution_spec=_options(ExecutionSpec, body.object("execution_spec")),
-        # A docstring is no reason to refuse a deploy.
+        # A long docstring is not a reason to refuse a deploy.
         description=None if description is None else description[:MAX_DESCRIPTION_CHARS],
         signature=body.texts("signature", most=limits.MAX_PARAMETERS, max_chars=MAX_PARAMETER_CHARS),
         schedule=_schedule(body.optional_object("schedule")),
@@ -130,7 +130,7 @@ def _checked(path: str, check: Callable[[T], None], value: T) -> None:
     try:
         check(value)
     except NoTimezoneData:
-        return  # who fires the schedule must know the zone; where that is somebody else, nothing else need
+        return  # only the part that fires the schedule must know the zone, and that may run elsewhere
     except ScheduleError as error:
         raise invalid(path, error.problem, error.allowed) from error
 
@@ -142,7 +142,7 @@ def _options(part: type[T], body: Fields) -> T:
 
 
 def _value(body: Fields, option: Option, default: object) -> object:
-    """Return the value of an option; `default` is MISSING for one that has to be given."""
+    """Return the value of an option; `default` is MISSING for a required one."""
     name = option.wire_name
     if default is not dataclasses.MISSING and not body.given(name):
         return default
@@ -181,7 +181,7 @@ def _optional_path(body: Fields, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class InvocationRequest:
-    """What a caller asks for: `invocation_id` is None when the control plane shall draw one."""
+    """The invocation to create. If `invocation_id` is None, the control plane generates one."""
 
     input_text: str
     parent: ParentRef | None
@@ -189,7 +189,7 @@ class InvocationRequest:
 
 
 def invocation_request(data: JsonObject) -> InvocationRequest:
-    """Return what an `InvocationDefinition` body asks for. Raises Refused as `parent_ref` does, too."""
+    """Return what an `InvocationDefinition` body asks for. Also raises Refused like `parent_ref`."""
     body = Fields(data)
     parent = body.optional_object("parent_invocation")
     return InvocationRequest(
@@ -207,10 +207,10 @@ def invocation_request(data: JsonObject) -> InvocationRequest:
 
 
 def parent_ref(function_name: object, invocation_id: object) -> ParentRef:
-    """Return the parent that the two name.
+    """Return the parent with this function name and id.
 
     Raises Refused: PARENT_FUNCTION_NAME_IS_MISSING, PARENT_INVOCATION_ID_IS_MISSING;
-    PARENT_INVOCATION_DOES_NOT_EXIST for what cannot be a name and an id.
+    PARENT_INVOCATION_DOES_NOT_EXIST if one of them cannot be a name or an id.
     """
     if function_name is None:
         raise Refused(ErrorCode.PARENT_FUNCTION_NAME_IS_MISSING)
@@ -253,7 +253,7 @@ def progress(data: JsonObject) -> Progress:
 
 
 def finish_report(data: JsonObject) -> FinishReport:
-    """Return what a `FinishBody` says. What tells of an error is cut to its limits, never refused for its length."""
+    """Return what a `FinishBody` says. Texts about an error are cut to their limits, never refused for their length."""
     body = Fields(data)
     outcome = body.choice("outcome", Outcome)
     failed = outcome is Outcome.FAILED
@@ -280,7 +280,7 @@ def _bases(body: Fields) -> tuple[str, ...]:
 
 
 def _cut(body: Fields, name: str, most: int = limits.MAX_ERROR_CHARS, *, keep_end: bool = False) -> str | None:
-    """Return an optional text of any length, cut; a traceback keeps its end, where the cause is."""
+    """Return an optional text, cut to `most` characters; a traceback keeps its end, where the cause is."""
     text = body.optional_text(name, max_bytes=limits.MAX_BODY_BYTES)
     if text is None or len(text) <= most:
         return text

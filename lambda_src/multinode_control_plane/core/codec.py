@@ -3,8 +3,8 @@
 `decode(encode(record)) == record` for every record. Times are microseconds since the epoch, enums their values, tuples
 lists. Unknown fields are ignored and missing ones take their default, so that a rolling upgrade reads both ways.
 
-What equals its default is left out: an invocation is written at each of its steps, and a store that charges for every
-KB written then sees half as much. So the default of a field never changes once records without it are stored.
+Fields that equal their default are left out. An invocation is written at each of its steps, and that halves the bill of
+a store that charges for every KB written. So a field's default must never change once records without it are stored.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ def encode(record: Record) -> JsonObject:
 
 
 def decode(data: Mapping[str, object]) -> Record:
-    """Return the record that `encode` made `data` of. Raises ValueError on data of no known type or shape."""
+    """Return the record from which `encode` made `data`. Raises ValueError for an unknown type or shape."""
     cls = _TYPES.get(str(data.get("type")))
     if cls is None:
         raise ValueError(

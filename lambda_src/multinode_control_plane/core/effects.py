@@ -1,7 +1,7 @@
-"""④ What a committed state calls for: the one place where changes of invocations become side effects.
+"""What a committed state calls for: the one place where changes of invocations become side effects.
 
-Effects follow the level, not the edge: `wanted` says what a state calls for, `effects` what the new one calls for that
-the old one did not. A nudge (see `endings.due`) calls for all of it again, so a lost effect is repaired by asking.
+Effects are level-triggered: `_wanted` says what a state calls for, `effects` what the new state calls for that the old
+one did not. A nudge (see `external_transitions.due`) calls for all of it again, which repairs a lost effect.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Stop the container of an execution, which may be unknown or never have existed."""
+    """Stop the container of an execution. The container may be unknown, or may never have existed."""
 
     execution_id: str
 
@@ -40,7 +40,7 @@ class CancelChildren:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell the world of a new status."""
+    """Publish a new status."""
 
     previous: InvocationStatus | None
 
@@ -49,7 +49,7 @@ Effect = Admit | Launch | Stop | CancelChildren | Announce
 
 
 def effects(old: Invocation | None, new: Invocation | None, now: datetime) -> tuple[Effect, ...]:
-    """Return what to do after `old` became `new`, in order: what frees resources and stops work comes first."""
+    """Return what to do after `old` became `new`, in order: effects that free resources and stop work come first."""
     if new is None:
         return ()
     before = () if old is None or old.nudges != new.nudges else _wanted(old, now)
@@ -78,7 +78,7 @@ def _wanted(invocation: Invocation, now: datetime) -> tuple[Effect, ...]:
 
 
 def needs_launch(execution: Execution) -> bool:
-    """Return True while its container is not known: the launch is still to be made, or its answer was lost."""
+    """Return True while its container is unknown: it has not been launched yet, or the launch's answer was lost."""
     return (
         execution.open
         and execution.container is None

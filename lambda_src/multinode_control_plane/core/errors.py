@@ -4,7 +4,7 @@ from multinode_protocol.error_codes import ERRORS, ErrorCode
 
 
 class Refused(Exception):
-    """A request that cannot be granted, now or ever. `detail` joins the table's message where that may be."""
+    """A request that is not granted. `detail` is appended to the table's message, unless that message is fixed."""
 
     def __init__(self, code: ErrorCode, detail: str | None = None) -> None:
         failure = ERRORS[code]

@@ -1,4 +1,4 @@
-"""The state machine, third part: what the platform, the user and the clock bring to an invocation."""
+"""The state machine, third part: transitions that the platform, the user and the clock cause."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,16 +28,16 @@ class ExitKind(StrEnum):
     """Its program ended by itself; see `exit_code`."""
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     STOPPED = "STOPPED"
-    """By our own stop."""
+    """We stopped it."""
     START_FAILED = "START_FAILED"
-    """It never ran: image, network, secrets. `permanent` says whether another try can help."""
+    """It never ran: image, network, secrets. `permanent` says that another try cannot help."""
     INTERRUPTED = "INTERRUPTED"
-    """The platform took it: Spot, retirement, host failure, or something unknown."""
+    """The platform took it away: Spot, retirement, host failure, or an unknown cause."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerExit:
-    """How a container ended. `reason` is a phrase for the user; `exit_code` is absent when the platform gave none."""
+    """How a container ended. `reason` is a phrase for the user; `exit_code` is None if the platform gave none."""
 
     kind: ExitKind
     reason: str
@@ -56,10 +56,10 @@ def container_ended(
     jitter: float,
     now: datetime,
 ) -> Invocation:
-    """Return the invocation after a container of it is gone for good; its slot is given back.
+    """Return the invocation after one of its containers has gone for good, without its slot.
 
-    An event of a container that is not this execution's, or of an execution that has ended, changes nothing. What the
-    worker reported stands; without a report, the exit decides.
+    An event about another execution's container, or about an execution that has ended, changes nothing. What the worker
+    reported stands; without a report, the exit decides.
     """
     execution = invocation.execution(execution_id)
     if execution is None or not execution.open or _foreign(execution, worker):
@@ -137,9 +137,9 @@ def _exit_text(exit: ContainerExit) -> str:  # noqa: A002
 
 
 def cancel(invocation: Invocation, cause: str, now: datetime) -> Invocation:
-    """Return the invocation with its end asked for; unchanged when it is finished or has been asked before.
+    """Return the invocation being cancelled; unchanged if it is finished or is already being cancelled.
 
-    While no code of it runs it is CANCELLED at once, and none will start; otherwise its code is interrupted first.
+    If none of its code is running, it is CANCELLED at once, and none will start. Otherwise the code is stopped first.
     """
     if invocation.status.finished or invocation.cancellation_requested_at is not None:
         return invocation
@@ -157,10 +157,10 @@ def cancel(invocation: Invocation, cause: str, now: datetime) -> Invocation:
 
 
 def due(invocation: Invocation, now: datetime) -> Invocation:
-    """Return the invocation after whatever its deadlines ask for, and with one more nudge for the reactor.
+    """Return the invocation after its expired deadlines took effect, with one more nudge for the reactor.
 
     The nudge makes the reactor perform again what the state calls for: a lost launch, stop, admission or cascade.
-    Unchanged when it is not due.
+    Unchanged if it is not due.
     """
     if invocation.due_at is None or now < invocation.due_at:
         return invocation

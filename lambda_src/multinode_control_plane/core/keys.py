@@ -1,4 +1,4 @@
-"""Where each record lives: typed keys, so that `store.get(invocation_key(i))` is known to give an Invocation.
+"""Under which key each record is stored. Keys are typed: `store.get(invocation_key(i))` returns an Invocation.
 
 partition           sort                        record
 PROJECT#p           PROJECT                     Project
@@ -45,14 +45,27 @@ class Key(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Prefix(Generic[R_co]):
-    """All records of type R_co of one partition whose sort key begins with `sort_prefix`."""
+    """All records of type R_co in one partition whose sort key begins with `sort_prefix`."""
 
     partition: str
     sort_prefix: str
 
 
+def end_of_prefix(prefix: str) -> str | None:
+    """Return the smallest string, by code points, after everything that begins with `prefix`; None if there is none.
+
+    Stores compare sort keys as UTF-8 bytes, which gives the same order.
+    """
+    head = prefix.rstrip(chr(0x10FFFF))
+    if not head:
+        return None
+    after = ord(head[-1]) + 1
+    # Surrogates are not characters: U+E000 follows U+D7FF.
+    return head[:-1] + chr(0xE000 if after == 0xD800 else after)
+
+
 class Index(StrEnum):
-    """Lists that may lag behind the base table: they propose, the base record decides."""
+    """Lists that may lag behind the base table: they propose records, and the record itself decides."""
 
     PROJECTS = "projects"
     """value: `ALL`; sort: project name."""
@@ -62,7 +75,7 @@ class Index(StrEnum):
     """What the sweep must look at, by time.
 
     value: `DUE_OPEN` (invocations that hold a slot), `DUE_WAITING` (the others), `DUE_DELETION` (projects),
-    `DUE_SCHEDULE` (projects of whose functions one runs next);
+    `DUE_SCHEDULE` (projects that have a scheduled run next);
     sort: due time in ms since the epoch, 15 digits, then the invocation's id or the project's name.
     """
 
@@ -146,12 +159,12 @@ def function_index_value(key: FunctionKey) -> str:
 
 
 def due_sort(milliseconds: int, name: str = "") -> str:
-    """Return the sort key of `by_due`; without an id, the exclusive upper bound of all that is due before then."""
+    """Return the sort key of `by_due`; without a name, the exclusive upper bound of everything due before then."""
     return f"{milliseconds:015d}#{name}"
 
 
 def key_of(record: Record) -> Key[Record]:
-    """Return where `record` lives."""
+    """Return the key of `record`."""
     match record:
         case Project():
             return project_key(record.project_name)

@@ -1,12 +1,12 @@
-"""The state machine, first half: from creation to a launched container, and the rules that every transition shares.
+"""The state machine, first part: from creation to a launched container, and the rules that every transition shares.
 
 Every transition takes an Invocation, the new facts and `now`, and returns the next Invocation (the same object when
-nothing changes); it never raises on a state that can be reached, except Refused where a request is not granted.
+nothing changes). In a state that can be reached it raises nothing but Refused, for a request that is not granted.
 Slots and queue entries are not mentioned: they follow from the two states (see `services.commit`).
 
-lifecycle   create · admit · launched · launch_refused · end_with · retry_or_fail · settle
-reports     start · finish                    what the worker tells
-endings     container_ended · cancel · due    what the platform, the user and the clock tell
+lifecycle               create · admit · launched · launch_refused · end_with · retry_or_fail · settle
+worker_transitions      start · finish                    what the worker reports
+external_transitions    container_ended · cancel · due    what the platform, the user and the clock cause
 """
 
 import hashlib
@@ -28,14 +28,14 @@ from multinode_protocol.status import AbortReason, InvocationStatus, WorkerStatu
 
 SHORT_ERROR_CHARS = 500
 SHORT_TEXT_BYTES = 128
-"""An input or a result of so much UTF-8 lies in the invocation's record: one write less, and one read less. DynamoDB
-charges each step of an invocation by the KB, and with two such texts it still takes one."""
+"""Inputs and results up to this many bytes of UTF-8 are stored in the invocation's record, which saves a write and a
+read. DynamoDB charges each step of an invocation by the KB, and a record with two such texts still takes one."""
 REPAIR_AFTER_S = 60
 """How long an effect may take before the sweep asks for it again."""
 LAUNCH_DEADLINE_S = 900
-"""From the launch to the worker's start call; after it the container is stopped, a failed launch."""
+"""From the launch to the worker's start call; then the container is stopped, and the launch counts as failed."""
 BACKSTOP_S = 5
-"""The worker itself enforces time-out and grace; that much after both the control plane stops the container."""
+"""The worker itself enforces time-out and grace; this long after both, the control plane stops the container."""
 
 
 def create(
@@ -48,7 +48,7 @@ def create(
     input_text: str,
     now: datetime,
 ) -> Invocation:
-    """Return a new invocation that waits for a slot. Its input belongs in a Payload if `input_text` of it is None."""
+    """Return a new invocation that waits for a slot. If its `input_text` is None, the input belongs in a Payload."""
     short_input = is_short(input_text)
     invocation = Invocation(
         invocation_id=invocation_id,
@@ -71,7 +71,7 @@ def create(
 
 
 def has_input(invocation: Invocation, text: str) -> bool:
-    """Return True when `text` is the invocation's input, or has the digest of a long one."""
+    """Return True when `text` is the invocation's input; a long input is compared by its digest."""
     if invocation.input_text is not None:
         return invocation.input_text == text
     return invocation.input_digest == _digest(text)
@@ -82,12 +82,12 @@ def _digest(text: str) -> str:
 
 
 def is_short(text: str) -> bool:
-    """Return True when the invocation's own record may hold a text that its users gave."""
+    """Return True when a user's text is short enough for the invocation's own record."""
     return len(text.encode()) <= SHORT_TEXT_BYTES
 
 
 def admit(invocation: Invocation, execution_id: str, now: datetime) -> Invocation:
-    """Return the invocation with a new execution that holds a slot; unchanged when it does not wait for one."""
+    """Return the invocation with a new execution that holds a slot; unchanged if it is not waiting for one."""
     if invocation.waiting_in is not QueueName.QUEUE:
         return invocation
     execution = Execution(
@@ -177,7 +177,7 @@ def retry_or_fail(invocation: Invocation, *, hold_s: float, jitter: float, now: 
 
 
 def queue_again(invocation: Invocation, at: datetime, *, hold_s: float, now: datetime) -> Invocation:
-    """Return the invocation waiting for its next execution, whose code starts not before `at`.
+    """Return the invocation waiting for its next execution, whose code does not start before `at`.
 
     Up to `hold_s` seconds ahead it takes a slot at once and its worker waits, so that start-up overlaps the delay.
     """
@@ -187,7 +187,7 @@ def queue_again(invocation: Invocation, at: datetime, *, hold_s: float, now: dat
 
 
 def end_with(invocation: Invocation, status: InvocationStatus, now: datetime) -> Invocation:
-    """Return the invocation with its final status; one that has a final status keeps it."""
+    """Return the invocation with this final status; an invocation that already has one keeps it."""
     if invocation.status.finished:
         return settle(invocation, now)
     cascade = invocation.has_children and status is not InvocationStatus.SUCCEEDED
@@ -203,7 +203,7 @@ def end_with(invocation: Invocation, status: InvocationStatus, now: datetime) ->
 
 
 def request_stop(invocation: Invocation, reason: AbortReason | None, now: datetime) -> Invocation:
-    """Return the invocation with its open execution told to stop; the first reason stays. Unchanged without one."""
+    """Return the invocation with its open execution told to stop, unchanged without one. The first reason stays."""
     current = invocation.open_execution
     if current is None or current.termination_signal_at is not None:
         return invocation
@@ -222,12 +222,12 @@ def update_current(invocation: Invocation, now: datetime, **changes: object) -> 
 
 
 def settle(invocation: Invocation, now: datetime) -> Invocation:
-    """Return the invocation with all that follows from its state: the words of its status, and when to look again."""
+    """Return the invocation with everything that follows from its state: its status reason, and when it is due."""
     return replace(invocation, status_reason=_reason(invocation), due_at=_due_at(invocation, now), updated_at=now)
 
 
 def queue_deadline(invocation: Invocation) -> datetime | None:
-    """Return when the invocation has waited too long for its first start; None without such a limit or once started."""
+    """Return when the invocation has waited too long for its first start; None without a limit, or once started."""
     max_queue_s = invocation.execution_spec.max_queue_s
     if max_queue_s is None or invocation.attempts or invocation.status.finished:
         return None
@@ -235,7 +235,7 @@ def queue_deadline(invocation: Invocation) -> datetime | None:
 
 
 def run_deadline(invocation: Invocation) -> datetime | None:
-    """Return when the code that runs now has used up its time-out; None when none runs."""
+    """Return when the running code will have used up its time-out; None if no code is running."""
     current = invocation.open_execution
     if current is None or not current.running_code or current.started_at is None:
         return None
@@ -243,7 +243,7 @@ def run_deadline(invocation: Invocation) -> datetime | None:
 
 
 def stop_deadline(invocation: Invocation, run_until: datetime) -> datetime:
-    """Return when the container is stopped that its worker should have ended after the time-out and the grace."""
+    """Return when the control plane stops a container whose worker should have ended after time-out and grace."""
     return run_until + seconds(invocation.execution_spec.grace_s + BACKSTOP_S)
 
 
@@ -255,10 +255,10 @@ def launch_deadline(execution: Execution) -> datetime | None:
 
 
 def waiting_reason(invocation: Invocation, taken: int | None = None) -> str:
-    """Return what an invocation in the queue waits for; `taken` of its function's slots, where that has been read."""
+    """Return what an invocation in the queue waits for; `taken`: how many of its function's slots are, if known."""
     most = invocation.resource_spec.max_concurrency
     slots = "" if taken is None else f": {taken} of {most} running"
-    again = f"; then comes attempt {invocation.attempts + 1}, after: {invocation.last_failure}"
+    again = f"; attempt {invocation.attempts + 1} is next, after: {invocation.last_failure}"
     return f"waiting for a free slot{slots}{again if invocation.last_failure else ''}"
 
 
@@ -268,7 +268,7 @@ def short(text: str) -> str:
 
 
 def _due_at(invocation: Invocation, now: datetime) -> datetime | None:
-    """Return when the sweep must look at it at the latest: at a deadline of it, or to check on a lost effect."""
+    """Return when the sweep must look at it at the latest: at its next deadline, or to check for a lost effect."""
     candidates = [queue_deadline(invocation), _waiting_due_at(invocation, now), _execution_due_at(invocation, now)]
     if invocation.cascade_pending:
         candidates.append(now + seconds(REPAIR_AFTER_S))
@@ -279,7 +279,7 @@ def _waiting_due_at(invocation: Invocation, now: datetime) -> datetime | None:
     if invocation.waiting_in is QueueName.BACKOFF:
         return invocation.retry_at
     if invocation.waiting_in is QueueName.QUEUE:
-        # The longer it has waited, the rarer the check: a long queue costs the sweep next to nothing.
+        # The longer it has waited, the less often it is checked: a long queue costs the sweep next to nothing.
         return now + max(seconds(REPAIR_AFTER_S), now - invocation.created_at)
     return None
 

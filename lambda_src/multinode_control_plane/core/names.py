@@ -1,4 +1,4 @@
-"""What can be a name or an id at all: nothing else is ever looked up."""
+"""Which texts can be names and ids; nothing else is ever looked up."""
 
 import re
 

@@ -1,6 +1,6 @@
-"""Opaque, URL-safe offsets: where a listing or a log continues. One codec for the API and for every adapter.
+"""Opaque, URL-safe offsets that say where a listing or a log continues. One codec for the API and every adapter.
 
-An offset is neither a secret nor a capability. It carries a digest of what was listed, so that an offset of another
+An offset is neither a secret nor a capability. It carries a digest of what was listed, so that the offset of another
 listing is an error instead of a wrong page.
 """
 
@@ -13,13 +13,13 @@ DIGEST_CHARS = 8
 
 
 def pack(listing: tuple[object, ...], position: Sequence[str | None]) -> str:
-    """Return the offset of `position` in `listing`, which is anything whose repr names it."""
+    """Return the offset of `position` in `listing`, which can be any tuple whose repr identifies the listing."""
     text = json.dumps([_digest(listing, position), *position], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
 def unpack(listing: tuple[object, ...], offset: str, *, parts: int) -> tuple[str | None, ...]:
-    """Return the position, `parts` values, that `pack` made an offset of. Raises ValueError for any other text."""
+    """Return the position, of `parts` values, that `pack` was given. Raises ValueError for any other text."""
     try:
         padded = offset.encode("ascii") + b"=" * (-len(offset) % 4)
         values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))

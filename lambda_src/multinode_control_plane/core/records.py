@@ -1,11 +1,11 @@
 """What the control plane stores: immutable records, all times aware datetimes in UTC.
 
-Project 1─* Version 1─* FunctionSpec                 a deploy adds a Version; nothing of it ever changes
+Project 1─* Version 1─* FunctionSpec                 a deploy adds a Version, which never changes
 Invocation 1─* Execution                             the state machine: one small record per invocation
-Payload, Output                                      inputs, progress and results: short ones lie in the Invocation
+Payload, Output                                      inputs, progress and results; the Invocation holds short ones
 ChildLink                                            parent -> child, written in the child's own commit
-Gate, QueueEntry                                     a function's slots, and who waits for one
-Schedules                                            when the newest version's functions run next, where we see to it
+Gate, QueueEntry                                     a function's slots, and which invocations wait for one
+Schedules                                            when the newest version's functions run next, if we start them
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One immutable upload. `version_id` sorts by time, so the newest is the last of the project's partition."""
+    """One immutable upload. `version_id` sorts by time, so the newest is the last one in the project's partition."""
 
     project_name: str
     version_id: str
@@ -89,10 +89,10 @@ class WorkerDetails:
 class Execution:
     """One attempt, in its own container. `attempt` counts executions whose code may start, from 1.
 
-    `launch_attempt` counts calls of the compute backend for it, from 1; ``<execution_id>-<launch_attempt>`` is
-    the call's idempotency token, stored before the call. `launch_after`: no call before then (backoff after a refusal).
-    `stop_reason` and `termination_signal_at` are set together, once: a stop has been asked for.
-    `worker_nonce` is what the worker that started the code sent: its repeated `start` is answered, another's refused.
+    `launch_attempt` counts its launches by the compute backend, from 1; ``<execution_id>-<launch_attempt>`` is the
+    launch's idempotency token, stored before the call. `launch_after`: no launch before then (backoff after a refusal).
+    `stop_reason` and `termination_signal_at` are set together, once, when a stop is requested.
+    `worker_nonce` comes from the worker that started the code. That worker may repeat `start`; any other is refused.
     """
 
     execution_id: str
@@ -114,36 +114,36 @@ class Execution:
     outcome: Outcome | None = None
     abort_reason: AbortReason | None = None
     final_output: str | None = None
-    """The final value where it is short, a long one lies in the Output: see `lifecycle.SHORT_TEXT_BYTES`."""
+    """The final value if it is short; a long one is stored in the Output. See `lifecycle.SHORT_TEXT_BYTES`."""
     error: str | None = None
-    """Short form, at most `lifecycle.SHORT_ERROR_CHARS`; the whole text lies in the Output."""
+    """Cut to `lifecycle.SHORT_ERROR_CHARS`; the Output holds the whole text."""
     retryable: bool = True
     infrastructure: bool = False
     """The attempt was lost to the platform, not failed by the user's code."""
 
     @property
     def open(self) -> bool:
-        """True while a container of it exists or may come to exist: it holds its slot exactly that long."""
+        """True while its container exists or may still be started. It holds its slot exactly that long."""
         return self.worker_status is not WorkerStatus.TERMINATED
 
     @property
     def container(self) -> WorkerDetails | None:
-        """The container as the platform told of it. What a worker says of itself is shown, but nothing acts on it."""
+        """The container as the platform reported it. What a worker says about itself is shown but never acted on."""
         return self.worker if self.worker is not None and self.worker.logs_identifier else None
 
     @property
     def reported(self) -> bool:
-        """True once its worker has told how the code ended."""
+        """True once its worker has reported how the code ended."""
         return self.finished_at is not None
 
     @property
     def running_code(self) -> bool:
-        """True while user code of it may be running."""
+        """True while its user code may be running."""
         return self.open and self.started_at is not None and not self.reported
 
     @property
     def failed(self) -> bool:
-        """True when its code started and then failed or was lost to the platform."""
+        """True if its code started and then failed, or was lost to the platform."""
         lost = self.outcome is Outcome.ABORTED and self.abort_reason is AbortReason.INTERRUPTED
         return self.started_at is not None and (self.outcome is Outcome.FAILED or lost)
 
@@ -154,14 +154,14 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One request to run a function, and all that happened to it.
+    """One request to run a function, and everything that happened to it.
 
     `waiting_in` says which queue of the function holds its entry (None: it holds a slot, or has ended).
-    `due_at`: when the sweep must look at it at the latest; None once nothing can happen to it any more.
-    `depth` counts parents above it. `has_children`: it has started at least one subtask. `cascade_pending`: it is being
-    cancelled or has ended other than by success, and its children have not all been told yet.
-    `nudges` counts the sweep's repairs: a change of it makes the reactor perform all that the state calls for, again.
-    `input_text` is a short input, and then `input_digest` is None; a long one lies in the Payload, its SHA-256 here.
+    `due_at`: when the sweep must look at it at the latest; None once nothing more can happen to it.
+    `depth` counts its ancestors. `has_children`: it has started at least one subtask. `cascade_pending`: it is being
+    cancelled or has ended without success, and not all of its children have been cancelled yet.
+    `nudges` counts the sweep's repairs; a change makes the reactor perform everything that the state calls for again.
+    `input_text` is a short input, and then `input_digest` is None. A long one is in the Payload, its SHA-256 here.
     """
 
     invocation_id: str
@@ -186,7 +186,7 @@ class Invocation:
     failed_launches: int = 0
     """Launches that the platform refused, and containers that ended before the code started."""
     lost_containers: int = 0
-    """The latter alone."""
+    """Only the containers that ended before the code started."""
     last_failure: str | None = None
     has_children: bool = False
     cascade_pending: bool = False
@@ -200,12 +200,12 @@ class Invocation:
 
     @property
     def queue_position(self) -> str:
-        """``<creation in ms, 15 digits>#<invocation_id>``: the order of starts, by our clock."""
+        """``<creation in ms, 15 digits>#<invocation_id>``: the order in which invocations were created."""
         return f"{whole_ms(self.created_at):015d}#{self.invocation_id}"
 
     @property
     def current(self) -> Execution | None:
-        """The newest execution: the only one whose reports count."""
+        """The newest execution, the only one whose reports count."""
         return self.executions[-1] if self.executions else None
 
     @property
@@ -216,17 +216,17 @@ class Invocation:
 
     @property
     def terminated(self) -> bool:
-        """True when it is finished and no container of it is left."""
+        """True when it is finished and none of its containers is left."""
         return self.status.finished and self.open_execution is None
 
     @property
     def attempts(self) -> int:
-        """How many executions' code has started."""
+        """Number of executions whose code has started."""
         return sum(execution.started_at is not None for execution in self.executions)
 
     @property
     def failed_attempts(self) -> int:
-        """How many executions' code started and then failed or was lost to the platform."""
+        """Number of executions whose code started and then failed, or was lost to the platform."""
         return sum(execution.failed for execution in self.executions)
 
     def execution(self, execution_id: str) -> Execution | None:
@@ -235,7 +235,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The input of an invocation, opaque text, where it is too long for the invocation's own record."""
+    """The input of an invocation, as opaque text, if it is too long for the invocation's own record."""
 
     invocation_id: str
     text: str
@@ -243,10 +243,10 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one execution gave: progress so far or the final value, and the error's whole text.
+    """What one execution returned: its newest progress or its final value, and the whole text of its error.
 
-    Missing where it gave none but a short final value: that lies in the execution.
-    `sequence` is that of the newest progress update; `final` values are never replaced by progress.
+    Not stored if all that it returned is a short final value, which the Execution holds.
+    `sequence` belongs to the newest progress update. A `final` value is never replaced by progress.
     """
 
     invocation_id: str
@@ -267,7 +267,7 @@ class ChildLink:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The open executions of a function: a set of ids, never a count, so that a leak names its holder."""
+    """The open executions of a function: a set of ids, not a count, so that a leaked slot names its holder."""
 
     function_key: FunctionKey
     slots: Mapping[str, str] = field(default_factory=dict)
@@ -275,12 +275,12 @@ class Gate:
 
 
 class QueueName(StrEnum):
-    """The two lists of a function's partition that hold invocations without a slot."""
+    """The two lists in a function's partition that hold invocations without a slot."""
 
     QUEUE = "QUEUE"
     """Ready for a slot, oldest first."""
     BACKOFF = "BACKOFF"
-    """Not before a time; the sweep moves it to QUEUE."""
+    """Waiting for a point in time, when the sweep moves it to QUEUE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +293,7 @@ class QueueEntry:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRun:
-    """The next run of a function that has a schedule; `due_at` is the time that the schedule names."""
+    """The next run of a scheduled function; `due_at` is the time that the schedule gives."""
 
     function_name: str
     schedule: Schedule
@@ -302,10 +302,9 @@ class ScheduledRun:
 
 @dataclass(frozen=True, slots=True)
 class Schedules:
-    """The next runs of a project's newest version: the one record that says who fires.
+    """The next runs of a project's newest version; only this record decides which functions are started.
 
-    It lies there, empty if need be, from the first version on, so that of two versions that are registered at once the
-    newer one has the last word.
+    It exists from the first version on, even if empty: of two versions registered at the same time, the newer one wins.
     """
 
     project_name: str

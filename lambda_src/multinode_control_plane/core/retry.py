@@ -19,6 +19,6 @@ def delay_before_next(policy: RetryPolicy, failed_attempts: int, jitter: float) 
 def delay_after_failed_launch(failed_launches: int, jitter: float) -> float:
     """Return seconds to wait after failed launch number `failed_launches` (from 1); `jitter` is from 0 to 1.
 
-    Many launches that were refused together do not come back together.
+    Jitter spreads out launches that were refused together.
     """
     return LAUNCH_BACKOFF.pause_s(failed_launches, jitter)

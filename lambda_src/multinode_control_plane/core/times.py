@@ -1,4 +1,4 @@
-"""Times as the wire has them: whole numbers since the epoch, rounded down."""
+"""Times as the REST API and the stores write them: whole numbers since the epoch, rounded down."""
 
 from datetime import datetime, timedelta
 

@@ -1,8 +1,8 @@
-"""② Execution tokens: what a container shows instead of the deployment's key. Signed, not encrypted.
+"""Execution tokens, with which a container authenticates instead of the deployment's key. Signed, not encrypted.
 
-``mnx_<claims>_<signature>``: base64url, unpadded; the claims are a JSON array of the five names of a TokenScope, the
-signature is HMAC-SHA256 over all that stands before it. A token carries no expiry: it ends with its execution, which
-whoever reads it must look up (`services.access`).
+``mnx_<claims>_<signature>``: base64url, unpadded. The claims are a JSON array of the five fields of a TokenScope; the
+signature is HMAC-SHA256 over everything before it. A token carries no expiry: it is valid until its execution ends,
+which `services.access` looks up.
 """
 
 import base64
@@ -21,7 +21,7 @@ SIGNATURE_CHARS = 43
 
 @dataclass(frozen=True, slots=True)
 class TokenScope:
-    """The one execution that a token speaks for."""
+    """The one execution that a token stands for."""
 
     project_name: str
     version_id: str
@@ -40,7 +40,7 @@ def execution_token(secret: bytes, invocation: Invocation, execution: Execution)
 def sign(secret: bytes, scope: TokenScope) -> str:
     """Return the token of an execution: always the same for the same secret and scope.
 
-    Raises ValueError for a secret shorter than 32 bytes (RFC 2104, section 3: not shorter than the hash's output).
+    Raises ValueError for a secret shorter than the hash's output, as RFC 2104, section 3, recommends.
     """
     claims = json.dumps(astuple(scope), separators=(",", ":")).encode()
     signed = PREFIX + _base64(claims)
@@ -51,7 +51,7 @@ def read(secret: bytes, text: str) -> TokenScope | None:
     """Return the scope of a token that was signed with `secret`; None for every other text."""
     if len(text) > MAX_TOKEN_CHARS or not text.isascii() or not text.startswith(PREFIX):
         return None
-    # base64url has _ in its alphabet: the signature's fixed length finds the separator.
+    # The alphabet of base64url contains _, so the separator is found by the signature's fixed length.
     signed, signature = text[: -SIGNATURE_CHARS - 1], text[-SIGNATURE_CHARS:]
     if text != f"{signed}_{signature}" or not hmac.compare_digest(signature, _signature(secret, signed)):
         return None
@@ -59,7 +59,7 @@ def read(secret: bytes, text: str) -> TokenScope | None:
 
 
 def _scope(claims: str) -> TokenScope | None:
-    """Return the scope in signed claims; None when a newer Multinode wrote more than this one knows."""
+    """Return the scope in signed claims; None if a newer Multinode wrote claims that this one does not know."""
     try:
         values = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Invocations that start by themselves, at an event or a scheduled time. Whatever repeats the cause repeats the id."""
+"""Invocations that an event or a schedule starts. The same event or time always gives the same invocation id."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from multinode_protocol.ids import uuid7
 
 @dataclass(frozen=True, slots=True)
 class TriggerRequest:
-    """One invocation to make. `version_reference` is an id or ``latest``; `input_text` goes to the function."""
+    """One invocation to create. `version_reference` is an id or ``latest``; `input_text` goes to the function."""
 
     project_name: str
     version_reference: str
@@ -21,9 +21,9 @@ class TriggerRequest:
 
 
 def derived_invocation_id(source: str, event_id: str, project_name: str, function_name: str, *, at: datetime) -> str:
-    """Return the invocation id that belongs to one event of one source for one function, the same every time.
+    """Return the invocation id for one event from one source and one function, the same every time.
 
-    It has the form of a UUIDv7 (RFC 9562, section 5.7) of the time `at`; a SHA-256 stands where that is random.
+    It is a UUIDv7 (RFC 9562, section 5.7) of the time `at`, with bits of a SHA-256 in place of the random ones.
     """
     name = json.dumps([source, event_id, project_name, function_name])
     digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:10])

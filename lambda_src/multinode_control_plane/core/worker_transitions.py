@@ -1,4 +1,4 @@
-"""The state machine, second half: what a worker reports of its execution."""
+"""The state machine, second part: what a worker reports about its execution."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -35,7 +35,7 @@ class FinishReport:
 
     @property
     def short(self) -> bool:
-        """True when all that it tells, a short result, lies in the execution: there is nothing for an Output."""
+        """True when it consists of a short result alone: the Execution holds that, and needs no Output."""
         told = (self.error_message, self.error_type, self.error_traceback)
         return self.final_output is not None and is_short(self.final_output) and told == (None, None, None)
 
@@ -50,7 +50,7 @@ def start(
 ) -> Invocation:
     """Return the invocation with its code started. The same worker may ask again; any other is refused.
 
-    Past `max_queue_time` the answer is TIMED_OUT, and the worker must not run the code: see `Invocation.status`.
+    After `max_queue_time` the invocation is TIMED_OUT instead, and the worker must not run the code.
     Raises Refused: EXECUTION_DOES_NOT_EXIST, _IS_ALREADY_TERMINATED (also when it has been told to stop),
     _HAS_ALREADY_STARTED.
     """
@@ -79,7 +79,7 @@ def start(
 
 
 def progress_allowed(invocation: Invocation, execution_id: str) -> Execution:
-    """Return the execution if it may report progress now. Raises Refused, by what it is instead."""
+    """Return the execution if it may report progress now. Raises Refused, with its state as the reason."""
     execution = _existing(invocation, execution_id)
     if execution.started_at is None:
         raise Refused(
@@ -103,7 +103,7 @@ def finish(
 ) -> Invocation:
     """Return the invocation after its code has ended; the same outcome again changes nothing.
 
-    A success is accepted even after a cancel was asked for; anything else after that ends CANCELLED.
+    A success counts even after a cancellation request; any other outcome then ends the invocation as CANCELLED.
     Raises Refused: EXECUTION_DOES_NOT_EXIST, _HAS_NOT_STARTED, _HAS_ALREADY_FINISHED, _IS_ALREADY_TERMINATED.
     """
     execution = _existing(invocation, execution_id)
@@ -130,7 +130,7 @@ def finish(
     if invocation.cancellation_requested_at is not None:
         return end_with(reported, InvocationStatus.CANCELLED, now)
     if abort_reason is AbortReason.TIMED_OUT or execution.stop_reason is AbortReason.TIMED_OUT:
-        # The first generation's clients tell a time-out by this time; the worker ends by itself, a stop does no harm.
+        # The first generation's clients recognise a time-out by this time. The worker ends anyway: a stop does no harm.
         return end_with(request_stop(reported, AbortReason.TIMED_OUT, now), InvocationStatus.TIMED_OUT, now)
     return retry_or_fail(reported, hold_s=hold_s, jitter=jitter, now=now)
 
@@ -145,7 +145,7 @@ def _existing(invocation: Invocation, execution_id: str) -> Execution:
 def _abort_reason(
     invocation: Invocation, execution: Execution, report: FinishReport, now: datetime
 ) -> AbortReason | None:
-    """Return why the code was interrupted, as far as the control plane's own record bears it out."""
+    """Return why the code was interrupted, as far as the control plane's own records confirm it."""
     if report.outcome is not Outcome.ABORTED:
         return None
     if invocation.cancellation_requested_at is not None:

@@ -1,4 +1,4 @@
-"""The Lambda function behind API Gateway: its events (HTTP API, payload format 2.0) as requests of the REST API.
+"""The Lambda function behind API Gateway: answers its events (HTTP API, payload format 2.0) as REST requests.
 
 Source: "Working with AWS Lambda proxy integrations for HTTP APIs" in the API Gateway developer guide.
 """
@@ -7,7 +7,7 @@ import base64
 from collections.abc import Mapping
 from typing import cast
 
-from multinode_control_plane.api.dispatch import Handle, build
+from multinode_control_plane.api.dispatch import RequestHandler, build
 from multinode_control_plane.api.http import Request, failure
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.wiring import aws
@@ -18,19 +18,19 @@ from multinode_protocol.limits import MAX_BODY_BYTES
 Event = dict[str, object]
 
 DEFAULT_STAGE = "$default"
-"""The stage that is no part of the path."""
+"""The stage that is not part of the path."""
 UNKNOWN = "unknown"
 
 _api = at_start(lambda: build(aws.api_ports()))
 
 
 def handler(event: Event, lambda_context: object) -> Event:
-    """The Lambda function's entry."""
+    """The Lambda function's entry point."""
     return answer_event(_api(), event, lambda_context)
 
 
-def answer_event(handle: Handle, event: Event, lambda_context: object) -> Event:
-    """Return what API Gateway makes the answer of."""
+def answer_event(handle: RequestHandler, event: Event, lambda_context: object) -> Event:
+    """Return the answer in API Gateway's format."""
     given = _object(event, "requestContext").get("requestId") or getattr(lambda_context, "aws_request_id", None)
     request_id = str(given or UNKNOWN)
     try:

@@ -1,6 +1,6 @@
-"""④ The Lambda function on the table's stream: every committed change of an invocation becomes its side effects.
+"""The Lambda function on the table's stream: performs the side effects of every committed change of an invocation.
 
-A batch that is brought again, whole or in part, changes nothing: every effect reads the present state first.
+A batch that is delivered again, whole or in part, changes nothing: every effect reads the current state first.
 """
 
 from collections.abc import Mapping
@@ -13,5 +13,5 @@ _consumer = at_start(aws.stream_consumer)
 
 
 def handler(event: Mapping[str, Any], lambda_context: object) -> dict[str, list[dict[str, str]]]:  # noqa: ARG001
-    """The Lambda function's entry: returns `batchItemFailures`, from which on the stream brings its records again."""
+    """The Lambda function's entry point: returns `batchItemFailures`, the record from which the stream redelivers."""
     return _consumer().consume(event)

@@ -1,6 +1,6 @@
-"""⑦ The Lambda function behind the schedule, once a minute: acts on what is due, mends what events missed.
+"""The Lambda function behind the schedule, once a minute: acts on what is due, repairs what events missed.
 
-Two sweeps at once, or one cut short, do no harm: what is left is still due for the next one.
+Two sweeps at once, or one cut short, do no harm: the rest is still due for the next one.
 """
 
 import dataclasses
@@ -23,16 +23,16 @@ class LambdaContext(Protocol):
 
 
 class SweepFailed(Exception):
-    """Some records could not be handled; they stay due, and the log says why. Raised so that the alarm sees it."""
+    """Some records could not be handled; they stay due, and the log says why. Raised so that the alarm goes off."""
 
 
 _sweep = at_start(aws.sweeper)
 
 
 def handler(event: Mapping[str, Any], lambda_context: LambdaContext) -> dict[str, object]:  # noqa: ARG001
-    """The Lambda function's entry: returns the counts of the last sweep. Raises SweepFailed.
+    """The Lambda function's entry point: returns the counts of the last sweep. Raises SweepFailed.
 
-    While projects are being deleted it goes on as long as its time allows, since each step waits for the one before.
+    While projects are being deleted it continues as long as its time allows, because each step waits for the previous.
     """
     report = _sweep()(True)
     failed = report.failed

@@ -1,7 +1,7 @@
-"""⑥ The Lambda function that the rule of task events calls: commits how containers ended.
+"""The Lambda function behind the rule for task events: commits how containers ended.
 
-It is called asynchronously. What it raises is tried twice more and ends in the dead letters; the sweep finds by itself
-what became of that container. An event that is brought again changes nothing.
+It is called asynchronously. A call that raises is tried twice more and then becomes a dead letter; the sweep finds out
+by itself how that container ended. An event that is delivered again changes nothing.
 """
 
 from collections.abc import Mapping
@@ -14,5 +14,5 @@ _consumer = at_start(aws.task_event_consumer)
 
 
 def handler(event: Mapping[str, Any], lambda_context: object) -> None:  # noqa: ARG001
-    """The Lambda function's entry. Raises ValueError for what is no task event, StoreUnavailable."""
+    """The Lambda function's entry point. Raises StoreUnavailable, and ValueError if it is not a task event."""
     _consumer().consume(event)

@@ -1,1 +1,1 @@
-"""The embedded deployment: API, change feed, sweep and process compute in one process, on the loopback interface."""
+"""The local deployment: API, change feed, sweep and compute in one process, on the loopback interface."""

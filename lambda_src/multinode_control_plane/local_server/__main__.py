@@ -1,4 +1,4 @@
-"""``python -m multinode_control_plane.local_server --data-dir D [--port P]``."""
+"""Runs the local server: ``python -m multinode_control_plane.local_server --data-dir D [--port P]``."""
 
 import argparse
 import json
@@ -12,12 +12,12 @@ from multinode_control_plane.local_server.control import LocalControl, LocalCont
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Return 0 after a stop that was asked for, 3 when the server could not start."""
+    """Return 0 after a requested stop, 3 if the server could not start."""
     parser = argparse.ArgumentParser(prog="multinode_control_plane.local_server")
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--port", type=int)
     parser.add_argument("--ready-fd", type=int, help="descriptor for one line of JSON: where it listens, or an error")
-    parser.add_argument("--quiet", action="store_true", help="log to server.log alone")
+    parser.add_argument("--quiet", action="store_true", help="log only to server.log")
     options = parser.parse_args(arguments)
     try:
         control = LocalControl(options.data_dir)

@@ -1,7 +1,6 @@
-"""② The ASGI application of the local server: what it keeps from the handler, and the threads that that runs in."""
+"""The ASGI application of the local server: reads requests, refuses bad ones, and runs the handler in threads."""
 
 import asyncio
-import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -10,12 +9,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
-from multinode_control_plane.api.dispatch import Handle
-from multinode_control_plane.api.http import Request, Response, joined
+from multinode_control_plane.api.dispatch import RequestHandler
+from multinode_control_plane.api.http import Request, Response, failure, joined
 from multinode_control_plane.core.errors import Refused
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.limits import MAX_BODY_BYTES
-from multinode_protocol.messages import ErrorBody
 
 logger = logging.getLogger(__name__)
 
@@ -24,19 +22,19 @@ Message = MutableMapping[str, Any]
 QUICK_THREADS = 32
 WAITING_THREADS = 400
 CROWDED_PAUSE_S = 1.0
-"""Where there is no thread left to wait in, a waiting request becomes one that asks once a second."""
+"""If no thread is left to wait in, a waiting request is answered without waiting, after this pause."""
 DRAIN_BYTES = 32_000_000
-"""How much of a body that is too large is read and thrown away, so that the client gets to read the answer."""
+"""How much of an oversized body is read and discarded, so that the client gets to read the answer."""
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class LocalApp:
-    """Runs `handle` once per request, each in a thread: waiting requests in threads of their own, so that they never
-    keep others from being answered."""
+    """Runs `handle` once per request, in a thread. Waiting requests have threads of their own, so that they never hold
+    up the others."""
 
     def __init__(
         self,
-        handle: Handle,
+        handle: RequestHandler,
         *,
         quick_threads: int = QUICK_THREADS,
         waiting_threads: int = WAITING_THREADS,
@@ -50,7 +48,7 @@ class LocalApp:
         self._now_waiting = 0
 
     def close(self) -> None:
-        """Let go of the threads; what they still do is cut off by the end of the process."""
+        """Release the threads; the end of the process cuts off what they are still doing."""
         self._quick.shutdown(wait=False, cancel_futures=True)
         self._waiting.shutdown(wait=False, cancel_futures=True)
 
@@ -67,10 +65,10 @@ class LocalApp:
             request = await _read(scope, receive, request_id)
             response = await self._answer(request)
         except Refused as refused:
-            response = refusal(refused, request_id)
+            response = failure(refused, request_id)
         except Exception:
             logger.exception("request %s failed", request_id)
-            response = refusal(Refused(ErrorCode.INTERNAL_ERROR), request_id)
+            response = failure(Refused(ErrorCode.INTERNAL_ERROR), request_id)
         await _send(response, request_id, send, only_head=scope["method"] == "HEAD")
 
     async def _answer(self, request: Request) -> Response:
@@ -93,14 +91,6 @@ def _wants_to_wait(request: Request) -> bool:
 
 def _without_wait(request: Request) -> Request:
     return replace(request, query={name: value for name, value in request.query.items() if name != "wait_s"})
-
-
-def refusal(refused: Refused, request_id: str) -> Response:
-    """Return the answer to a request that does not get as far as the handler."""
-    body = ErrorBody(detail=refused.message, code=refused.code.value)
-    if refused.status >= 500:
-        body["request_id"] = request_id
-    return Response(refused.status, {"content-type": "application/json"}, json.dumps(body).encode())
 
 
 async def _read(scope: Message, receive: Callable[[], Awaitable[Message]], request_id: str) -> Request:
@@ -137,7 +127,7 @@ async def _read_body(receive: Callable[[], Awaitable[Message]]) -> bytes:
 
 
 def _check_host(hosts: list[str]) -> None:
-    """Refuse requests that a web page sent by a name of its own that points here (DNS rebinding)."""
+    """Refuse requests from a web page whose host name points here (DNS rebinding)."""
     for host in hosts:
         name, _, port = host.rpartition(":") if not host.endswith("]") and ":" in host else (host, "", "")
         if name.lower() not in LOOPBACK_HOSTS or not (port == "" or port.isdigit()):

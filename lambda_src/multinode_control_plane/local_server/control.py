@@ -1,4 +1,4 @@
-"""The door of `multinode local`: all that the command needs of a local deployment, running or not."""
+"""The interface of `multinode local`: everything that the command needs from a local deployment, running or not."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ class LocalControl:
     default_port = DEFAULT_PORT
 
     def __init__(self, data_dir: Path | None) -> None:
-        """None: the folder that the environment names, else the usual one."""
+        """`data_dir`: None stands for the folder that the environment names, or else the default one."""
         with _failures():
             self._directory = DataDirectory((default_data_dir(os.environ) if data_dir is None else data_dir).absolute())
 
@@ -47,18 +47,18 @@ class LocalControl:
         return self._directory.root
 
     def prepare(self) -> None:
-        """Make the data directory where there is none."""
+        """Create the data directory if it does not exist."""
         with _failures():
             prepare(self.root)
 
     # --- the server ---
 
     def pid(self) -> int | None:
-        """Return the server's process; None when none runs, or it is only just starting."""
+        """Return the server's process id; None if no server is running, or it is just starting."""
         return running_pid(self._directory)
 
     def info(self) -> ServerInfo | None:
-        """Return what the last server said of itself; it says so a moment after it has started."""
+        """Return what the last server noted about itself, which it does a moment after its start."""
         return read_server_info(self._directory)
 
     def already_runs(self) -> LocalControlError:
@@ -67,14 +67,14 @@ class LocalControl:
     def serve(self, port: int | None, on_ready: Callable[[ServerInfo], None], *, quiet: bool = False) -> None:
         """Serve in this process until SIGINT or SIGTERM; `on_ready` is called once requests are answered.
 
-        The log goes to the directory's `server.log`, and unless `quiet` to stderr.
+        The log goes to the directory's `server.log` and, unless `quiet`, to stderr.
         """
         with _failures():
             _log_to(self._directory.server_log, quiet=quiet)
             serve(self._directory, port, os.environ, on_ready)
 
     def start_in_background(self, port: int | None) -> ServerInfo:
-        """Return what the server says once it answers."""
+        """Start a server that outlives this process; return what it says about itself once it answers."""
         read_end, write_end = os.pipe()
         command = [sys.executable, "-P", "-m", "multinode_control_plane.local_server", "--quiet"]
         options = ["--data-dir", str(self.root), "--ready-fd", str(write_end)]
@@ -103,7 +103,7 @@ class LocalControl:
         return ServerInfo(**answer)
 
     def running_functions(self) -> int:
-        """Return how many workers live, by what the disk says."""
+        """Return the number of running workers, according to the data directory."""
         if not self._directory.workers.is_dir():
             return 0
         return sum(folder.exit is None and folder.alive() for folder in WorkerFolders(self._directory.workers).all())

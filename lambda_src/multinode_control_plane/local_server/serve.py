@@ -1,4 +1,4 @@
-"""② Serving one data directory until a signal says stop."""
+"""Serving one data directory until a signal says stop."""
 
 import asyncio
 import contextlib
@@ -23,8 +23,9 @@ from multinode_control_plane.adapters.local.server_files import (
     write_server_info,
 )
 from multinode_control_plane.api.dispatch import build
+from multinode_control_plane.api.http import failure
 from multinode_control_plane.core.errors import Refused
-from multinode_control_plane.local_server.app import LocalApp, refusal
+from multinode_control_plane.local_server.app import LocalApp
 from multinode_control_plane.wiring.local import LocalDeployment
 from multinode_control_plane.wiring.settings import multinode_version
 from multinode_protocol.error_codes import ErrorCode
@@ -47,7 +48,7 @@ def serve(
 ) -> None:
     """Serve `directory` until SIGTERM or SIGINT. `on_ready` is called once requests are answered.
 
-    `port`: 0 takes any that is free; None takes the one that the directory's last server had, else `DEFAULT_PORT`.
+    `port`: 0 takes any free port; None takes the port of the directory's last server, or else `DEFAULT_PORT`.
     Raises ServerAlreadyRuns, PortInUse, DataDirectoryError, SettingIsInvalid.
     """
     last = read_server_info(directory)
@@ -76,7 +77,7 @@ def serve(
 
 
 def chosen_port(port: int | None, last: ServerInfo | None) -> int:
-    """Return where to listen: workers that still run report to where the last server was."""
+    """Return where to listen: workers that still run report to the port of the last server."""
     if port is not None:
         return port
     return DEFAULT_PORT if last is None else last.port
@@ -86,7 +87,7 @@ def _warn_of_moved_workers(deployment: LocalDeployment, last: ServerInfo | None,
     running = len(deployment.compute.running())
     if running and last is not None and last.port != info.port:
         logger.warning(
-            "%d workers of the last server report to %s, where nobody listens now: they cannot be heard. "
+            "%d workers of the last server report to %s, where no server listens now: their reports do not arrive. "
             "Start with --port %d to take them over.",
             running,
             last.url,
@@ -96,7 +97,7 @@ def _warn_of_moved_workers(deployment: LocalDeployment, last: ServerInfo | None,
 
 @contextlib.contextmanager
 def _listening(port: int) -> Iterator[socket.socket]:
-    # asyncio sets TCP_NODELAY on what it accepts only where the protocol is named; without it, answers wait for 40 ms.
+    # asyncio sets TCP_NODELAY on accepted sockets only if the protocol is named; without it, answers wait for 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -108,7 +109,7 @@ def _listening(port: int) -> Iterator[socket.socket]:
                 raise
             what = "is in use by another program" if error.errno == errno.EADDRINUSE else "is not open to this user"
             raise PortInUse(
-                f"Port {port} of {HOST} {what}. Choose another with --port, or let one be found with --port 0."
+                f"Port {port} of {HOST} {what}. Choose another with --port, or use --port 0 for any free one."
             ) from error
         yield listener
     finally:
@@ -116,7 +117,7 @@ def _listening(port: int) -> Iterator[socket.socket]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with answers in our own shape, and a stop that does not wait for those who wait."""
+    """uvicorn with error answers in our own format, and a stop that does not wait for waiting requests."""
 
     def __init__(self, app: LocalApp, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
         super().__init__(
@@ -147,7 +148,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at the first signal, at once at the second. uvicorn's own would end the process by the signal."""
+        """Stop at the first signal, and at once at the second. uvicorn itself would die of the signal."""
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:
@@ -162,10 +163,10 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 whose refusals have the shape of every other error."""
+    """HTTP/1.1 whose refusals have the format of every other error."""
 
     def send_400_response(self, msg: str) -> None:
-        response = refusal(Refused(ErrorCode.REQUEST_IS_MALFORMED, msg.rstrip(".")), "")
+        response = failure(Refused(ErrorCode.REQUEST_IS_MALFORMED, msg.rstrip(".")), "")
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         for event in (
             h11.Response(status_code=response.status, headers=headers, reason=b"Bad Request"),

@@ -1,8 +1,8 @@
-"""② Who may do what: every decision about authorisation, and none anywhere else.
+"""Who may do what: every decision about authorisation is made here.
 
-A caller is the holder of an API key, who may do everything, or an execution with its own token. That may report its own
-start, progress and end; start, read, list and cancel the invocations whose parent it is, and read their logs; and read
-the versions of its own project. What it may not see answers as what does not exist.
+A caller is the holder of an API key, who may do everything, or an execution with its own token. An execution may report
+its own start, progress and end; start, read, list and cancel the invocations whose parent it is, and read their logs;
+and read the versions of its own project. What it may not see does not exist for it.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ from multinode_protocol.error_codes import ErrorCode
 MAX_CREDENTIAL_CHARS = 2048
 API_KEY = re.compile(r"mn_([0-9a-f]{8})_[A-Za-z0-9_-]{43,128}")
 UNKNOWN_KEY_HASH = "0" * 64
-"""Compared with where no key has the id: no SHA-256 that anybody can find a key for, at the same cost."""
+"""Compared with if no key has the id, which then takes as long as for a known one. Nobody can find a key for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request: `scope` is that of an execution's token, None for an API key."""
+    """Who sent a request: `scope` comes from an execution's token, and is None for an API key."""
 
     scope: TokenScope | None = None
 
 
 def identify(keychain: Keychain, authorization: str | None) -> Caller:
-    """Return who shows this ``Authorization`` header. Raises Refused(API_KEY_IS_INVALID)."""
+    """Return who sent this ``Authorization`` header. Raises Refused(API_KEY_IS_INVALID)."""
     scheme, _, credential = (authorization or "").partition(" ")
     credential = credential.strip(" ")
     if scheme.lower() != "bearer" or len(credential) > MAX_CREDENTIAL_CHARS:
@@ -53,7 +53,7 @@ def _is_active_key(keychain: Keychain, credential: str) -> bool:
         return False
     digest = hashlib.sha256(credential.encode()).hexdigest()
     hashes = keychain.key_hashes(match[1]) or [UNKNOWN_KEY_HASH]
-    # Every hash is compared, so that the time tells nothing of which one it was.
+    # Every hash is compared, so that the time does not tell which one matched.
     return sum(hmac.compare_digest(digest, known) for known in hashes) > 0
 
 
@@ -101,7 +101,7 @@ def require_child(caller: Caller, invocation: Invocation) -> None:
 
 
 def parent_for(caller: Caller, asked: ParentRef | None) -> ParentRef | None:
-    """Return the parent of what the caller starts or lists: of an execution always its own invocation.
+    """Return the parent of what the caller starts or lists; for an execution that is always its own invocation.
 
     Raises Refused(PARENT_INVOCATION_DOES_NOT_EXIST) when an execution names another one.
     """

@@ -1,4 +1,4 @@
-"""② ④ Giving free slots: to a new invocation behind which nobody waits, and to the oldest of those that wait."""
+"""Giving out free slots: to a new invocation if none is waiting, otherwise to the oldest that wait."""
 
 from multinode_control_plane.core.keys import invocation_key, queue_prefix
 from multinode_control_plane.core.lifecycle import admit

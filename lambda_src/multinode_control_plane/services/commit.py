@@ -1,7 +1,7 @@
-"""③ From one state of an invocation to the next, in one commit: slots and queue entries follow from the two states.
+"""From one state of an invocation to the next, in one commit: slots and queue entries follow from the two states.
 
-An execution that opens takes a slot and one that ends gives it back in the very commit that says so, and nothing else
-writes gates: a slot cannot leak.
+An execution takes its slot in the commit that opens it and gives it back in the commit that ends it. Nothing else
+writes gates, so a slot cannot leak.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from multinode_control_plane.services.context import Context, commit_with_retrie
 from multinode_protocol.error_codes import ErrorCode
 
 Decide = Callable[[Invocation, datetime], Invocation]
-"""Gives the next state at a time, or the very same object when nothing changes."""
+"""Returns the next state at a time, or the very same object if nothing changes."""
 
 
 def load(context: Context, invocation_id: str) -> Stored[Invocation]:
@@ -34,9 +34,9 @@ def change(
     *,
     also: Callable[[], Sequence[Write]] = tuple,
 ) -> Invocation:
-    """Return the invocation after `decide`, committed together with the writes of `also`; made anew after a Conflict.
+    """Return the invocation after `decide`, committed together with the writes of `also`; tried again after a Conflict.
 
-    When `decide` returns the object that it was given, nothing is written. Raises Refused, StoreUnavailable.
+    Nothing is written if `decide` returns the object that it was given. Raises Refused, StoreUnavailable.
     """
 
     def attempt() -> Invocation:
@@ -52,7 +52,7 @@ def change(
 
 
 def change_if_present(context: Context, invocation_id: str, decide: Decide) -> Invocation | None:
-    """Return what `change` does, or None when the invocation does not exist any more."""
+    """Return what `change` returns, or None if the invocation no longer exists."""
     try:
         return change(context, invocation_id, decide)
     except Refused as refused:
@@ -104,7 +104,7 @@ def gate_writes(
     *,
     gate: GateRead | None = None,
 ) -> list[Write]:
-    """Return the write that gives the function's slots to what opens in `transitions` and takes them from what ends.
+    """Return the write that gives slots to the executions that open in `transitions`, and frees those of ended ones.
 
     `gate` is the gate on which the decision rests; left out, it is read, but only if it changes.
     """

@@ -1,4 +1,4 @@
-"""What every service is given: the ports it may use and the deployment's limits. `wiring` builds it, tests fake it."""
+"""What every service is given: the ports it may use and the deployment's limits. `wiring` and the tests build it."""
 
 import logging
 from collections.abc import Callable
@@ -19,17 +19,17 @@ BACKOFF = Backoff(first_s=0.01, longest_s=0.5)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps of one deployment: what protects the bill and the machine from a runaway program."""
+    """Limits of one deployment, which protect the bill and the machine from a runaway program."""
 
     max_depth: int = 20
     max_refused_launches: int = 60
-    """No container was started: no capacity, throttling. With the backoff of `core.retry` that is about two hours."""
+    """Launches that started no container (no capacity, throttling): with `core.retry`'s backoff, about two hours."""
     max_lost_containers: int = 8
-    """A container was started and ended before its code did."""
+    """Containers that ended before their code had started."""
     longest_request_s: float | None = None
-    """How long a handler may live, where the platform sees to that; None: for ever. See `invocations.create`."""
+    """How long a handler may run, if the platform limits that; None: without limit. See `invocations.create`."""
     hold_retry_s: float = 20.0
-    """A retry's delay up to this long is waited by its worker, so that it overlaps the container's start-up."""
+    """A retry's delay up to this long is spent in its worker, so that it overlaps the container's start-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Context:
     ids: Ids
     limits: Limits = Limits()
     fires_schedules: bool = False
-    """True where the sweep starts functions by their schedules; False where the platform has a scheduler of its own."""
+    """True if the sweep starts scheduled functions; False if the platform has a scheduler of its own."""
 
 
 def commit_with_retries(context: Context, attempt: Callable[[], T]) -> T:
-    """Return `attempt()`, made again with jitter after each Conflict: it must read, decide and commit anew each time.
+    """Return `attempt()`, repeated with a random pause after each Conflict; it must read, decide and commit anew.
 
-    Raises Refused(CONTROL_PLANE_IS_BUSY) when it met a Conflict `COMMIT_TRIES` times.
+    Raises Refused(CONTROL_PLANE_IS_BUSY) after `COMMIT_TRIES` conflicts.
     """
     for tries in range(1, COMMIT_TRIES + 1):
         try:

@@ -1,6 +1,5 @@
-"""② All of one invocation, or of one execution, in one answer; and waiting for it to change."""
+"""Everything about one invocation or one execution in one answer, and waiting for it to change."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,12 +11,13 @@ from multinode_control_plane.core.names import is_invocation_id
 from multinode_control_plane.core.records import Execution, Invocation, Output, QueueName
 from multinode_control_plane.ports import Stored, Waiter
 from multinode_control_plane.services import commit, projects
+from multinode_control_plane.services.answer_size import bytes_in_answer
 from multinode_control_plane.services.context import Context
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.ids import LATEST
 
 MAX_TEXT_BYTES = 5_800_000
-"""What the texts of an answer may take, as Lambda carries them: JSON within JSON, 6 MB with all the rest."""
+"""What the texts of an answer may take. Lambda carries them as JSON within JSON, at most 6 MB with everything else."""
 OUTPUTS_AT_ONCE = 8
 
 
@@ -32,7 +32,7 @@ class WaitQuery:
 
 @dataclass(frozen=True, slots=True)
 class InvocationView:
-    """An invocation with all that its body is made of. `outputs` by execution id: those that fit into one answer."""
+    """An invocation with everything that its body shows. `outputs` (by execution id) has those that fit one answer."""
 
     invocation: Invocation
     input_text: str
@@ -43,7 +43,7 @@ class InvocationView:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionView:
-    """One execution with all that its body is made of. `now` is when it was read."""
+    """One execution with everything that its body shows. `now` is when it was read."""
 
     invocation: Invocation
     execution: Execution
@@ -55,7 +55,7 @@ class ExecutionView:
 def load_at(
     context: Context, project_name: str, version_reference: str, function_name: str, invocation_id: str
 ) -> Stored[Invocation]:
-    """Return the invocation of this function. One read where the path is right; more to say what is wrong with it.
+    """Return the invocation of this function. One read if the path is right, and more to say what is wrong with it.
 
     Raises Refused: PROJECT_, VERSION_, FUNCTION_, INVOCATION_DOES_NOT_EXIST, whichever comes first in the path.
     """
@@ -78,9 +78,9 @@ def load_at(
 def invocation_view(
     context: Context, stored: Stored[Invocation], waiter: Waiter | None = None, wait: WaitQuery | None = None
 ) -> InvocationView:
-    """Return the invocation, at once or when what `wait` waits for has come or its time is over.
+    """Return the invocation: at once, or with `wait` after the change that it waits for or after its time.
 
-    Raises Refused(INVOCATION_DOES_NOT_EXIST) when it is deleted meanwhile.
+    Raises Refused(INVOCATION_DOES_NOT_EXIST) if it is deleted meanwhile.
     """
     if waiter is not None and wait is not None and wait.wait_s > 0:
         stored = _waited(context, stored, waiter, wait)
@@ -88,7 +88,7 @@ def invocation_view(
 
 
 @dataclass
-class _Waiting:
+class _WaitCondition:
     """What one request waits for. `since` is the revision that its sender has seen."""
 
     context: Context
@@ -96,29 +96,29 @@ class _Waiting:
     wait: WaitQuery
     since: str
 
-    def over(self, stored: Stored[Invocation]) -> bool:
+    def met(self, stored: Stored[Invocation]) -> bool:
         if self.wait.finished:
             return stored.record.status.finished
-        # Of a terminated invocation there is no further change to wait for.
+        # A terminated invocation never changes again.
         return stored.record.terminated or _revision(self.context, stored) != self.since
 
-    def changed(self) -> bool:
-        return self.over(commit.load(self.context, self.invocation_id))
+    def met_now(self) -> bool:
+        return self.met(commit.load(self.context, self.invocation_id))
 
 
 def _waited(context: Context, stored: Stored[Invocation], waiter: Waiter, wait: WaitQuery) -> Stored[Invocation]:
     invocation_id = stored.record.invocation_id
-    waiting = _Waiting(context, invocation_id, wait, wait.since or _revision(context, stored))
-    if waiting.over(stored):
+    condition = _WaitCondition(context, invocation_id, wait, wait.since or _revision(context, stored))
+    if condition.met(stored):
         return stored
-    waiter.wait(invocation_id, waiting.changed, wait.wait_s)
+    waiter.wait(invocation_id, condition.met_now, wait.wait_s)
     return commit.load(context, invocation_id)
 
 
 def _revision(context: Context, stored: Stored[Invocation]) -> str:
-    """Return what differs after every change of the invocation or of its outputs.
+    """Return a text that differs after every change of the invocation or its outputs.
 
-    Only the newest execution's output can still change; whenever another becomes the newest, the invocation changes.
+    Only the newest execution's output can still change. When another becomes the newest, the invocation itself changes.
     """
     current = stored.record.current
     output = None
@@ -134,7 +134,7 @@ def _revision_text(stored: Stored[Invocation], output: Stored[Output] | None) ->
 def _view(context: Context, stored: Stored[Invocation]) -> InvocationView:
     invocation = _with_slots(context, stored.record)
     input_text = _input_text(context, invocation)
-    outputs = _outputs(context, invocation, MAX_TEXT_BYTES - _size(input_text))
+    outputs = _outputs(context, invocation, MAX_TEXT_BYTES - bytes_in_answer(input_text))
     current = invocation.current
     parent = None if invocation.parent is None else context.store.get(invocation_key(invocation.parent.invocation_id))
     return InvocationView(
@@ -147,7 +147,7 @@ def _view(context: Context, stored: Stored[Invocation]) -> InvocationView:
 
 
 def _with_slots(context: Context, invocation: Invocation) -> Invocation:
-    """Return the invocation, its status saying how many slots are taken while it waits for one."""
+    """Return the invocation; while it waits for a slot, its status reason says how many are taken."""
     if invocation.waiting_in is not QueueName.QUEUE:
         return invocation
     gate = commit.read_gate(context.store, invocation.function_key)
@@ -159,15 +159,16 @@ def _input_text(context: Context, invocation: Invocation) -> str:
     if invocation.input_text is not None:
         return invocation.input_text
     payload = context.store.get(input_key(invocation.invocation_id))
-    if payload is None:  # its project is being deleted, at this very moment
+    if payload is None:  # its project is being deleted right now
         raise Refused(ErrorCode.INVOCATION_DOES_NOT_EXIST)
     return payload.record.text
 
 
 def _outputs(context: Context, invocation: Invocation, budget: int) -> Mapping[str, Stored[Output]]:
-    """Return the newest outputs that fit into `budget` bytes; the newest always does, twice: it may be the result.
+    """Return the newest outputs that fit into `budget` bytes. The newest is always included.
 
-    What executions hold themselves is short, and always among them.
+    The newest counts twice, because it may be shown as the result too. Short values, which executions hold themselves,
+    are always included.
     """
     found = _stored_outputs(context, invocation, budget)
     for execution in invocation.executions:
@@ -178,7 +179,7 @@ def _outputs(context: Context, invocation: Invocation, budget: int) -> Mapping[s
 
 
 def _with_final(invocation: Invocation, execution: Execution, stored: Stored[Output] | None) -> Stored[Output] | None:
-    """Return an execution's output with the final value that the execution itself holds, if it does."""
+    """Return an execution's output, with the final value from the execution itself if that holds one."""
     if execution.final_output is None:
         return stored
     if stored is None:
@@ -199,18 +200,13 @@ def _stored_outputs(context: Context, invocation: Invocation, budget: int) -> di
         for stored in page:
             output = stored.record
             texts = (output.text, output.error_message, output.error_traceback, output.error_type)
-            budget -= sum(_size(text) for text in texts if text is not None) * (1 if found else 2)
+            budget -= sum(bytes_in_answer(text) for text in texts if text is not None) * (1 if found else 2)
             if found and budget < 0:
                 return found
             found[output.execution_id] = stored
             after = output_key(invocation.invocation_id, output.execution_id).sort
         if len(page) < OUTPUTS_AT_ONCE:
             return found
-
-
-def _size(text: str) -> int:
-    """Return the bytes that a text takes in a JSON body that is itself a JSON string."""
-    return len(json.dumps(json.dumps(text, ensure_ascii=False), ensure_ascii=False).encode())
 
 
 # --- one execution --------------------------------------------------------------------------------------------------

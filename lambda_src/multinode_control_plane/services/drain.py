@@ -1,7 +1,7 @@
-"""⑦ Deleting a project: cancel all that is open, wait until it has gone, then remove every record of it.
+"""Deleting a project: cancel its open invocations, wait until they have terminated, then remove every record.
 
-Each call does a bounded piece of work and may be cut short anywhere: the project's own record goes last, so the next
-call goes on. What is open is read from gates and queues, strongly consistent, never from an index that may lag.
+Each call does a bounded piece of work and may be cut short anywhere. The project's own record goes last, so the next
+call continues. Open invocations are read from gates and queues, strongly consistent, never from an index that may lag.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,9 +35,9 @@ MOST_PER_CALL = 2_000
 
 
 def drain(context: Context, compute: Compute, logs: Logs, project_name: str, *, at_most: int = MOST_PER_CALL) -> bool:
-    """Return True once nothing of the project is left; False when there is more to do, now or later.
+    """Return True once nothing of the project is left; False if there is more to do, now or later.
 
-    `at_most`: so many invocations are cancelled, or removed, by this call.
+    `at_most`: how many invocations this call cancels or removes.
     """
     project = context.store.get(project_key(project_name))
     if project is None:
@@ -63,7 +63,7 @@ def drain(context: Context, compute: Compute, logs: Logs, project_name: str, *, 
 
 
 def _requests_may_be_under_way(context: Context, deletion_requested_at: datetime) -> bool:
-    """Return True while a request that read the project before its deletion was asked for may still commit."""
+    """Return True while a request that read the project before its deletion was requested may still commit."""
     longest_s = context.limits.longest_request_s
     return longest_s is not None and context.clock.now() <= deletion_requested_at + seconds(longest_s)
 
@@ -73,7 +73,7 @@ def _function_keys(version: Version) -> list[FunctionKey]:
 
 
 def _all_ended(context: Context, keys: list[FunctionKey], at_most: int) -> bool:
-    """Cancel what is open, `at_most` so many, and return True when nothing was."""
+    """Cancel open invocations, at most `at_most`; return True if there were none."""
     count = 0
     for key in keys:
         for invocation_id in _open_invocations(context, key):
@@ -95,14 +95,14 @@ def _open_invocations(context: Context, key: FunctionKey) -> Iterator[str]:
             after = key_of(entries[-1].record).sort
 
 
-def remove_invocation(context: Context, logs: Logs, listed: Stored[Record]) -> bool:
-    """Remove an invocation with its payloads, links and logs; False when it is not terminated after all.
+def remove_invocation(context: Context, logs: Logs, proposed: Stored[Record]) -> bool:
+    """Remove an invocation with its payloads, links and logs; return False if it is not terminated after all.
 
-    Raises Conflict when somebody else removes it at the same time.
+    Raises Conflict if another process removes it at the same time.
     """
-    if not isinstance(listed.record, Invocation):
+    if not isinstance(proposed.record, Invocation):
         return True
-    invocation_id = listed.record.invocation_id
+    invocation_id = proposed.record.invocation_id
     stored = context.store.get(invocation_key(invocation_id))
     if stored is None:
         return True
@@ -122,7 +122,7 @@ def remove_invocation(context: Context, logs: Logs, listed: Stored[Record]) -> b
 
 
 def _remove(context: Context, stored: Sequence[Stored[Record]]) -> None:
-    """Delete records, each as it was read. A Conflict means that somebody else is at it: the next call sees to it."""
+    """Delete records as they were read. Raises Conflict if another process has changed one of them."""
     for start in range(0, len(stored), AT_ONCE):
         writes: list[Write] = [_delete(item) for item in stored[start : start + AT_ONCE]]
         context.store.commit(writes)

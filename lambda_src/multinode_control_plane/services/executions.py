@@ -1,4 +1,4 @@
-"""② What workers report: the start, the progress and the end of an execution's code."""
+"""The reports of workers: the start, the progress and the end of an execution's code."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,9 +23,9 @@ def start(
     worker_nonce: str | None,
     worker_identifier: str | None = None,
 ) -> Invocation:
-    """Return the invocation with its code started: the worker may run it. The same nonce is answered again.
+    """Return the invocation with its code started: the worker may run it. The same nonce gets the same answer again.
 
-    `worker_identifier`: the container as the worker itself knows it: shown until the platform tells of it.
+    `worker_identifier`: the container as the worker itself knows it, shown until the platform reports it.
     Raises Refused: INVOCATION_, EXECUTION_DOES_NOT_EXIST, EXECUTION_HAS_ALREADY_STARTED, _IS_ALREADY_TERMINATED (also
     when this invocation or one above it is being cancelled or has ended, or has waited too long).
     """
@@ -45,12 +45,12 @@ def start(
 
 
 def _worker(identifier: str) -> WorkerDetails:
-    """Return the container by what it says of itself: without the place of its logs, so nothing acts on it."""
+    """Return the container that a worker says it is. Without `logs_identifier`, nothing acts on it."""
     return WorkerDetails("AWS_ECS" if identifier.startswith("arn:") else "TEST", identifier, "")
 
 
 def _refuse_below_an_ended_ancestor(context: Context, invocation: Invocation) -> None:
-    """Closes the gap between a cancel further up and its cascade: no code of the tree starts after it."""
+    """Raise Refused if an ancestor was cancelled or failed: the cascade may not have reached this invocation yet."""
     parent = invocation.parent
     while parent is not None:
         stored = context.store.get(invocation_key(parent.invocation_id))
@@ -64,9 +64,9 @@ def _refuse_below_an_ended_ancestor(context: Context, invocation: Invocation) ->
 
 
 def update(context: Context, invocation_id: str, execution_id: str, *, text: str, sequence: int | None) -> Invocation:
-    """Return the invocation after its newest progress was stored; a late one, by `sequence`, changes nothing.
+    """Return the invocation after its newest progress was stored; an older `sequence` changes nothing.
 
-    Without a sequence number the value counts as newer than all before. Raises Refused: INVOCATION_,
+    Without a sequence number the value counts as the newest. Raises Refused: INVOCATION_,
     EXECUTION_DOES_NOT_EXIST, EXECUTION_HAS_NOT_STARTED, _HAS_ALREADY_FINISHED, _IS_ALREADY_TERMINATED.
     """
 
@@ -107,7 +107,7 @@ def finish(context: Context, invocation_id: str, execution_id: str, report: Fini
 
 
 def _final_output(stored: Stored[Output] | None, invocation_id: str, execution_id: str, report: FinishReport) -> Write:
-    """Return the write of what the code gave in the end; without a final value the last progress stays to be read."""
+    """Return the write that stores the code's result; without a final value, the last progress is kept."""
     progress = None if stored is None else stored.record.text
     output = Output(
         invocation_id,

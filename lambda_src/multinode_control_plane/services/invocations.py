@@ -1,4 +1,4 @@
-"""② Creating, reading and cancelling invocations."""
+"""Creating, reading and cancelling invocations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,14 +27,14 @@ def create(
     parent: ParentRef | None,
     also: Callable[[], Sequence[Write]] = tuple,
 ) -> Invocation:
-    """Return the new invocation, durable; the same request again returns the one that it made before.
+    """Return the new invocation, durable; the same request again returns the invocation that it created before.
 
-    It holds a slot already if one is free and nobody waits for it; else it waits in its function's queue.
-    `invocation_id` is the client's; None draws one, and then a repeated request is another invocation.
-    The writes of `also` are part of the commit that makes it, and asked for anew after a Conflict; what `also` raises
-    ends the attempt. Where the invocation is there already, nothing is written.
-    Raises Refused: FUNCTION_, PROJECT_DOES_NOT_EXIST, PROJECT_IS_BEING_DELETED, INVOCATION_ALREADY_EXISTS (the id is
-    that of another request), PARENT_INVOCATION_DOES_NOT_EXIST, _HAS_ENDED, LIMIT_IS_REACHED.
+    It holds a slot at once if one is free and none is waiting for it; otherwise it waits in its function's queue.
+    `invocation_id` comes from the client. If it is None, an id is generated, and a repeated request creates another
+    invocation. The writes of `also` are part of the same commit, and are made anew after a Conflict; an exception from
+    `also` ends the attempt. If the invocation exists already, nothing is written.
+    Raises Refused: FUNCTION_, PROJECT_DOES_NOT_EXIST, PROJECT_IS_BEING_DELETED, INVOCATION_ALREADY_EXISTS (the id
+    belongs to another request), PARENT_INVOCATION_DOES_NOT_EXIST, _HAS_ENDED, LIMIT_IS_REACHED.
     """
     spec = version.function(function_name)
     if spec is None:
@@ -59,7 +59,7 @@ def create(
             input_text=input_text,
             now=context.clock.now(),
         )
-        # Who loses a slot to another start in the same moment lines up: there, starts do not contend with each other.
+        # After losing the slot to a concurrent start, this one joins the queue, where starts do not contend.
         slot_writes: list[Write] = []
         if not may_wait:
             new, slot_writes = admit_at_once(context, new)
@@ -76,7 +76,7 @@ def _same_request(
     existing: Invocation, version: Version, function_name: str, input_text: str, parent: ParentRef | None
 ) -> Invocation:
     key = existing.function_key
-    # The version may differ: `latest` may have moved on between a request and its repetition.
+    # The version may differ: `latest` may have changed between a request and its repetition.
     same = (key.project_name, key.function_name) == (version.project_name, function_name)
     if same and has_input(existing, input_text) and existing.parent == parent:
         return existing
@@ -84,10 +84,10 @@ def _same_request(
 
 
 def _project_writes(context: Context, project_name: str) -> list[Write]:
-    """Return the condition that the project is still there and is not being deleted when the commit is made.
+    """Return the condition that the project exists and is not being deleted when the commit is made.
 
-    Where no request outlives `longest_request_s`, reading it is enough: a deletion waits for that long before it looks
-    for the last time. On DynamoDB, conditions on one item would make all starts of a project contend with each other.
+    If no request outlives `longest_request_s`, a read is enough, because a deletion waits that long before its last
+    check. On DynamoDB, conditions on one item would make all starts of a project contend with each other.
     """
     project = context.store.get(project_key(project_name))
     if project is None:
@@ -102,7 +102,7 @@ def _project_writes(context: Context, project_name: str) -> list[Write]:
 def _parent_writes(
     context: Context, version: Version, parent: ParentRef | None, child_id: str
 ) -> tuple[list[Write], int]:
-    """Return the writes that link a child to its parent while that still accepts children, and the child's depth."""
+    """Return the writes that link a child to its parent, if that still accepts children, and the child's depth."""
     if parent is None:
         return [], 0
     stored = context.store.get(invocation_key(parent.invocation_id))
@@ -118,7 +118,7 @@ def _parent_writes(
 
 
 def _parent_condition(stored: Stored[Invocation]) -> Write:
-    """Return the write that fails when the parent changes meanwhile; the first child also marks it as a parent."""
+    """Return the write that fails if the parent changes meanwhile; the first child also marks it as a parent."""
     if stored.record.has_children:
         return Check(invocation_key(stored.record.invocation_id), stored.version)
     return Put(replace(stored.record, has_children=True), stored.version)
@@ -129,7 +129,7 @@ def _is_parent(candidate: Invocation, version: Version, parent: ParentRef) -> bo
 
 
 def cancel(context: Context, invocation_id: str, cause: str) -> Invocation:
-    """Return the invocation with its end asked for; asking again changes nothing while it is unfinished.
+    """Return the invocation being cancelled. Idempotent while it is unfinished.
 
     Raises Refused: INVOCATION_DOES_NOT_EXIST, INVOCATION_IS_ALREADY_TERMINATED when it has its final status.
     """

@@ -1,11 +1,10 @@
-"""② The invocations of a function, newest first, page by page."""
+"""The invocations of a function, newest first, page by page."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from multinode_control_plane.core import offsets
-from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import (
     Index,
     child_key,
@@ -15,12 +14,12 @@ from multinode_control_plane.core.keys import (
 )
 from multinode_control_plane.core.records import FunctionKey, Invocation, ParentRef
 from multinode_control_plane.services.context import Context
-from multinode_protocol.error_codes import ErrorCode
+from multinode_control_plane.services.paging import position_of
 from multinode_protocol.limits import MAX_PAGE
 from multinode_protocol.status import InvocationStatus
 
 MAX_ROWS = 300
-"""How many rows one request looks at. A filter that few pass gives a short page and an offset to go on from."""
+"""How many rows one request reads. If few of them pass the filter, the page is short, and its offset continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +35,20 @@ class ListingQuery:
 
 @dataclass(frozen=True, slots=True)
 class InvocationsPage:
-    """`next_offset` None: there are no more. A page may be short, even empty, and still not be the last."""
+    """`next_offset` is None on the last page. A page may be short, even empty, without being the last."""
 
     invocations: Sequence[Invocation]
     next_offset: str | None
 
 
 def list_invocations(context: Context, key: FunctionKey, query: ListingQuery) -> InvocationsPage:
-    """Return the function's invocations that `query` asks for, by their creation, newest first.
+    """Return the function's invocations that match `query`, the most recently created first.
 
     The children of one parent are read strongly consistent; a function's list may lag behind the newest changes.
     Raises Refused(OFFSET_IS_INVALID).
     """
     listing = ("invocations", key, sorted(query.statuses), query.terminated, query.parent)
-    start = None if query.offset is None else _start(listing, query.offset)
+    start = None if query.offset is None else position_of(listing, query.offset, parts=1)[0]
     filtered = bool(query.statuses) or query.terminated
     rows = (
         _function_rows(context, key, start, at_once=(MAX_PAGE if filtered else query.max_results) + 1)
@@ -68,13 +67,6 @@ def list_invocations(context: Context, key: FunctionKey, query: ListingQuery) ->
     return InvocationsPage(found, None)
 
 
-def _start(listing: tuple[object, ...], offset: str) -> str | None:
-    try:
-        return offsets.unpack(listing, offset, parts=1)[0]
-    except ValueError as error:
-        raise Refused(ErrorCode.OFFSET_IS_INVALID) from error
-
-
 def _wanted(invocation: Invocation, query: ListingQuery) -> bool:
     if query.parent is not None and invocation.parent != query.parent:
         return False
@@ -84,7 +76,7 @@ def _wanted(invocation: Invocation, query: ListingQuery) -> bool:
 
 
 Row = tuple[str, Invocation | None]
-"""Where it lies, to go on after it, and what lies there."""
+"""The position of a row, after which the listing can continue, and its invocation."""
 
 
 def _function_rows(context: Context, key: FunctionKey, start: str | None, *, at_once: int) -> Iterator[Row]:

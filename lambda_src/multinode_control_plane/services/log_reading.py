@@ -1,11 +1,10 @@
-"""② The lines of one execution, or of all executions of an invocation as one log.
+"""The log lines of one execution, or of all executions of an invocation as one log.
 
 Executions of an invocation never overlap, so their lines follow one another: a position in the merged log is one
-execution and an offset in its lines. It moves on to the next execution once this one has ended and all of its lines
-were read; a backend whose lines come in late holds `LogsPage.at_end` back for as long.
+execution and an offset in its lines. It moves to the next execution once this one has ended and all of its lines were
+read. A backend whose lines arrive late keeps `LogsPage.at_end` False until then.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +14,21 @@ from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import Execution, Invocation
 from multinode_control_plane.ports import Logs, LogsPage, Waiter
 from multinode_control_plane.services import commit
+from multinode_control_plane.services.answer_size import bytes_in_answer
 from multinode_control_plane.services.context import Context
+from multinode_control_plane.services.paging import position_of
 from multinode_protocol.error_codes import ErrorCode
 from multinode_protocol.messages import LogLine
 
 POLL_S = 1.0
-"""How often new lines are looked for while a request waits: lines are no changes of an invocation."""
+"""How often a waiting request checks for new lines: lines are not changes of an invocation, so nothing wakes it."""
 LINES_AT_ONCE = 1000
 MAX_READS = 20
-"""How often one request reads on; `since_ms` may drop all that it finds."""
+"""How many reads one request makes; `since_ms` may drop every line that they find."""
 MAX_BYTES = 4_000_000
-"""What the lines of one answer may take; Lambda answers with 6 MB at most."""
+"""What the lines of one answer may take; Lambda returns at most 6 MB."""
 LINE_OVERHEAD = 160
+"""Bytes of a line beside its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class ExecutionLogsQuery:
 
 @dataclass(frozen=True, slots=True)
 class LogsQuery:
-    """`tail`: the last so many lines instead of those after `offset`. `since_ms`: none from before then."""
+    """`tail`: this many lines from the end, instead of those after `offset`. `since_ms`: drop older lines."""
 
     max_lines: int
     offset: str | None
@@ -49,7 +51,7 @@ class LogsQuery:
 
 @dataclass(frozen=True, slots=True)
 class InvocationLogsPage:
-    """`next_offset` goes on after these lines; `complete`: the invocation is terminated and there are no more."""
+    """`next_offset` continues after these lines; `complete`: the invocation is terminated and there are no more."""
 
     lines: Sequence[LogLine]
     next_offset: str
@@ -63,12 +65,12 @@ class _Position:
 
 
 def read_execution(logs: Logs, execution: Execution, query: ExecutionLogsQuery) -> tuple[Sequence[str], str | None]:
-    """Return the next lines of an execution and where to go on; None once it has ended and all was read.
+    """Return the next lines of an execution and the next offset, None once it has ended and all lines were read.
 
     Raises Refused(OFFSET_IS_INVALID).
     """
     listing = ("execution logs", execution.execution_id)
-    start = None if query.offset is None else _unpacked(listing, query.offset, parts=1)[0]
+    start = None if query.offset is None else position_of(listing, query.offset, parts=1)[0]
     page = _read(logs, execution, limit=query.max_lines, offset=start, budget=MAX_BYTES)
     done = page.at_end and not execution.open
     position = page.next_offset or start
@@ -78,22 +80,22 @@ def read_execution(logs: Logs, execution: Execution, query: ExecutionLogsQuery) 
 def read_invocation(
     context: Context, logs: Logs, waiter: Waiter, invocation_id: str, query: LogsQuery
 ) -> InvocationLogsPage:
-    """Return the lines that `query` asks for; with `wait_s`, and none there yet, once there are some or time is over.
+    """Return the lines that match `query`; with `wait_s`, wait for the first one if there are none yet.
 
     Raises Refused: INVOCATION_, EXECUTION_DOES_NOT_EXIST, OFFSET_IS_INVALID.
     """
-    reading = _Reading(context, logs, invocation_id, query)
+    reader = _LogReader(context, logs, invocation_id, query)
     if query.wait_s == 0:
-        reading.has_news()
+        reader.has_news()
     for _ in range(math.ceil(query.wait_s / POLL_S)):
-        waiter.wait(invocation_id, reading.has_news, min(POLL_S, query.wait_s))
-        if reading.lines or reading.complete:
+        waiter.wait(invocation_id, reader.has_news, min(POLL_S, query.wait_s))
+        if reader.lines or reader.complete:
             break
-    return InvocationLogsPage(reading.lines, reading.next_offset, reading.complete)
+    return InvocationLogsPage(reader.lines, reader.next_offset, reader.complete)
 
 
-class _Reading:
-    """One request's reading, made again from the same place until there is something to answer."""
+class _LogReader:
+    """One request's reading, repeated from the same position until there is something to answer."""
 
     def __init__(self, context: Context, logs: Logs, invocation_id: str, query: LogsQuery) -> None:
         self._context = context
@@ -103,13 +105,13 @@ class _Reading:
         self._listing = ("logs", invocation_id, query.execution_id)
         self._start = _Position()
         if query.offset is not None:
-            self._start = _Position(*_unpacked(self._listing, query.offset, parts=2))
+            self._start = _Position(*position_of(self._listing, query.offset, parts=2))
         self.lines: list[LogLine] = []
         self.complete = False
         self.next_offset = ""
 
     def has_news(self) -> bool:
-        """Read; True when there are lines, or when there never will be any more."""
+        """Read, and return True if there are lines, or never will be any more."""
         invocation = commit.load(self._context, self._invocation_id).record
         executions = self._executions(invocation)
         read = self._read_on if self._query.tail is None else self._read_tail
@@ -128,7 +130,7 @@ class _Reading:
         return [execution]
 
     def _read_on(self, executions: Sequence[Execution]) -> tuple[list[LogLine], _Position, bool]:
-        """Return the lines after the start, the position after them, and True when nothing is left to read."""
+        """Return the lines after the start, the position after them, and True if nothing is left to read."""
         lines: list[LogLine] = []
         position, budget, reads = self._start, MAX_BYTES, 0
         for execution in _from(executions, position):
@@ -154,7 +156,7 @@ class _Reading:
         return lines, position, True
 
     def _read_tail(self, executions: Sequence[Execution]) -> tuple[list[LogLine], _Position, bool]:
-        """Return the last lines, the position at the very end, and True when that is the end for now."""
+        """Return the last lines, the position after them, and True if nothing is left to read after it."""
         most = self._query.tail or 0
         lines: list[LogLine] = []
         position, at_end = self._start, True
@@ -171,13 +173,6 @@ class _Reading:
         return [line for line in lines if line["timestamp_ms"] >= self._query.since_ms]
 
 
-def _unpacked(listing: tuple[object, ...], offset: str, *, parts: int) -> tuple[str | None, ...]:
-    try:
-        return offsets.unpack(listing, offset, parts=parts)
-    except ValueError as error:
-        raise Refused(ErrorCode.OFFSET_IS_INVALID) from error
-
-
 def _from(executions: Sequence[Execution], position: _Position) -> Sequence[Execution]:
     if position.execution_id is None:
         return executions
@@ -188,9 +183,9 @@ def _from(executions: Sequence[Execution], position: _Position) -> Sequence[Exec
 
 
 def _read(logs: Logs, execution: Execution, *, limit: int, offset: str | None, budget: int) -> LogsPage:
-    """Return the next lines, no more than fit into `budget` bytes; into a whole budget one always does, cut if need be.
+    """Return as many of the next lines as fit into `budget` bytes; with a whole budget at least one, cut if necessary.
 
-    When none fits, the page is empty and stays where it is.
+    If none fits, the page is empty and keeps the offset.
     """
     page = _valid(logs, execution, limit=limit, offset=offset)
     left, fitting = budget, 0
@@ -215,7 +210,7 @@ def _valid(logs: Logs, execution: Execution, *, limit: int, offset: str | None, 
 
 
 def _last_fitting(lines: Sequence[LogLine], most: int) -> list[LogLine]:
-    """Return the last lines, at most `most` and no more than fit into an answer."""
+    """Return the last lines: at most `most`, and as many as fit into an answer."""
     budget = MAX_BYTES
     kept: list[LogLine] = []
     for line in reversed(lines):
@@ -228,12 +223,10 @@ def _last_fitting(lines: Sequence[LogLine], most: int) -> list[LogLine]:
 
 
 def _cut(line: LogLine) -> LogLine:
-    """Return a line that fits into an answer by itself: a character takes at most seven bytes there."""
+    """Return the line, cut if it alone does not fit into an answer, where a character takes at most seven bytes."""
     most = MAX_BYTES // 8
     return line if len(line["message"]) <= most else {**line, "message": line["message"][: most - 1] + "…"}
 
 
 def _size(line: LogLine) -> int:
-    """Return the bytes that a line takes in a JSON body that is itself a JSON string."""
-    text = json.dumps(json.dumps(line["message"], ensure_ascii=False), ensure_ascii=False)
-    return len(text.encode("utf-8", "replace")) + LINE_OVERHEAD
+    return bytes_in_answer(line["message"]) + LINE_OVERHEAD

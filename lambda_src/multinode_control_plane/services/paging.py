@@ -1,10 +1,13 @@
-"""③ Walking through an index, page by page."""
+"""Walking through an index page by page, and the offsets that clients send back."""
 
 from collections.abc import Iterator
 
+from multinode_control_plane.core import offsets
+from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.keys import Index
 from multinode_control_plane.core.records import Record
 from multinode_control_plane.ports import Store, Stored
+from multinode_protocol.error_codes import ErrorCode
 
 PAGE = 100
 
@@ -12,9 +15,9 @@ PAGE = 100
 def listed(
     store: Store, index: Index, value: str, *, before: str | None = None, limit: int | None = None
 ) -> Iterator[Stored[Record]]:
-    """Yield what the index proposes, in its order, at most `limit` of it; the index may lag behind the records.
+    """Yield at most `limit` records of an index, in its order; the index may lag behind the records.
 
-    Pages are read as they are needed, so what is committed meanwhile may show or not.
+    Pages are read as they are needed, so changes committed in between may or may not show.
     """
     offset: str | None = None
     left = limit
@@ -25,3 +28,11 @@ def listed(
             return
         offset = page.next_offset
         left = None if left is None else left - len(page.items)
+
+
+def position_of(listing: tuple[object, ...], offset: str, *, parts: int) -> tuple[str | None, ...]:
+    """Return the position, of `parts` values, that a client's offset stands for. Raises Refused(OFFSET_IS_INVALID)."""
+    try:
+        return offsets.unpack(listing, offset, parts=parts)
+    except ValueError as error:
+        raise Refused(ErrorCode.OFFSET_IS_INVALID) from error

@@ -1,4 +1,4 @@
-"""② Projects and their versions: what a deploy makes and an undeploy asks to be taken away."""
+"""Projects and their versions, which a deploy creates and an undeploy asks to delete."""
 
 import json
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from multinode_protocol.ids import LATEST
 
 PROJECTS_AT_ONCE = 100
 MAX_VERSION_BYTES = 350_000
-"""A version is one stored item; DynamoDB takes 400 KB, names and index keys included."""
+"""A version is one stored item; DynamoDB allows 400 KB, including names and index keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionRequest:
-    """What a deploy registers: a Version without its id and time."""
+    """The version that a deploy registers: a Version without its id and time."""
 
     default_docker_image: str
     functions: tuple[FunctionSpec, ...]
@@ -58,7 +58,7 @@ def create(context: Context, project_name: str) -> Project:
 
 
 def list_all(context: Context) -> Sequence[Project]:
-    """Return every project by name, those being deleted included. A list may lag behind the newest change."""
+    """Return every project by name, including those being deleted. The list may lag behind the newest change."""
     projects: list[Project] = []
     offset = None
     while True:
@@ -70,11 +70,9 @@ def list_all(context: Context) -> Sequence[Project]:
 
 
 def request_deletion(context: Context, project_name: str) -> Project:
-    """Return the project marked for deletion: it takes nothing new, and the sweep cancels and deletes what it has.
+    """Return the project marked for deletion: it accepts nothing new, and the sweep cancels and deletes its contents.
 
-    Its schedules end in the same commit.
-
-    Twice changes nothing. Raises Refused(PROJECT_DOES_NOT_EXIST).
+    Its schedules end in the same commit. Idempotent. Raises Refused(PROJECT_DOES_NOT_EXIST).
     """
 
     def attempt() -> Project:
@@ -89,10 +87,10 @@ def request_deletion(context: Context, project_name: str) -> Project:
 
 
 def create_version(context: Context, project_name: str, request: VersionRequest) -> Version:
-    """Return the project's new, now latest version. Twice makes two versions that are alike.
+    """Return the project's new version, now the latest. Called twice, it creates two equal versions.
 
-    Its schedules replace those of the version before in the same commit.
-    Raises Refused: PROJECT_DOES_NOT_EXIST, PROJECT_IS_BEING_DELETED; REQUEST_IS_INVALID when all of it is too much.
+    Its schedules replace those of the previous version in the same commit.
+    Raises Refused: PROJECT_DOES_NOT_EXIST, PROJECT_IS_BEING_DELETED; REQUEST_IS_INVALID if the version is too large.
     """
 
     def attempt() -> Version:
@@ -109,7 +107,7 @@ def create_version(context: Context, project_name: str, request: VersionRequest)
             request.task_definition,
         )
         _check_size(version)
-        # The check closes the race with a deletion: its commit changes the project, and then this one meets a Conflict.
+        # The check closes the race with a deletion, which changes the project: this commit then meets a Conflict.
         condition = Check(project_key(project_name), stored.version)
         context.store.commit([Put(version, ABSENT), condition, *schedules.registration_writes(context, version)])
         return version
@@ -124,7 +122,7 @@ def _check_size(version: Version) -> None:
 
 
 def load_version(context: Context, project_name: str, reference: str) -> Version:
-    """Return the version with this id, or the newest for ``latest``: one strongly consistent read.
+    """Return the version with this id, or for ``latest`` the newest, in one strongly consistent read.
 
     Raises Refused: PROJECT_DOES_NOT_EXIST, VERSION_DOES_NOT_EXIST.
     """
@@ -144,7 +142,7 @@ def load_version(context: Context, project_name: str, reference: str) -> Version
 def load_function(
     context: Context, project_name: str, reference: str, function_name: str
 ) -> tuple[Version, FunctionSpec]:
-    """Return a version and its function of this name. Raises Refused as `load_version`, or FUNCTION_DOES_NOT_EXIST."""
+    """Return a version and its function with this name. Raises Refused like `load_version`: FUNCTION_DOES_NOT_EXIST."""
     version = load_version(context, project_name, reference)
     spec = version.function(function_name)
     if spec is None:

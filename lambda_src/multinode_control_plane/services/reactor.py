@@ -1,7 +1,7 @@
-"""④ Performing what a committed change calls for, idempotently, and committing what came of it.
+"""Performing the effects of a committed change, idempotently, and committing their results.
 
-The change feed brings each change at least once, in order per invocation. A change may be old by the time it arrives,
-so each effect reads the invocation again and does only what its present state still calls for.
+The change feed delivers each change at least once, in order per invocation. A change may be old by the time it arrives,
+so each effect reads the invocation again and does only what its current state still calls for.
 """
 
 import logging
@@ -47,7 +47,7 @@ VISIBLE_AFTER_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Reactor:
-    """What effects need of the world. `token_of` signs the token under which an execution's worker reports."""
+    """The ports that effects need. `token_of` signs the token with which an execution's worker authenticates."""
 
     context: Context
     compute: Compute
@@ -59,7 +59,7 @@ class Reactor:
 def react(reactor: Reactor, change: Change) -> None:
     """Perform every effect of a change; one that fails does not keep the others from being tried.
 
-    Raises the first exception after all were tried: the feed must bring the change again.
+    Raises the first exception after all were tried: the feed must deliver the change again.
     """
     invocation = change.new
     if invocation is None:
@@ -178,10 +178,10 @@ def _stop_if_unwanted(reactor: Reactor, after: Invocation, execution_id: str, wo
 
 
 def _stop(reactor: Reactor, invocation_id: str, execution_id: str) -> None:
-    """Stop every container of an execution; one that has none any more, or never had, ends here and now.
+    """Stop every container of an execution; an execution without a container ends at once.
 
-    The feed keeps the order per invocation, so no launch of this execution is under way elsewhere, and none will be
-    made: a launch is not called for once a stop has been asked for.
+    The feed keeps the order per invocation, so no launch of this execution is under way elsewhere. None will follow
+    either: once a stop has been requested, no launch is called for.
     """
     found = _open_execution(reactor.context, invocation_id, execution_id)
     if found is None:
@@ -207,7 +207,7 @@ def _stop(reactor: Reactor, invocation_id: str, execution_id: str) -> None:
 
 
 def gone_for_good(execution: Execution, now: datetime) -> bool:
-    """Return True when a container that the backend does not know is no more, rather than not yet visible.
+    """Return True if a container that the backend does not know has gone, and is not just not visible yet.
 
     ECS may answer MISSING for a task right after RunTask: its API is eventually consistent.
     """
@@ -221,8 +221,8 @@ def _containers(compute: Compute, execution: Execution) -> list[ContainerState]:
 
 
 def _grace_left_s(context: Context, invocation: Invocation, execution: Execution) -> int:
-    """Return what is left of the grace: a repeated stop does not begin it anew. None for code that does not run, nor
-    after a time-out: that stop comes when the worker's own grace has passed."""
+    """Return the seconds left of the grace, which a repeated stop does not restart. 0 if no code runs, and 0 after a
+    time-out, because that stop comes when the worker's own grace is over."""
     told = execution.termination_signal_at
     if not execution.running_code or told is None or execution.stop_reason is AbortReason.TIMED_OUT:
         return 0
@@ -234,7 +234,7 @@ def _grace_left_s(context: Context, invocation: Invocation, execution: Execution
 
 
 def cancel_children(context: Context, invocation_id: str) -> None:
-    """Cancel every unfinished subtask of an invocation, then note that all have been told.
+    """Cancel every unfinished subtask of an invocation, then record that all have been cancelled.
 
     No child can join meanwhile: creating one fails once its parent has ended or is being cancelled.
     """

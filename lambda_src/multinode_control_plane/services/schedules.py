@@ -1,10 +1,10 @@
-"""⑦ Functions that run by themselves, in a deployment whose platform has no scheduler.
+"""Scheduled functions, in a deployment whose platform has no scheduler.
 
-A project has one record with the next run of each function of its newest version. Registering a version replaces it and
-asking for the project's deletion removes it, each in the very commit that does so. A run is started in one commit with
-the record's next state, under an id that follows from function and time: it is never lost and never made twice.
+A project has one record with the next run of each function of its newest version. The commit that registers a version
+replaces it; the commit that requests the project's deletion removes it. A run is created in one commit with the
+record's next state, under an id derived from function and time, so it is never lost and never created twice.
 
-Of runs that were missed, because no server ran, the latest one is made up for, once per function.
+If runs were missed because no server was running, only each function's latest one is made up for.
 """
 
 import contextlib
@@ -30,17 +30,17 @@ WITHOUT_ARGUMENTS = "[[],{}]"
 
 
 def registration_writes(context: Context, version: Version) -> list[Write]:
-    """Return the writes that make the schedules of `version` the project's only ones, for its registration's commit.
+    """Return the writes that replace the project's schedules by those of `version`, for the commit that registers it.
 
-    A function whose schedule stays as it was keeps the time of its next run: one that is due just now is not lost.
-    Raises Refused(REQUEST_IS_INVALID) where a time zone is not known here.
+    A function whose schedule stays the same keeps the time of its next run, so a run that is due now is not lost.
+    Raises Refused(REQUEST_IS_INVALID) for a time zone that is not known here.
     """
     if not context.fires_schedules:
         return []
     key = schedules_key(version.project_name)
     stored = context.store.get(key)
     if stored is not None and stored.record.version_id > version.version_id:
-        return [Check(key, stored.version)]  # a newer version was registered between the drawing of the id and now
+        return [Check(key, stored.version)]  # a newer version was registered since this one's id was generated
     earlier = {} if stored is None else {(run.function_name, run.schedule): run.due_at for run in stored.record.runs}
     runs = _next_runs(version, earlier, context.clock.now())
     return [
@@ -71,9 +71,9 @@ def removal_writes(context: Context, project_name: str) -> list[Write]:
 
 
 def fire_due(context: Context, project_name: str) -> int:
-    """Return how many functions of the project were started, by this call or meanwhile, whose schedules were due.
+    """Return how many of the project's scheduled functions were started. Idempotent, also when two calls overlap.
 
-    Running it again, or twice at once, starts nothing twice. Raises Refused, StoreUnavailable; what is left stays due.
+    Raises Refused, StoreUnavailable; the remaining runs stay due.
     """
     fired = 0
     while True:
@@ -87,11 +87,11 @@ def fire_due(context: Context, project_name: str) -> int:
 
 
 class _Superseded(Exception):
-    """The schedules were changed since they were read: a new version, a deletion, or another sweep."""
+    """The schedules have changed since they were read: a new version, a deletion, or another sweep."""
 
 
 def _fire(context: Context, stored: Stored[Schedules], due: ScheduledRun, now: datetime) -> bool:
-    """Start one run and move on to its next one; False when somebody else has."""
+    """Start one run and schedule the next one; return False if another process has done so."""
     record = stored.record
     key = schedules_key(record.project_name)
     version = context.store.get(version_key(record.project_name, record.version_id))
@@ -123,10 +123,10 @@ def _fire(context: Context, stored: Stored[Schedules], due: ScheduledRun, now: d
     except Refused as refused:
         if refused.code is not ErrorCode.INVOCATION_ALREADY_EXISTS:
             raise
-        logger.warning("%s was started by somebody else; its schedule goes on with the next run", invocation_id)
+        logger.warning("%s was created by another request; the schedule continues with its next run", invocation_id)
     _log(record.project_name, due, at, invocation_id)
     with contextlib.suppress(_Superseded, Conflict):
-        # Only where the invocation was there already (the clock was set back, say) is this left to do.
+        # Needed only if the invocation existed already, for example because the clock was set back.
         context.store.commit(move_on())
     return True
 
@@ -134,5 +134,7 @@ def _fire(context: Context, stored: Stored[Schedules], due: ScheduledRun, now: d
 def _log(project_name: str, due: ScheduledRun, at: datetime, invocation_id: str) -> None:
     name = f"{project_name}/{due.function_name}"
     if at > due.due_at:
-        logger.warning("no server ran when %s was due from %s on: only the latest run is made up for", name, due.due_at)
-    logger.info("the schedule of %s for %s has started %s", name, at, invocation_id)
+        logger.warning(
+            "no server was running when %s was due at %s: only the latest run is made up for", name, due.due_at
+        )
+    logger.info("the schedule of %s started %s for %s", name, invocation_id, at)

@@ -1,7 +1,7 @@
-"""⑦ What is due, and what events missed: run every minute on AWS, and exactly when something is due locally.
+"""The sweep acts on what is due and on what events missed: every minute on AWS, and exactly when due locally.
 
-The sweep decides nothing of its own: it applies the transitions of the core to what its lists propose, each on the
-record as it then is, and nudges the reactor where an effect seems lost. Two sweeps at once do no harm.
+It makes no decisions of its own: it applies the core's transitions to the records that its lists propose, each as
+stored at that moment, and nudges the reactor if an effect seems lost. Two sweeps at once do no harm.
 """
 
 import logging
@@ -31,17 +31,15 @@ from multinode_control_plane.services.reactor import gone_for_good
 logger = logging.getLogger(__name__)
 
 MOST_PER_SWEEP = 5_000
-"""Invocations handled in one go; what is left is still due for the next one."""
+"""Invocations handled by one sweep; the rest stay due for the next one."""
 DRAIN_AGAIN_S = 1.0
 ORPHAN_GRACE_S = 10
 
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What one sweep did; `failed` counts records that could not be handled and stay due. None: nothing is due.
-
-    `fired`: functions started by their schedules.
-    """
+    """What one sweep did. `failed` counts records that could not be handled and stay due; `fired` counts functions
+    that were started by their schedules. `next_due` is None if nothing is due."""
 
     due: int
     settled: int
@@ -53,9 +51,9 @@ class SweepReport:
 
 
 def sweep(context: Context, compute: Compute, logs: Logs, *, reconcile: bool) -> SweepReport:
-    """Return what was done about all that is due; with `reconcile`, every open container was looked at too.
+    """Act on everything that is due and return what was done; with `reconcile`, check every open container too.
 
-    A record that cannot be handled is logged and does not keep the others waiting.
+    A record that cannot be handled is logged and does not hold up the others.
     """
     tally = _Tally()
     now = context.clock.now()
@@ -77,13 +75,13 @@ def sweep(context: Context, compute: Compute, logs: Logs, *, reconcile: bool) ->
 
 
 class _Tally:
-    """Counts, and keeps one record's failure from the others."""
+    """Counts what was done, and keeps one record's failure from the others."""
 
     def __init__(self) -> None:
         self.due = self.settled = self.orphans = self.draining = self.failed = self.fired = 0
 
     def tried(self, action: Callable[[], int]) -> int:
-        """Return what `action` returns, a count or True for one; 0 after logging an exception of it."""
+        """Return what `action` returns: a count, or True for one. An exception is logged and counts as 0."""
         try:
             return action()
         except Exception:
@@ -108,7 +106,7 @@ def _fire(context: Context, record: Record) -> int:
 def _reconcile(context: Context, compute: Compute, tally: _Tally) -> None:
     """Settle executions whose container has gone without an event, and stop containers that no execution knows.
 
-    What runs is listed first: a container launched after that is not taken for an orphan.
+    Running containers are listed first, so a container launched after that is not taken for an orphan.
     """
     running = compute.running()
     open_ones = listed(context.store, Index.BY_DUE, DUE_OPEN, limit=MOST_PER_SWEEP)
@@ -139,7 +137,7 @@ def _settle_one(context: Context, invocation: Invocation, states: dict[str, Cont
         return False
     state = states.get(execution.execution_id)
     if state is None and gone_for_good(execution, context.clock.now()):
-        ended = ContainerExit(ExitKind.INTERRUPTED, "the container has vanished without a trace")
+        ended = ContainerExit(ExitKind.INTERRUPTED, "the container disappeared without a trace")
     elif state is not None and state.exit is not None:
         ended = state.exit
     else:
@@ -151,7 +149,7 @@ def _settle_one(context: Context, invocation: Invocation, states: dict[str, Cont
 
 
 def _stop_orphan(context: Context, compute: Compute, state: ContainerState) -> bool:
-    """Stop a container whose execution has ended, or whose invocation does not exist; True when there was one."""
+    """Stop a container whose execution has ended or whose invocation does not exist; return True if it was one."""
     if state.invocation_id is None:
         return False
     stored = context.store.get(invocation_key(state.invocation_id))
@@ -167,7 +165,7 @@ def _stop_orphan(context: Context, compute: Compute, state: ContainerState) -> b
 
 
 def _drain(context: Context, compute: Compute, logs: Logs, record: Record) -> bool:
-    """Return True when there is more to do. A Conflict means that somebody else is at it: the next sweep sees to it."""
+    """Return True if there is more to do. After a Conflict with another process, the next sweep continues."""
     try:
         return isinstance(record, Project) and not drain(context, compute, logs, record.project_name)
     except Conflict:

@@ -1,4 +1,4 @@
-"""⑦ What the platform tells of containers."""
+"""Committing how containers ended."""
 
 from datetime import datetime
 
@@ -17,9 +17,9 @@ def container_ended(
     *,
     worker: WorkerDetails | None = None,
 ) -> Invocation | None:
-    """Return the invocation after a container of it is gone for good, or None when it does not exist any more.
+    """Return the invocation after one of its containers has gone for good, or None if it no longer exists. Idempotent.
 
-    The only way in which an execution ends: events, sweep and reactor all come here. Telling it twice changes nothing.
+    This is the only way in which an execution ends: events, sweep and reactor all call it.
     """
     jitter = context.ids.jitter()
 

@@ -1,4 +1,4 @@
-"""② Invocations that events start: what the trigger does, once the event has been read."""
+"""Starting the invocation that an event asks for, once the event has been read."""
 
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.core.records import Invocation
@@ -12,7 +12,7 @@ class NotStarted(Exception):
 
 
 def start(context: Context, request: TriggerRequest) -> Invocation:
-    """Return the invocation that the request's event stands for; the same event again gives the same one.
+    """Return the invocation for the request's event; the same event again returns the same one.
 
     Raises NotStarted, StoreUnavailable.
     """

@@ -1,1 +1,1 @@
-"""Where ports meet adapters and the environment: one module per backend."""
+"""Puts a deployment together from ports, adapters and the environment: one module per backend."""

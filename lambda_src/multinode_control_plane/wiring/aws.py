@@ -30,7 +30,7 @@ from multinode_control_plane.wiring.settings import SettingIsInvalid, multinode_
 from multinode_protocol.messages import DeploymentInfo
 
 LONGEST_REQUEST_S = 60.0
-"""Twice what API Gateway lets a request take, and more than any handler's own time-out that creates invocations."""
+"""Twice what API Gateway lets a request take, and more than the time-out of any handler that creates invocations."""
 SHORTEST_RETENTION_DAYS = 1
 
 
@@ -87,7 +87,7 @@ def _texts(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
 def _whole(environ: Mapping[str, str], name: str) -> int:
     value = _text(environ, name)
     if not value.isdecimal():
-        raise SettingIsInvalid(f"{name} is {value!r}, which is no whole number")
+        raise SettingIsInvalid(f"{name} is {value!r}, which is not a whole number")
     return int(value)
 
 
@@ -103,7 +103,7 @@ def _weights(environ: Mapping[str, str], name: str) -> dict[str, int]:
 
 
 class AwsDeployment:
-    """All parts of a deployment on AWS. Making it makes no AWS client: each is made when it is first used."""
+    """All parts of a deployment on AWS. Creating it creates no AWS client: each is created when it is first used."""
 
     def __init__(self, settings: Settings, clients: Clients) -> None:
         self.settings = settings
@@ -128,13 +128,13 @@ class AwsDeployment:
         )
 
     def react(self, change: Change) -> None:
-        """Perform what a change calls for. An invocation that is gone, by TTL or deleted, takes its payloads along."""
+        """Perform the effects of a change. If the invocation was removed, by TTL or a deletion, remove its payloads."""
         react(self._reactor, change)
         if change.new is None and change.old is not None:
             self.store.forget(change.old.invocation_id)
 
     def container_event(self, event: TaskEvent) -> None:
-        """Commit what a task event tells."""
+        """Commit how a container ended."""
         task_events.container_ended(
             self.context,
             event.invocation_id,
@@ -144,7 +144,7 @@ class AwsDeployment:
         )
 
     def sweep(self, *, reconcile: bool) -> SweepReport:
-        """Act on what is due and, with `reconcile`, on what events missed."""
+        """Act on what is due and, with `reconcile`, on what events missed; return what was done."""
         return sweep(self.context, self.compute, self.logs, reconcile=reconcile)
 
 
@@ -173,28 +173,28 @@ def api_ports() -> ApiPorts:
         PollingWaiter(),
         info,
         ours.repository_credentials,
-        # Each look at CloudWatch's lines counts against a quota of a few per second, and a waiting Lambda costs money.
+        # Each read from CloudWatch counts against a quota of a few per second, and a waiting Lambda costs money.
         longest_log_wait_s=0,
     )
 
 
 def stream_consumer() -> StreamConsumer:
-    """Return what consumes the table's stream ④."""
+    """Return the consumer of the table's stream."""
     return StreamConsumer(deployment().react)
 
 
 def task_event_consumer() -> TaskEventConsumer:
-    """Return what consumes task events ⑥."""
+    """Return the consumer of task events."""
     return TaskEventConsumer(deployment().container_event)
 
 
 def sweeper() -> Callable[[bool], SweepReport]:
-    """Return the sweep ⑦; its argument says whether to look at every open container too."""
+    """Return the sweep; its argument says whether to check every open container too."""
     ours = deployment()
     return lambda reconcile: ours.sweep(reconcile=reconcile)
 
 
 def trigger() -> Callable[[Mapping[str, object]], Invocation]:
-    """Return what starts the function that an event of the trigger is for ②."""
+    """Return the trigger, which starts the function that an event asks for."""
     context = deployment().context
     return lambda event: triggers.start(context, trigger_request(event))

@@ -1,6 +1,7 @@
 """The local deployment, put together from one data directory."""
 
 import contextlib
+import functools
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from multinode_control_plane.core.external_transitions import ContainerExit
 from multinode_control_plane.core.keys import ALL, Index, versions_prefix
 from multinode_control_plane.core.records import Project
 from multinode_control_plane.core.tokens import execution_token
-from multinode_control_plane.ports import Change, Conflict, Write
+from multinode_control_plane.ports import Conflict, Write
 from multinode_control_plane.services import task_events
 from multinode_control_plane.services.context import Context
 from multinode_control_plane.services.drain import remove_invocation
@@ -38,15 +39,15 @@ RETENTION_DAYS, DEFAULT_RETENTION_DAYS = "MULTINODE_RETENTION_DAYS", 30
 FORGOTTEN_AT_ONCE = 100
 FORGET_MORE_AFTER_S = 10.0
 BUNDLE_GRACE_S = 3600.0
-"""How old a bundle that no version refers to must be before it is removed: its deploy may still be under way."""
+"""How old a bundle without a version must be before it is removed: its deploy may still be under way."""
 STOP_TIMEOUT_S = 20.0
 
 
 class LocalDeployment:
-    """All parts of a local deployment. `api_ports` is what its API is given."""
+    """All parts of a local deployment. `api_ports` is for its API."""
 
     def __init__(self, directory: DataDirectory, url: str, environ: Mapping[str, str]) -> None:
-        """Open the data directory; `url` is where the workers will find the API.
+        """Open the data directory; `url` is where workers reach the API.
 
         Raises DataDirectoryError, SettingIsInvalid.
         """
@@ -66,26 +67,26 @@ class LocalDeployment:
         )
         self.api_ports = ApiPorts(self.context, self.keychain, self.logs, self.waiter, info)
         self.compute = LocalCompute(directory, environ, self._worker_ended)
-        self._reactor = Reactor(
+        reactor = Reactor(
             self.context,
             self.compute,
             LogEventPublisher(),
             lambda *of: execution_token(self.keychain.token_secret(), *of),
             lambda: url,
         )
-        self._feed = Feed(Outbox(self._database), self._react)
+        self._feed = Feed(Outbox(self._database), functools.partial(react, reactor))
         self._sweep_timer = SweepTimer(self._sweep, self.context.clock)
         self._clean_at = 0.0
         store.subscribe(self._committed)
 
     def start(self) -> None:
-        """Take over what an earlier server left running, then react to changes and to what is due."""
+        """Take over the workers of an earlier server, then react to changes and act on what is due."""
         self.compute.start()
         self._feed.start()
         self._sweep_timer.start()
 
     def stop(self) -> None:
-        """End what is under way and let go of the data directory. Workers run on."""
+        """Finish the work under way and release the data directory. Workers keep running."""
         self.waiter.close()
         self._sweep_timer.stop(STOP_TIMEOUT_S)
         self._feed.stop(STOP_TIMEOUT_S)
@@ -96,9 +97,6 @@ class LocalDeployment:
         self._feed.committed()
         self._sweep_timer.committed(writes)
         self.waiter.committed(writes)
-
-    def _react(self, change: Change) -> None:
-        react(self._reactor, change)
 
     def _worker_ended(self, record: LaunchRecord, exit: ContainerExit) -> None:  # noqa: A002 - the port's word
         task_events.container_ended(self.context, record.invocation_id, record.execution_id, exit, worker=record.worker)
@@ -111,7 +109,7 @@ class LocalDeployment:
         return report.next_due
 
     def _clean(self) -> None:
-        """Remove from the disk what nothing refers to any more."""
+        """Remove files that nothing refers to any more."""
         self.compute.prune()
         candidates = [folder for folder in self._directory.bundles.iterdir() if _age_s(folder) > BUNDLE_GRACE_S]
         if not candidates:
@@ -122,17 +120,17 @@ class LocalDeployment:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _forget(self) -> bool:
-        """Remove invocations whose retention is over; return whether there may be more of them."""
+        """Remove invocations whose retention is over; return True if there may be more."""
         if self._retention is None:
             return False
         over = self._store.ended_before(self.context.clock.now() - self._retention, limit=FORGOTTEN_AT_ONCE)
         for stored in over:
-            with contextlib.suppress(Conflict):  # its project is being deleted, and it with it
+            with contextlib.suppress(Conflict):  # its project is being deleted, and removes it
                 remove_invocation(self.context, self.logs, stored)
         return len(over) == FORGOTTEN_AT_ONCE
 
     def _bundles_in_use(self) -> set[str]:
-        """Return the names of all folders on the way to some version's code: paths may be spelled in several ways."""
+        """Return every folder name in the path to any version's code: one path may be spelled in several ways."""
         used: set[str] = set()
         offset: str | None = None
         while True:
@@ -148,7 +146,7 @@ class LocalDeployment:
 
 
 def _retention(environ: Mapping[str, str]) -> timedelta | None:
-    """Return how long invocations are kept after their end; None for ever. Raises SettingIsInvalid."""
+    """Return how long invocations are kept after their end; None keeps them for ever. Raises SettingIsInvalid."""
     given = environ.get(RETENTION_DAYS) or str(DEFAULT_RETENTION_DAYS)
     if not (given.isascii() and given.isdigit() and len(given) <= 5):
         raise SettingIsInvalid(

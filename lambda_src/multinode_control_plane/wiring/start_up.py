@@ -1,4 +1,4 @@
-"""When a Lambda function builds its parts: as its process starts, which is given a whole processor for that."""
+"""When a Lambda function builds its parts: as its process starts, while Lambda gives it a whole processor."""
 
 import functools
 import os
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def at_start(build: Callable[[], T]) -> Callable[[], T]:
-    """Return `build`, called once: on Lambda at once, elsewhere when it is first needed."""
+    """Return `build` cached: called at once on Lambda, elsewhere when it is first needed."""
     made = functools.cache(build)
     if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
         made()

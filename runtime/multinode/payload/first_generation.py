@@ -1,4 +1,4 @@
-"""① What the first generation's SDK (`multinode` 1.0) sends and reads: jsonpickle, of which plain containers only.
+"""What the first generation's SDK (`multinode` 1.0) sends and reads: jsonpickle, of which plain containers only.
 
 Its arguments are ``[{"py/tuple": [args…]}, {kwargs…}]``, where ours begin with a list. In them::
 

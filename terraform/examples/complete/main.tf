@@ -1,5 +1,5 @@
-# Everything the module can do: a network of one's own, Spot, rights and databases for the functions, a custom domain,
-# alarms, an event bus of one's own with a rule that listens (announcements.tf), and functions started by an upload,
+# Everything the module can do: your own network, Spot, permissions and databases for the functions, a custom domain,
+# alarms, your own event bus with a rule that listens (announcements.tf), and functions started by an upload,
 # a schedule and a custom event (triggers.tf).
 
 module "multinode" {
@@ -21,7 +21,7 @@ module "multinode" {
     read_uploads = aws_iam_policy.read_uploads.arn
   }
 
-  # One worker on demand for three on Spot. An interrupted one is started again.
+  # One on-demand worker for three on Spot. An interrupted one is started again.
   capacity_providers = { FARGATE = 1, FARGATE_SPOT = 3 }
 
   log_retention_days        = 90
@@ -56,14 +56,14 @@ resource "aws_route53_record" "api" {
   }
 }
 
-# Alarms end here: subscribe an address or a pager.
+# Alarms go here: subscribe an address or a pager.
 resource "aws_sns_topic" "alarms" {
   # checkov:skip=CKV_AWS_26:CloudWatch cannot publish to a topic under the key aws/sns, and alarms hold no secret.
   name = "${var.name}-alarms"
 }
 
 output "api_url" {
-  description = "Where the REST API is."
+  description = "Address of the REST API."
   value       = module.multinode.api_url
 }
 

@@ -1,4 +1,4 @@
-# A network of one's own: two public subnets, and a database's security group that the workers may reach.
+# Your own network: two public subnets, and a database's security group that the workers may reach.
 
 data "aws_availability_zones" "available" {
   # checkov:skip=CKV_AWS_394:An example for any region; the first two zones stay the first two when one is added.
@@ -46,7 +46,7 @@ resource "aws_route_table_association" "public" {
 }
 
 resource "aws_security_group" "database" {
-  # checkov:skip=CKV2_AWS_5:An example; the database that would have it is yours.
+  # checkov:skip=CKV2_AWS_5:An example; attach it to your database.
   name        = "${var.name}-database"
   description = "A database that functions talk to"
   vpc_id      = aws_vpc.this.id

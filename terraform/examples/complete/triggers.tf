@@ -1,4 +1,4 @@
-# Functions that events start. None of them keeps a container waiting.
+# Functions that events start. No container waits for the events.
 
 # --- an upload to S3 starts reports.summarise(bucket, key, language="en") ---------------------------------------------
 
@@ -82,7 +82,7 @@ module "daily_report" {
   arguments_from_event = { at = "$.time" }
 }
 
-# --- an event of one's own starts shop.greet(event) --------------------------------------------------------------------
+# --- an event of your own starts shop.greet(event) ---------------------------------------------------------------------
 
 resource "aws_cloudwatch_event_rule" "signed_up" {
   name           = "${var.name}-signed-up"

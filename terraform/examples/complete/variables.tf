@@ -1,11 +1,11 @@
 variable "name" {
-  description = "Name of the deployment, also of what surrounds it here."
+  description = "Name of the deployment, and of the resources around it here."
   type        = string
   default     = "complete"
 }
 
 variable "lambda_package" {
-  description = "Path of the control plane's package, see `make lambda`."
+  description = "Path of the control plane's package, from `make lambda`."
   type        = string
   default     = null
 }

@@ -2,9 +2,9 @@
 
 resource "aws_lambda_function" "this" {
   # checkov:skip=CKV_AWS_50:No X-Ray: each trace is billed, and the JSON logs already carry request and invocation ids.
-  # checkov:skip=CKV_AWS_116:Failed asynchronous calls go to a failure destination, which tells more than a dead-letter queue; the others have none.
-  # checkov:skip=CKV_AWS_117:It reaches AWS's own APIs alone; inside a VPC it would need a NAT gateway at $33 a month.
-  # checkov:skip=CKV_AWS_173:The environment holds names and addresses, no secret.
+  # checkov:skip=CKV_AWS_116:Failed asynchronous calls go to a failure destination, which says more than a dead-letter queue; other calls need none.
+  # checkov:skip=CKV_AWS_117:It only calls AWS's own APIs; inside a VPC it would need a NAT gateway at $33 a month.
+  # checkov:skip=CKV_AWS_173:The environment contains names and addresses, no secrets.
   # checkov:skip=CKV_AWS_272:The installer builds or unpacks the package; there is no second party whose signature could be checked.
   function_name                  = var.name
   description                    = var.description
@@ -23,7 +23,7 @@ resource "aws_lambda_function" "this" {
     variables = var.environment
   }
 
-  # JSON, with the platform's own lines for failures alone.
+  # JSON, with the platform's own lines only for failures.
   logging_config {
     log_group             = aws_cloudwatch_log_group.this.name
     log_format            = "JSON"
@@ -31,7 +31,7 @@ resource "aws_lambda_function" "this" {
     system_log_level      = "WARN"
   }
 
-  # Before the first call, so that its log and its rights are there.
+  # Created before the first call, which needs its log and its permissions.
   depends_on = [aws_iam_role_policy.this]
 }
 
@@ -51,7 +51,7 @@ resource "aws_lambda_function_event_invoke_config" "this" {
 
 resource "aws_cloudwatch_log_group" "this" {
   # checkov:skip=CKV_AWS_158:Encrypted with the key that CloudWatch Logs owns, as everything here that holds no secret.
-  # checkov:skip=CKV_AWS_338:How long to keep is the installer's choice: log_retention_days.
+  # checkov:skip=CKV_AWS_338:The installer chooses how long logs are kept: log_retention_days.
   name              = "/aws/lambda/${var.name}"
   retention_in_days = var.log_retention_days
   tags              = var.tags

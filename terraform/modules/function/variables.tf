@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the function; its log group has it too."
+  description = "Name of the function, also in the name of its log group."
   type        = string
 }
 
@@ -39,13 +39,13 @@ variable "timeout_s" {
 }
 
 variable "reserved_concurrency" {
-  description = "Concurrent executions kept for this function, which are also the most it gets. Null: shared with the account's others."
+  description = "Concurrent executions reserved for this function, which are also its maximum. Null: shared with the account's other functions."
   type        = number
   default     = null
 }
 
 variable "asynchronous" {
-  description = "For a function that is called asynchronously: what becomes of a failed call."
+  description = "For a function that is called asynchronously: what happens after a failed call."
   type = object({
     retries         = number
     max_age_s       = number
@@ -55,16 +55,16 @@ variable "asynchronous" {
 }
 
 variable "statements" {
-  description = "IAM statements beside the right to write its own log. Each has its own shape, hence any."
+  description = "IAM statements in addition to writing its own log. They differ in shape, hence any."
   type        = any
 }
 
 variable "log_retention_days" {
-  description = "Days for which its log is kept."
+  description = "How many days its log is kept."
   type        = number
 }
 
 variable "tags" {
-  description = "Tags on everything."
+  description = "Tags for everything."
   type        = map(string)
 }

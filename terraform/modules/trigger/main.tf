@@ -1,11 +1,11 @@
-# Starts a Multinode function whenever an EventBridge rule matches: an upload to S3, a schedule, an event of one's own.
+# Starts a Multinode function whenever an EventBridge rule matches: an upload to S3, a schedule, or an event of your own.
 #
-# The rule calls the deployment's trigger Lambda with the whole event and the mapping. The Lambda works out the arguments,
-# creates the invocation and is done. It knows a repeated event by the event's id, so that one event starts one invocation.
-# What cannot be delivered or mapped ends in the deployment's dead letters, with the reason.
+# The rule calls the deployment's trigger Lambda with the whole event and the mapping. The Lambda works out the arguments
+# and creates the invocation. It recognises a repeated event by the event's id, so that one event starts one invocation.
+# An event that cannot be delivered or mapped becomes one of the deployment's dead letters, with the reason.
 
 locals {
-  # What the Lambda is to do. jsonencode writes < and > as escapes, so that no value can pass for a template's variable.
+  # The Lambda's task. jsonencode escapes < and >, so that no value can pass for a template's variable.
   request = jsonencode({
     project_name         = var.project_name
     version_id           = var.version_id

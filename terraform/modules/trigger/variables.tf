@@ -62,7 +62,7 @@ variable "arguments_from_event" {
       for path in values(var.arguments_from_event) :
       can(regex("^\\$(\\.[A-Za-z0-9_/-]+|\\[[0-9]+\\])*$", path))
     ])
-    error_message = "arguments_from_event takes paths of names and indexes, such as $.detail.items[0].id; names may hold letters, digits, _, - and /."
+    error_message = "arguments_from_event accepts paths of names and indexes, such as $.detail.items[0].id; names may contain letters, digits, _, - and /."
   }
 
   validation {

@@ -63,8 +63,8 @@ def test_a_retry_that_waits_for_a_slot_says_what_failed_before() -> None:
     world.finish(created, FAILURE)
     world.container_ends(created)
     waiting = world.get(created)
-    assert waiting.status_reason == "waiting for a free slot; then comes attempt 2, after: ValueError: no"
-    assert waiting_reason(waiting, 2).startswith("waiting for a free slot: 2 of 2 running; then")
+    assert waiting.status_reason == "waiting for a free slot; attempt 2 is next, after: ValueError: no"
+    assert waiting_reason(waiting, 2).startswith("waiting for a free slot: 2 of 2 running; attempt 2 is next, after")
 
 
 def test_a_retry_can_succeed() -> None:

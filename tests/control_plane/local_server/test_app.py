@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from multinode_control_plane.api.dispatch import Handle
+from multinode_control_plane.api.dispatch import RequestHandler
 from multinode_control_plane.api.http import Request, Response
 from multinode_control_plane.core.errors import Refused
 from multinode_control_plane.local_server.app import DRAIN_BYTES, LocalApp
@@ -69,7 +69,7 @@ async def ask(
     return answer
 
 
-def once(handle: Handle, **request: Any) -> Answer:
+def once(handle: RequestHandler, **request: Any) -> Answer:
     app = LocalApp(handle)
     try:
         return asyncio.run(ask(app, **request))

@@ -141,7 +141,7 @@ def test_a_container_that_vanished_is_an_infrastructure_failure() -> None:
     world.advance(61)
     world.sweep(reconcile=True)
     assert [e.attempt for e in world.get(created).executions] == [1, 2]
-    assert world.get(created).last_failure == "the container has vanished without a trace"
+    assert world.get(created).last_failure == "the container disappeared without a trace"
 
 
 def test_a_container_that_no_open_execution_knows_is_stopped() -> None:

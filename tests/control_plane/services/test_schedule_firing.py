@@ -175,7 +175,7 @@ def test_an_id_that_somebody_else_has_used_does_not_stop_the_schedule(caplog: py
     world.advance(120)
     world.sweep()
     assert record(world).due_at == at("01-10 10:00")
-    assert f"{started.invocation_id} was started by somebody else" in caplog.text
+    assert f"{started.invocation_id} was created by another request" in caplog.text
 
 
 QUARTERLY = Schedule("*/15 * * * *", "Europe/London")

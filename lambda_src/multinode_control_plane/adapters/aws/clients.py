@@ -1,8 +1,7 @@
-"""The one place that makes AWS clients: each when it is first used, all with the same time-outs.
+"""The one place that creates AWS clients: each when it is first used, all with the same time-outs.
 
 botocore itself reads ``AWS_ENDPOINT_URL``, ``AWS_ENDPOINT_URL_<SERVICE>``, the region and the credentials; a test
-holds it to that for every service. It is used without boto3 around it: the resource layer would only add to each cold
-start.
+checks that for every service. It is used without boto3, whose resource layer would only lengthen each cold start.
 """
 
 import threading
@@ -28,15 +27,15 @@ NO_ANSWER = (
     exceptions.IncompleteReadError,
     ResponseParserError,
 )
-"""What a client raises when no whole answer came: whether the request was carried out is unknown."""
+"""What a client raises if it got no complete answer: whether the request was carried out is unknown."""
 
 CONNECT_TIMEOUT_S = 1
 DYNAMODB_READ_TIMEOUT_S = 3
 READ_TIMEOUT_S = 7
 TRIES = 3
-"""All tries together end before the time of a handler: the API's Lambda has 29 seconds."""
+"""All tries together take less than a handler's time-out: the API's Lambda has 29 seconds."""
 POOL = 40
-"""Connections kept open by client: as many as the reactor's threads, and some."""
+"""Connections that each client keeps open: some more than the reactor has threads."""
 
 
 class Clients:
@@ -47,12 +46,12 @@ class Clients:
         self._session = botocore.session.get_session()
         self._region = region
         self._made: dict[tuple[str, int], BaseClient] = {}
-        # A session is not safe to share between threads while it makes a client; a client is.
+        # Threads may share a client, but not a session that is creating one.
         self._making = threading.Lock()
 
     @property
     def dynamodb(self) -> "DynamoDBClient":
-        """Makes each request once: the store repeats them itself, because only it knows which ones may be repeated."""
+        """Sends each request once: the store repeats them itself, because only it knows which ones may be repeated."""
         return cast("DynamoDBClient", self._client("dynamodb", tries=1, read_timeout_s=DYNAMODB_READ_TIMEOUT_S))
 
     @property
@@ -61,7 +60,7 @@ class Clients:
 
     @property
     def ecs_launches(self) -> "ECSClient":
-        """Makes each request once: launches are paced and repeated by `ecs.py`, which keeps to the account's limits."""
+        """Sends each request once: `ecs.py` paces and repeats launches, and keeps to the account's limits."""
         return cast("ECSClient", self._client("ecs", tries=1))
 
     @property

@@ -1,7 +1,7 @@
-"""⑤ The lines that containers wrote, from CloudWatch Logs: one stream per execution.
+"""The log lines of containers, from CloudWatch Logs: one stream per execution.
 
-`GetLogEvents` may be asked 10 to 25 times a second in the whole account: each read makes as few calls as it can, and
-the client backs off when it is throttled.
+The whole account may call `GetLogEvents` 10 to 25 times a second: each read makes as few calls as it can, and the
+client backs off when it is throttled.
 """
 
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import GetLogEventsResponseTypeDef, OutputLogEventTypeDef
 
 MOST_EVENTS = 10_000
-"""What one call gives at most."""
+"""One call returns at most this many."""
 MOST_CALLS = 5
 """Calls of one read: pages may be empty without being the last."""
 SETTLED_AFTER = timedelta(seconds=5)
@@ -32,7 +32,7 @@ _STREAMS = ("stdout", "stderr", "worker")
 
 
 class CloudWatchLogs:
-    """See `ports.Logs`. `read` raises StoreUnavailable while CloudWatch throttles: the client comes again."""
+    """See `ports.Logs`. `read` raises StoreUnavailable while CloudWatch throttles: the client then tries again."""
 
     def __init__(self, clients: Clients, log_group: str, clock: Clock) -> None:
         self._clients = clients
@@ -70,12 +70,12 @@ class CloudWatchLogs:
                 raise
 
     def _after(self, stream: str, limit: int, token: str | None) -> "tuple[Sequence[OutputLogEventTypeDef], str, bool]":
-        """Return events after `token` (None: from the first), where to go on, and whether those were all."""
+        """Return events after `token` (None: from the first), the next token, and whether those were all."""
         events: list[OutputLogEventTypeDef] = []
         for _ in range(MOST_CALLS):
             answer = self._get(stream, limit - len(events), token, from_head=True)
             events += answer["events"]
-            # The end is where a token gives itself back.
+            # At the end, CloudWatch returns the token that it was given.
             at_end = answer["nextForwardToken"] == token
             token = answer["nextForwardToken"]
             if at_end or len(events) >= limit:
@@ -108,7 +108,7 @@ class CloudWatchLogs:
             )
         except ClientError as error:
             if token is not None and _code(error) == "InvalidParameterException":
-                raise ValueError("the offset is none that these logs gave, or it is older than a day") from error
+                raise ValueError("the offset does not come from these logs, or it is older than a day") from error
             raise
 
     def _is_settled(self, execution: Execution) -> bool:
@@ -121,7 +121,7 @@ def _stream_of(execution: Execution) -> str | None:
 
 
 def _line(event: "OutputLogEventTypeDef", execution: Execution) -> LogLine:
-    """Return a log line. What is not in the worker's JSON form was written past it, as by a start that failed."""
+    """Return a log line. A line that is not the worker's JSON was written without it, for example by a failed start."""
     message = event.get("message", "")
     timestamp_ms, stream, text = event.get("timestamp", 0), "worker", message
     try:

@@ -1,8 +1,8 @@
-"""③ The Store on DynamoDB: one table, three indexes of keys only, conditional writes.
+"""The Store on DynamoDB: one table, three indexes of keys only, conditional writes.
 
-A commit of one record over a known version is a conditional PutItem: half the price of a transaction. Any other commit
-is one TransactWriteItems, all or nothing. Both may be repeated after a lost answer without losing to themselves: a
-transaction by its request token (DynamoDB keeps it for 10 minutes), a put by the operation id that it left in the item.
+A commit of one record over a known version is a conditional PutItem, at half the price of a transaction. Any other
+commit is one TransactWriteItems, all or nothing. Both may be repeated after a lost answer without conflicting with
+themselves: a transaction is recognised by its request token (for 10 minutes), a put by the operation id in the item.
 """
 
 import builtins
@@ -31,9 +31,20 @@ from multinode_control_plane.adapters.aws.dynamodb_items import (
 )
 from multinode_control_plane.adapters.aws.dynamodb_retries import DynamoRetries, cancellation_reasons
 from multinode_control_plane.core import offsets
-from multinode_control_plane.core.keys import Index, Key, Prefix, invocation_key, key_of
+from multinode_control_plane.core.keys import Index, Key, Prefix, end_of_prefix, invocation_key, key_of
 from multinode_control_plane.core.records import Record
-from multinode_control_plane.ports import ABSENT, Absent, Check, Conflict, Delete, Page, Put, Stored, StoreUnavailable
+from multinode_control_plane.ports import (
+    ABSENT,
+    Absent,
+    Check,
+    Conflict,
+    Delete,
+    Page,
+    Put,
+    Stored,
+    StoreUnavailable,
+    keys_of,
+)
 from multinode_control_plane.ports import Write as StoreWrite
 
 if TYPE_CHECKING:
@@ -45,19 +56,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
 
-MAX_WRITES = 100
+
 MAX_BATCH_READ = 100
 FIRST_CHARACTER, LAST_CHARACTER = chr(0), chr(0x10FFFF)
 
 NOBODY_WROTE_IT = "attribute_not_exists(#partition)"
-"""A record is created once: a repeated `start` makes no second invocation (F1), child link or input."""
+"""A record is created once: a repeated `start` creates no second invocation (F1), child link or input."""
 NOBODY_WROTE_SINCE = "#version = :expected"
-"""The decision was made on what is still stored: cancel against finish (F18), retry against time-out (F21), a zombie's
-report against its successor (F13), two reactors on one slot (F3): the one that comes second reads and decides again."""
+"""The record has not changed since the decision: cancel against finish (F18), retry against time-out (F21), a zombie's
+report against its successor (F13), two reactors on one slot (F3). Whichever comes second reads and decides again."""
 
 
 class DynamoStore:
-    """See `ports.Store`. `retention`: how long a finished invocation is kept; None for ever."""
+    """See `ports.Store`. `retention`: how long a finished invocation is kept; None keeps it for ever."""
 
     def __init__(
         self,
@@ -70,7 +81,7 @@ class DynamoStore:
         self._clients = clients
         self._table = table
         self._retention = retention
-        self._attempts = DynamoRetries(sleep)
+        self._retries = DynamoRetries(sleep)
 
     @property
     def _client(self) -> "DynamoDBClient":
@@ -79,7 +90,7 @@ class DynamoStore:
     # --- reads ---
 
     def get(self, key: Key[R]) -> Stored[R] | None:
-        item = self._attempts.read(
+        item = self._retries.read(
             lambda: self._client.get_item(TableName=self._table, Key=key_item(key), ConsistentRead=True)
         ).get("Item")
         return None if item is None else stored_of(item)
@@ -88,7 +99,7 @@ class DynamoStore:
         self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
     ) -> Sequence[Stored[R]]:
         first = prefix.sort_prefix or FIRST_CHARACTER
-        last = _past_prefix(prefix.sort_prefix)
+        last = end_of_prefix(prefix.sort_prefix) or LAST_CHARACTER
         if after is not None:
             first, last = (first, min(after, last)) if newest_first else (max(after, first), last)
         if first > last:
@@ -103,7 +114,7 @@ class DynamoStore:
             },
             ConsistentRead=True,
             ScanIndexForward=not newest_first,
-            # BETWEEN includes both ends, of which `after` and the end of the prefix are none of ours.
+            # BETWEEN includes both ends: `after` and the end of the prefix, which are left out below.
             **({} if limit is None else {"Limit": limit + 2}),
         )
         found: list[Stored[R]] = []
@@ -154,7 +165,7 @@ class DynamoStore:
     def _list_sorted(
         self, index: Index, value: str, limit: int, offset: str | None, *, newest_first: bool, before: str | None
     ) -> Page[Record]:
-        """Return a page of a list whose order lies in its records: see `dynamodb_items`."""
+        """Return a page of a list that is sorted by its records, not by the index: see `dynamodb_items`."""
         past = None if offset is None else _position(offset, index, value, before)
         entries = self._items(
             IndexName=str(index),
@@ -175,16 +186,16 @@ class DynamoStore:
         return Page([stored for _, stored in page], offsets.pack((index, value), page[-1][0]) if more else None)
 
     def _items(self, **query: Any) -> "Iterator[Item]":
-        """Yield what a query finds, page by page; a page may be empty without being the last."""
+        """Yield the items that a query finds, page by page; a page may be empty without being the last."""
         while True:
-            answer = self._attempts.read(lambda: self._client.query(TableName=self._table, **query))
+            answer = self._retries.read(lambda: self._client.query(TableName=self._table, **query))
             yield from answer["Items"]
             if (last := answer.get("LastEvaluatedKey")) is None:
                 return
             query["ExclusiveStartKey"] = last
 
     def _records(self, entries: "Sequence[Item]") -> Sequence[Stored[Record]]:
-        """Return the records behind entries of an index, in their order, without those gone or unreadable."""
+        """Return the records of an index's entries, in their order, leaving out those deleted or unreadable."""
         found = self._batch_get([{name: entry[name] for name in KEY_ATTRIBUTES} for entry in entries])
         records: list[Stored[Record]] = []
         for entry in entries:
@@ -201,7 +212,7 @@ class DynamoStore:
         attempt = 0
         while keys:
             wanted, keys = keys[:MAX_BATCH_READ], keys[MAX_BATCH_READ:]
-            answer = self._attempts.read(
+            answer = self._retries.read(
                 lambda wanted=wanted: self._client.batch_get_item(  # type: ignore[misc]
                     RequestItems={self._table: {"Keys": wanted, "ConsistentRead": True}}
                 )
@@ -210,16 +221,14 @@ class DynamoStore:
                 found[text_of(item, "partition"), text_of(item, "sort")] = item
             if (left := answer["UnprocessedKeys"].get(self._table)) is not None:
                 attempt += 1
-                self._attempts.pause(attempt)
+                self._retries.pause(attempt)
                 keys = [*left["Keys"], *keys]
         return found
 
     # --- writes ---
 
     def commit(self, writes: Sequence[StoreWrite]) -> None:
-        keys = [key_of(write.record) if isinstance(write, Put) else write.key for write in writes]
-        if len(keys) > MAX_WRITES or len(set(keys)) < len(keys):
-            raise ValueError(f"a commit takes at most {MAX_WRITES} writes, each of another key; got {len(keys)}")
+        keys = keys_of(writes)
         operation = uuid.uuid4().hex
         match writes:
             case []:
@@ -232,10 +241,10 @@ class DynamoStore:
     def _put(self, record: Record, expect: int, operation: str) -> None:
         """Write one record over a known version.
 
-        When the condition fails after a try without an answer, the item itself says whose write it holds (F15).
+        If the condition fails after a try without an answer, the item itself says which write it holds (F15).
         """
         item = item_of(record, version=expect + 1, operation=operation, retention=self._retention)
-        self._attempts.write(
+        self._retries.write(
             lambda: self._client.put_item(
                 TableName=self._table, Item=item, ReturnValuesOnConditionCheckFailure="ALL_OLD", **_condition(expect)
             ),
@@ -243,9 +252,9 @@ class DynamoStore:
         )
 
     def _transact(self, writes: Sequence[StoreWrite], keys: Sequence[Key[Record]], operation: str) -> None:
-        """Make all writes or none. The token lets DynamoDB recognise a repeated request, whatever came of the first."""
+        """Make all writes or none. By the token, DynamoDB recognises a repeated request."""
         items = [self._transact_item(write, key, operation) for write, key in zip(writes, keys, strict=True)]
-        self._attempts.write(
+        self._retries.write(
             lambda: self._client.transact_write_items(TransactItems=items, ClientRequestToken=operation),
             lambda error, _: _refuse(error, keys),
         )
@@ -261,10 +270,10 @@ class DynamoStore:
         return cast("TransactWriteItemTypeDef", {name: action})
 
     def forget(self, invocation_id: str) -> None:
-        """Remove what is left of an invocation whose own item is gone: input, outputs, links to its subtasks.
+        """Remove the rest of an invocation whose own item is gone: input, outputs, links to its subtasks. Idempotent.
 
-        TTL removes only the invocation; its removal comes through the stream, and the stream's consumer calls this. An
-        invocation that exists keeps everything. Repeating it changes nothing.
+        TTL removes only the invocation; its removal comes through the stream, whose consumer calls this. Nothing is
+        removed from an invocation that exists.
         """
         key = invocation_key(invocation_id)
         found = self._items(
@@ -278,7 +287,7 @@ class DynamoStore:
         if any(text_of(item, "sort") == key.sort for item in left):
             return
         for item in left:
-            self._attempts.read(lambda item=item: self._client.delete_item(TableName=self._table, Key=item))  # type: ignore[misc]
+            self._retries.read(lambda item=item: self._client.delete_item(TableName=self._table, Key=item))  # type: ignore[misc]
 
 
 def _condition(expect: int | Absent) -> Any:
@@ -292,14 +301,14 @@ def _condition(expect: int | Absent) -> Any:
 
 
 def _recognise(error: ClientError, operation: str, expect: int, unclear: bool) -> None:
-    """Return when the item holds this very write. Raises Conflict; StoreUnavailable when that can no longer be seen."""
+    """Return if the item holds this very write. Raises Conflict, or StoreUnavailable if that is no longer known."""
     item: Item = cast("Item", error.response.get("Item") or {})
     if operation_of(item) == operation:
         return
     found = version_of(item)
     if unclear and found != expect + 1:
         raise StoreUnavailable(
-            f"whether a write of version {expect + 1} happened is unknown: version {found or 'none'} lies there now"
+            f"whether version {expect + 1} was written is unknown: the stored version is now {found or 'none'}"
         ) from error
     raise Conflict(f"expected version {expect}, found {found or 'none'}") from error
 
@@ -314,7 +323,7 @@ def _refuse(error: ClientError, keys: Sequence[Key[Record]]) -> Any:
 
 
 def _position(offset: str, index: Index, value: str, before: str | None) -> tuple[str, ...]:
-    """Return sort key in the index, partition and sort key of the last item of the page before. Raises ValueError."""
+    """Return the sort key in the index, partition and sort key of the previous page's last item. Raises ValueError."""
     position = tuple(part or "" for part in offsets.unpack((index, value), offset, parts=3))
     if before is not None and position[0] >= before:
         raise ValueError("this is an offset of another listing")
@@ -323,13 +332,3 @@ def _position(offset: str, index: Index, value: str, before: str | None) -> tupl
 
 def _names(*attributes: str) -> dict[str, str]:
     return {f"#{attribute}": attribute for attribute in attributes}
-
-
-def _past_prefix(prefix: str) -> str:
-    """Return a string past everything that begins with `prefix`; DynamoDB sorts by UTF-8 bytes, so by code points."""
-    head = prefix.rstrip(LAST_CHARACTER)
-    if not head:
-        return LAST_CHARACTER
-    successor = ord(head[-1]) + 1
-    # Surrogates are no characters: what follows U+D7FF is U+E000.
-    return head[:-1] + chr(0xE000 if successor == 0xD800 else successor)

@@ -1,18 +1,18 @@
-"""③ Records as DynamoDB items and back, and what identifies them: keys, index entries.
+"""Records as DynamoDB items and back, with their keys and index entries.
 
 attribute             of            holds
 partition, sort       every item    the key (see `core.keys`)
 version               every item    number of writes, from 1: what conditions compare
 type                  every item    the record's class
-body                  every item    `core.codec`'s JSON of its fields, to be read in the console
+body                  every item    `core.codec`'s JSON of its fields, readable in the console
 text_<field>          some          a long text field: as JSON, where a quote is two bytes, it might not fit into 400 KB
-operation             most items    the commit that wrote it last: how a repeated write recognises itself
+operation             every item    the commit that wrote it last, by which a repeated write recognises itself
 <index>_value, _sort  listed items  hash and range key of the global secondary index of that name (keys only)
 expires_at            some          when DynamoDB's TTL may remove it, in seconds since the epoch
 
-An invocation that holds a slot keeps one place in `by_due`, whatever its due time: each change of the key of an index
-costs two writes more, twice as much in a transaction. Their list is short, since each of them has a container, so the
-store reads all of it and sorts it by the records themselves.
+An invocation that holds a slot keeps the same key in `by_due`, whatever its due time: changing an index key costs two
+more writes, and twice that in a transaction. Their list is short, because each of them has a container, so the store
+reads all of it and sorts it by the records themselves.
 """
 
 import json
@@ -42,7 +42,7 @@ def key_item(key: Key[Record]) -> "Item":
 
 
 def item_of(record: Record, *, version: int, operation: str, retention: timedelta | None) -> "Item":
-    """Return the whole item of `record`: a write replaces all of it, so that no attribute outlives its reason."""
+    """Return the whole item of `record`. A write replaces all of it, so that no outdated attribute remains."""
     item = key_item(key_of(record))
     item["version"] = {"N": str(version)}
     fields = encode(record)
@@ -62,22 +62,22 @@ def item_of(record: Record, *, version: int, operation: str, retention: timedelt
 
 
 def is_unsorted(index: Index, value: str) -> bool:
-    """Return True for the list whose order is found in the records."""
+    """Return True for the list that is sorted by its records, not by the index."""
     return index is Index.BY_DUE and value == DUE_OPEN
 
 
 def sort_in(record: Record, index: Index, value: str) -> str | None:
-    """Return the record's sort key in a list as the record itself has it; None when it is not in it any more."""
+    """Return the record's sort key in a list, from the record itself; None if it is no longer in the list."""
     return next((e.sort for e in index_entries(record) if e.index is index and e.value == value), None)
 
 
 def expires_at(record: Record, retention: timedelta | None) -> int | None:
     """Return when TTL may remove `record`, in seconds since the epoch; None for never.
 
-    Only an invocation expires, and only once nothing can happen to it any more: it is finished, no container of it is
-    left, and no cascade is pending (then `due_at` is None). The rest of its partition follows its removal (see
-    `DynamoStore.forget`). Subtasks that outlive it need nothing of it: a parent that ended can start no more of them,
-    and one that did not succeed has cancelled them before `due_at` became None.
+    Only an invocation expires, and only once nothing more can happen to it: it is finished, none of its containers is
+    left, and no cascade is pending (then `due_at` is None). After its removal, the rest of its partition is removed
+    (see `DynamoStore.forget`). Subtasks that outlive it do not need it: a parent that has ended cannot start more of
+    them, and one that did not succeed has cancelled them before `due_at` became None.
     """
     if retention is None or not isinstance(record, Invocation):
         return None
@@ -87,7 +87,7 @@ def expires_at(record: Record, retention: timedelta | None) -> int | None:
 
 
 def stored_of(item: "Mapping[str, AttributeValueTypeDef]") -> Stored[R]:
-    """Return the record in an item, as the key's type says. Raises ValueError on an item that cannot be decoded."""
+    """Return the record in an item, of the type that its key has. Raises ValueError if it cannot be decoded."""
     return Stored(cast(R, body_of(item)), version_of(item))
 
 
@@ -97,9 +97,9 @@ def body_of(item: "Mapping[str, AttributeValueTypeDef]") -> Record:
     try:
         data = json.loads(text_of(item, "body"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the item {place} holds no JSON: {error}") from error
+        raise ValueError(f"the item {place} is not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise ValueError(f"the item {place} holds no JSON object")  # noqa: TRY004 - bad data, not a bad call
+        raise ValueError(f"the item {place} is not a JSON object")  # noqa: TRY004 - bad data, not a bad call
     data["type"] = text_of(item, "type")
     for name in item:
         if name.startswith(TEXT_PREFIX):
@@ -123,12 +123,12 @@ def text_of(item: "Mapping[str, AttributeValueTypeDef]", attribute: str) -> str:
 
 
 def position_of(index: Index, entry: "Mapping[str, AttributeValueTypeDef]") -> Sequence[str]:
-    """Return the place of an entry in an index: its sort key there, then the item's own keys."""
+    """Return the position of an entry in an index: its sort key there, then the item's own keys."""
     return [text_of(entry, f"{index}_sort"), text_of(entry, "partition"), text_of(entry, "sort")]
 
 
 def start_key(index: Index, value: str, position: Sequence[str]) -> "Item":
-    """Return the key with which a query of `index` goes on after `position`."""
+    """Return the key with which a query of `index` continues after `position`."""
     sort_in_index, partition, sort = position
     return {
         "partition": {"S": partition},

@@ -1,6 +1,6 @@
-"""③ What a failed call of DynamoDB means, and how often to repeat it.
+"""What a failed call of DynamoDB means, and how often to repeat it.
 
-The client repeats nothing by itself: whether a request may be sent again depends on what it was.
+The client itself repeats nothing: whether a request may be sent again depends on the request.
 """
 
 import logging
@@ -43,7 +43,7 @@ _UNCLEAR = frozenset({"InternalServerError", "InternalServerException", "Service
 
 
 class FailedCall(Enum):
-    """What is known after a call failed."""
+    """What is known after a failed call."""
 
     CONDITION = "a condition did not hold: nothing was written"
     CONTENDED = "another transaction was at work on an item: nothing was written"
@@ -53,7 +53,7 @@ class FailedCall(Enum):
 
 
 def failed_call(error: Exception) -> FailedCall:
-    """Return what `error` says of its request; the reasons of a cancelled transaction decide, not its name."""
+    """Return what `error` says about its request; for a cancelled transaction, its reasons decide."""
     if isinstance(error, NO_ANSWER):
         return FailedCall.LOST
     if not isinstance(error, ClientError):
@@ -80,18 +80,18 @@ def _cancelled(codes: set[str]) -> FailedCall:
 
 
 def cancellation_reasons(error: ClientError) -> Sequence[Mapping[str, Any]]:
-    """Return why a transaction was cancelled, one reason for each of its items, in their order."""
+    """Return why a transaction was cancelled: one reason for each of its items, in their order."""
     return cast(Sequence[Mapping[str, Any]], error.response.get("CancellationReasons") or [])
 
 
 class DynamoRetries:
-    """Repeats a call with growing, random pauses. `sleep` is the world's, or a test's."""
+    """Repeats a call with growing, random pauses. Tests pass their own `sleep`."""
 
     def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
         self._sleep = sleep
 
     def read(self, call: Callable[[], T]) -> T:
-        """Return what `call` gives, repeated while DynamoDB does not answer. Raises StoreUnavailable."""
+        """Return what `call` returns, repeated while DynamoDB does not answer. Raises StoreUnavailable."""
 
         def no_condition(error: ClientError, unclear: bool) -> T:
             raise AssertionError(f"a read has no condition, {unclear=}") from error
@@ -99,11 +99,11 @@ class DynamoRetries:
         return self.write(call, no_condition)
 
     def write(self, call: Callable[[], T], on_condition: Callable[[ClientError, bool], T]) -> T:
-        """Return what `call` gives, repeated until it is known to be written or refused; `call` must be repeatable.
+        """Return what `call` returns, repeated until it is known to be written or refused; `call` must be repeatable.
 
-        `on_condition(error, unclear)` decides when a condition did not hold; `unclear` says that an earlier try of this
-        call got no answer, so that it may be that try which made the condition false.
-        Raises Conflict (also when other transactions kept the items busy), StoreUnavailable.
+        `on_condition(error, unclear)` decides if a condition did not hold. `unclear` says that an earlier try of this
+        call got no answer, so that this very try may have made the condition false.
+        Raises Conflict (also if other transactions kept the items busy), StoreUnavailable.
         """
         unclear = False
         for attempt in range(1, TRIES + 1):
@@ -119,7 +119,7 @@ class DynamoRetries:
                 if attempt == TRIES:
                     if failure is FailedCall.CONTENDED and not unclear:
                         raise Conflict(f"other transactions kept the items busy: {error}") from error
-                    raise StoreUnavailable(f"DynamoDB, {TRIES} times: {error}") from error
+                    raise StoreUnavailable(f"DynamoDB failed {TRIES} times: {error}") from error
                 logger.debug("trying DynamoDB again after %s: %s", failure.value, error)
             self.pause(attempt)
         raise AssertionError("the last try has returned or raised")

@@ -1,6 +1,6 @@
-"""② Credentials of the image repository, which the first generation's command line asks the API for.
+"""Credentials of the image repository, which the first generation's command line asks the API for.
 
-They can do what the API's own role can: push to and pull from the one repository.
+They allow what the API's own role may do: push to and pull from the one repository.
 """
 
 import base64
@@ -9,7 +9,7 @@ from multinode_control_plane.adapters.aws.clients import Clients
 
 
 class EcrCredentials:
-    """Gives credentials that last twelve hours. `repository_url` is ``<account's registry>/<repository>``."""
+    """Returns credentials that are valid for 12 hours. `repository_url` is ``<account's registry>/<repository>``."""
 
     def __init__(self, clients: Clients, repository_url: str) -> None:
         self._clients = clients

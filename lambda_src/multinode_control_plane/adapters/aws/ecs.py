@@ -1,7 +1,7 @@
-"""④ Containers as ECS tasks on Fargate: `RunTask` once per launch attempt, paced; stop, describe, find.
+"""Containers as ECS tasks on Fargate: `RunTask` once per launch attempt, paced; stop, describe, find.
 
-A task carries who it is: `startedBy` is the execution, the overrides' environment names the invocation. Overrides are
-readable to whoever may describe a task, so nothing but ids and the execution's own token goes into them.
+A task identifies itself: `startedBy` is the execution, and the environment in its overrides names the invocation.
+Everyone who may describe a task can read its overrides, so they hold only ids and the execution's own token.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ LAUNCHES_PER_S = 20.0
 LAUNCH_BURST = 20
 """Fargate's own limit on `RunTask` and on launches is 20 per second in the larger Regions."""
 LAUNCH_PATIENCE_S = 20.0
-"""How long one launch is tried again while ECS throttles it; the handler's own time must hold more than that."""
+"""How long one launch is tried again while ECS throttles it; the handler's time-out must be longer."""
 UNCLEAR_TRIES = 4
 BACKOFF = Backoff(first_s=0.5, longest_s=8.0)
 TOKEN_LIFE = timedelta(minutes=50)
@@ -77,16 +77,16 @@ class EcsCompute:
         settings: EcsSettings,
         clock: Clock,
         *,
-        pace: RateLimiter | None = None,
+        rate_limiter: RateLimiter | None = None,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         uniform: Callable[[], float] = random.random,
     ) -> None:
-        """`sleep`, `monotonic` and `uniform` (0 to 1) are the world's, or a test's."""
+        """Tests pass their own `sleep`, `monotonic` and `uniform` (from 0 to 1)."""
         self._clients = clients
         self._settings = settings
         self._clock = clock
-        self._pace = pace or RateLimiter(LAUNCHES_PER_S, LAUNCH_BURST)
+        self._rate_limiter = rate_limiter or RateLimiter(LAUNCHES_PER_S, LAUNCH_BURST)
         self._sleep = sleep
         self._monotonic = monotonic
         self._uniform = uniform
@@ -100,7 +100,7 @@ class EcsCompute:
         give_up_at = self._monotonic() + LAUNCH_PATIENCE_S
         unclear = tries = 0
         while True:
-            self._pace.take()
+            self._rate_limiter.take()
             try:
                 return self._run_task(arguments)
             except (ClientError, *NO_ANSWER) as error:
@@ -108,7 +108,7 @@ class EcsCompute:
                 if refusal in (Refusal.PERMANENT, Refusal.TRANSIENT):
                     raise LaunchRefused(reason, permanent=refusal is Refusal.PERMANENT) from error
                 if refusal is Refusal.THROTTLED:
-                    self._pace.throttled()
+                    self._rate_limiter.throttled()
                     if self._monotonic() >= give_up_at:
                         raise LaunchRefused(reason) from error
                 else:
@@ -128,17 +128,17 @@ class EcsCompute:
             if error.response["Error"]["Code"] == "ConflictException" and arns:
                 return worker_of(arns[0])
             raise
-        self._pace.went_through()
+        self._rate_limiter.went_through()
         if answer["tasks"]:
             return worker_of(answer["tasks"][0]["taskArn"])
         raise LaunchRefused(failure_reason(cast(Sequence[Mapping[str, object]], answer["failures"])))
 
     def _settle_old(self, request: LaunchRequest) -> WorkerDetails:
-        """Return what a launch of long ago started. Raises LaunchRefused when nothing is known of it."""
+        """Return the container that an old launch started. Raises LaunchRefused if none is known."""
         found = sorted(self.find(request.execution.execution_id), key=lambda state: state.exit is not None)
         if found:
             return found[0].worker
-        raise LaunchRefused("its launch was never answered, and no container of it is known")
+        raise LaunchRefused("its launch was never answered, and it has no known container")
 
     # --- the rest ---
 
@@ -155,7 +155,7 @@ class EcsCompute:
         except ClientError as error:
             if not _is_gone(error):
                 raise
-            logger.info("nothing to stop: %s is not there any more", worker.identifier)
+            logger.info("nothing to stop: %s no longer exists", worker.identifier)
 
     def describe(self, workers: Sequence[WorkerDetails]) -> Sequence[ContainerState]:
         return list(self._described([worker.identifier for worker in workers]))
@@ -168,14 +168,14 @@ class EcsCompute:
             for status in ("RUNNING", "STOPPED")
             for arn in self._listed(startedBy=execution_id, desiredStatus=status)
         ]
-        # Some implementations of the API do not filter; a foreign task must never be taken for this execution's.
+        # Some implementations of the API do not filter; a foreign task must never be taken for this execution's task.
         return [state for state in self._described(arns) if state.execution_id == execution_id]
 
     def running(self) -> Sequence[ContainerState]:
         return [state for state in self._described(list(self._listed())) if state.exit is None]
 
     def forget_project(self, project_name: str) -> None:
-        """Nothing to remove: task definitions, images and parameters are `deploy`'s, and `undeploy` removes them."""
+        """Nothing to remove: `deploy` creates task definitions, images and parameters, and `undeploy` removes them."""
 
     def _listed(self, **filters: Any) -> Iterator[str]:
         while True:
@@ -186,7 +186,7 @@ class EcsCompute:
             filters["nextToken"] = token
 
     def _described(self, arns: Sequence[str]) -> Iterator[ContainerState]:
-        """Yield the states of tasks of ours. MISSING ones are left out: the caller knows how old their launch is."""
+        """Yield the states of our tasks, leaving out MISSING ones: the caller knows how old their launch is."""
         wanted = [arn for arn in dict.fromkeys(arns) if is_task(arn)]
         for start in range(0, len(wanted), DESCRIBE_AT_ONCE):
             batch = wanted[start : start + DESCRIBE_AT_ONCE]

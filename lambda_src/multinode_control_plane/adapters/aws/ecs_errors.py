@@ -1,8 +1,8 @@
-"""④ What a refused `RunTask` means: pure, from code and message, since ECS wraps other services' trouble in its own.
+"""What a refused `RunTask` means, by its code and its message, because ECS wraps the errors of other services.
 
 Three of the many forms: ``ThrottlingException``; ``InvalidParameterException`` around EC2's "Request limit exceeded"; a
-successful answer whose `failures` say that there is no capacity. Only an allow-list counts as permanent: what is
-unknown is tried again, a bounded number of times.
+successful answer whose `failures` say that there is no capacity. Only errors on a list count as permanent; an unknown
+one is tried again, a limited number of times.
 """
 
 import re
@@ -33,7 +33,7 @@ _PASSING_TEXT = re.compile(
     r"capacity is unavailable|limit on the number of|concurrent|try again|temporar|unable to assume the role",
     re.IGNORECASE,
 )
-"""Quotas in use, capacity, and roles that IAM has not yet spread: beside any code."""
+"""Quotas in use, capacity, and roles that IAM has not propagated yet, with any code."""
 _PERMANENT_TEXT = re.compile(
     r"task ?definition.*(inactive|not found|does not exist|unable to)|unable to (find|describe) task ?definition"
     r"|no fargate configuration|invalid|does not exist|not found|above your limit|not authorized|not supported"
@@ -41,7 +41,7 @@ _PERMANENT_TEXT = re.compile(
     re.IGNORECASE,
 )
 _EC2_NOT_FOUND = (".NotFound", ".Malformed")
-"""How EC2's own codes for subnets and security groups end, should they come through."""
+"""How EC2's own codes for subnets and security groups end, if ECS passes them on."""
 _ANSWERED_BY_INPUT = ("ClientException", "InvalidParameterException", "ValidationException", "InvalidRequestException")
 
 
@@ -61,6 +61,6 @@ def refusal_of(code: str, message: str) -> Refusal:
 
 
 def failure_reason(failures: Sequence[Mapping[str, object]]) -> str:
-    """Return the words of an answer that started nothing although it succeeded: resources, capacity, an agent."""
+    """Return the reason given by a successful answer that started nothing: resources, capacity, an agent."""
     told = [": ".join(str(f[name]) for name in ("reason", "detail") if f.get(name)) for f in failures]
     return "; ".join(text for text in told if text) or "ECS started no task and gave no reason"

@@ -1,7 +1,7 @@
-"""⑥ The platform's task events, as EventBridge sends them: one a call.
+"""The platform's task events, as EventBridge sends them: one per call.
 
-Events come more than once and in any order. That is the service's matter, which knows what it has seen; here each event
-only finds its execution. An event of a task that is not ours says nothing.
+Events come more than once and in any order, which `services.task_events` handles. Here, each event is only matched to
+its execution; an event about a task that is not ours is ignored.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,13 +33,13 @@ class TaskEvent:
 
 
 def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
-    """Return what an EventBridge event tells; None for a task of somebody else's, or one that has not ended.
+    """Return what an EventBridge event says; None for a task that is not ours, or has not ended.
 
-    Raises ValueError on what is no task event.
+    Raises ValueError if it is not a task event.
     """
     detail = event.get("detail")
     if event.get("detail-type") != DETAIL_TYPE or not isinstance(detail, Mapping) or "taskArn" not in detail:
-        raise ValueError(f"no event of an ECS task: {event.get('detail-type')!r}")
+        raise ValueError(f"not an event about an ECS task: {event.get('detail-type')!r}")
     task = cast(Task, detail)
     execution_id, invocation_id = execution_id_of(task), invocation_id_of(task)
     if execution_id is None or invocation_id is None or not is_stopped(task):
@@ -53,13 +53,13 @@ def task_event(event: Mapping[str, Any]) -> TaskEvent | None:
 
 
 class TaskEventConsumer:
-    """Gives each event to `handle`, which may see it twice."""
+    """Passes each event to `handle`, which may see it twice."""
 
     def __init__(self, handle: Callable[[TaskEvent], None]) -> None:
         self._handle = handle
 
     def consume(self, event: Mapping[str, Any]) -> None:
-        """Handle an event, or pass it over. Raises what went wrong: Lambda then brings it again, twice."""
+        """Handle an event, or ignore it. Raises what went wrong; Lambda then delivers it up to twice more."""
         found = task_event(event)
         if found is not None:
             self._handle(found)

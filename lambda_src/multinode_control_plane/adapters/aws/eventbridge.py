@@ -1,7 +1,7 @@
-"""④ Announcements: every change of an invocation's status, as an event on the deployment's bus.
+"""Publishing announcements: every change of an invocation's status is an event on the deployment's bus.
 
-source ``multinode``, detail-type ``Multinode Invocation State Change``; the detail, whose times are milliseconds since
-the epoch, has no payload in it: whoever needs the result asks the API with `invocation_id`.
+source ``multinode``, detail-type ``Multinode Invocation State Change``. Times in the detail are milliseconds since the
+epoch. The detail contains no payload: a consumer that needs the result asks the API with `invocation_id`.
 
 {
   "deployment", "project_name", "version_id", "function_name", "invocation_id",
@@ -11,7 +11,7 @@ the epoch, has no payload in it: whoever needs the result asks the API with `inv
   "time_ms", "creation_time_ms", "finish_time_ms": null | int
 }
 
-An event may come more than once, and the bus keeps no order: `time_ms` orders them.
+An event may come more than once, and the bus does not keep the order: `time_ms` gives it.
 """
 
 import json
@@ -39,7 +39,7 @@ BACKOFF = Backoff(first_s=0.1, longest_s=1.0)
 
 
 class AnnouncementFailed(Exception):
-    """EventBridge did not take some events; the change that they announce must be announced again."""
+    """EventBridge did not accept some events; the change must be announced again."""
 
 
 class EventBridgePublisher:
@@ -59,7 +59,7 @@ class EventBridgePublisher:
             self._put(entries[start : start + ENTRIES_AT_ONCE])
 
     def _put(self, entries: "list[PutEventsRequestEntryTypeDef]") -> None:
-        """Send up to ten events. A successful answer may have refused some of them: only those are sent again."""
+        """Send up to ten events. A successful answer may refuse some of them; only those are sent again."""
         left, codes = entries, {""}
         for attempt in range(1, TRIES + 1):
             results = self._clients.events.put_events(Entries=left)["Entries"]

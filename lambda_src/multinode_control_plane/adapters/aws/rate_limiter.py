@@ -1,7 +1,7 @@
-"""④ A shared pace for calls of a limited API: a token bucket that slows down when the platform says so.
+"""Rate limiter for calls of an API: a token bucket that slows down when the platform throttles.
 
 Several processes share the account's limit without knowing of each other. So a throttled call halves this process's
-rate, and calls that go through bring it back little by little, as a connection does on a crowded network.
+rate, and successful calls restore it little by little, like TCP on a congested network.
 """
 
 import threading
@@ -35,20 +35,20 @@ class RateLimiter:
         with self._lock:
             self._refill()
             self._tokens -= 1
-            # A debt is a place in the line: callers that come later wait longer.
+            # A debt is a place in the queue: later callers wait longer.
             wait_s = max(0.0, -self._tokens / self._rate)
         if wait_s > 0:
             self._sleep(wait_s)
 
     def throttled(self) -> None:
-        """Go at half the rate, and from an empty bucket."""
+        """Halve the rate, and empty the bucket."""
         with self._lock:
             self._refill()
             self._rate = max(SLOWEST_PER_S, self._rate / 2)
             self._tokens = min(self._tokens, 0.0)
 
     def went_through(self) -> None:
-        """Go a little faster, up to the full rate."""
+        """Raise the rate a little, up to the full rate."""
         with self._lock:
             self._refill()
             self._rate = min(self._full_rate, self._rate + GAIN_PER_CALL)

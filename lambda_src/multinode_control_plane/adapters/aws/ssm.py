@@ -1,8 +1,8 @@
-"""② The keys of a deployment, from SSM parameters: the API key and the secret behind the workers' tokens.
+"""The keys of a deployment, from SSM parameters: the API key and the secret behind the workers' tokens.
 
-The API key's parameter holds its text, encrypted, so that `multinode login --from-aws` can read it; only hashes of it
-stay in memory. A version of the parameter that bears the label ``previous`` is accepted beside the current one: label
-the old version before a rotation, and take the label off to revoke it.
+The API key's parameter holds its text, encrypted, so that `multinode login --from-aws` can read it; only its hash
+stays in memory. The parameter version with the label ``previous`` is accepted as well as the current one: label the old
+version before a rotation, and remove the label to revoke it.
 """
 
 import hashlib
@@ -14,19 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from botocore.exceptions import ClientError
 
 from multinode_control_plane.adapters.aws.clients import Clients
+from multinode_control_plane.core.tokens import MIN_SECRET_BYTES
 
 logger = logging.getLogger(__name__)
 
 FRESH_FOR_S = 60.0
 """A revoked key is refused after this long, at the latest."""
 ASK_AGAIN_AFTER_S = 5.0
-"""An unknown key may be a new one; asking SSM for each unknown key would let anybody use up its quota."""
+"""An unknown key may be a new one, but if each one were looked up in SSM, anybody could use up its quota."""
 PREVIOUS = "previous"
-MIN_SECRET_BYTES = 32
 
 
 class KeychainError(Exception):
-    """A parameter holds what it must not: the message says which one, and how to mend it."""
+    """A parameter has an invalid value; the message says which one, and how to fix it."""
 
 
 class SsmKeychain:
@@ -83,12 +83,12 @@ class SsmKeychain:
         for text in dict.fromkeys(key for key in (current, previous) if key is not None):
             parts = text.strip().split("_", 2)
             if len(parts) < 3 or parts[0] != "mn":
-                raise KeychainError(f"the parameter {self._api_key_parameter} holds no API key (mn_<id>_<secret>)")
+                raise KeychainError(f"the parameter {self._api_key_parameter} is not an API key (mn_<id>_<secret>)")
             hashes.setdefault(parts[1], []).append(hashlib.sha256(text.strip().encode()).hexdigest())
         return hashes
 
     def _read(self, name: str) -> str | None:
-        """Return the decrypted text of a parameter, by name or ``name:label``; None when there is none."""
+        """Return the decrypted text of a parameter, by name or ``name:label``; None if it does not exist."""
         try:
             return self._clients.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
         except ClientError as error:

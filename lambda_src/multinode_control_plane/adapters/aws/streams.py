@@ -1,8 +1,8 @@
-"""④ DynamoDB Streams to the reactor: changes of one invocation in order, of different invocations at the same time.
+"""DynamoDB Streams to the reactor: changes of one invocation in order, of different invocations at the same time.
 
-A batch is answered with the sequence number of the first record that failed: Lambda brings that record and all after it
-again. So whatever follows it may be seen twice, and nothing is skipped; the records of the same invocation behind a
-failed one are left for the next time.
+A batch is answered with the sequence number of the first record that failed. Lambda delivers that record and all after
+it again, so later records may be seen twice, and nothing is skipped. After a failure, the remaining records of the same
+invocation are left for the next delivery.
 """
 
 import logging
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 THREADS = 16
-"""Launches wait for ECS, not for the processor: a burst of a batch goes out at once."""
+"""Launches wait for ECS, not for the processor, so all launches of a batch go out at once."""
 
 StreamRecord = Mapping[str, Any]
 
 
 def change_of(record: StreamRecord) -> Change | None:
-    """Return the change that a stream record tells of, or None when it is not an invocation's. Raises ValueError."""
+    """Return the change in a stream record, or None if it is not an invocation's. Raises ValueError."""
     data = record["dynamodb"]
     keys = data["Keys"]
     partition = keys["partition"]["S"]
@@ -43,19 +43,19 @@ def _invocation(image: "Image | None") -> Invocation | None:
         return None
     record = body_of(image)
     if not isinstance(record, Invocation):
-        raise ValueError(f"under an invocation's key lies a {type(record).__name__}")  # noqa: TRY004 - bad data
+        raise ValueError(f"the record of an invocation's key is a {type(record).__name__}")  # noqa: TRY004 - bad data
     return record
 
 
 class StreamConsumer:
-    """Gives each change of a batch to `react`, on `threads` threads, one per invocation at a time."""
+    """Passes each change of a batch to `react`, in `threads` threads, one change per invocation at a time."""
 
     def __init__(self, react: Callable[[Change], None], *, threads: int = THREADS) -> None:
         self._react = react
         self._threads = threads
 
     def consume(self, event: Mapping[str, Any]) -> dict[str, list[dict[str, str]]]:
-        """Return Lambda's answer to a batch: `batchItemFailures` with the first record that failed, if one did."""
+        """Return the answer to Lambda: `batchItemFailures` with the first record that failed, if one did."""
         records = cast(Sequence[StreamRecord], event["Records"])
         groups: dict[str, list[int]] = {}
         for number, record in enumerate(records):
@@ -68,7 +68,7 @@ class StreamConsumer:
         return {"batchItemFailures": [{"itemIdentifier": records[first]["dynamodb"]["SequenceNumber"]}]}
 
     def _in_order(self, records: Sequence[StreamRecord], numbers: Sequence[int]) -> int | None:
-        """Return the number of the first record that failed, behind which none was tried; None when none did."""
+        """Return the number of the first record that failed, after which none was tried; None if none did."""
         for number in numbers:
             record = records[number]
             try:
@@ -77,6 +77,6 @@ class StreamConsumer:
                     self._react(change)
             except Exception:
                 place = record["dynamodb"]["Keys"]["partition"]["S"]
-                logger.exception("a change of %s could not be handled; it will come again", place)
+                logger.exception("a change of %s could not be handled; it will be delivered again", place)
                 return number
         return None

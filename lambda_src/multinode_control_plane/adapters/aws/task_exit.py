@@ -1,9 +1,9 @@
-"""⑦ What became of an ECS task: pure, from the one shape that task events and `DescribeTasks` share.
+"""How an ECS task ended, from the format that task events and `DescribeTasks` share. Pure functions.
 
 Sources: the ECS developer guide ("Stopped tasks error codes", "Resource initialization errors", "Task state change
-events") and the stop codes of the service model. Nothing here is promised by AWS: containers may be missing, an exit
-code may be absent, a task killed for memory may carry exit code 0. So texts are matched beside codes, the worker's
-container is found by its name, and whatever is unknown counts as the platform's failure, never as the user's.
+events") and the stop codes of the service model. AWS promises none of this: containers may be missing, an exit code may
+be absent, a task killed for memory may have exit code 0. So texts are matched as well as codes, the worker's container
+is found by its name, and an unknown ending counts as the platform's failure, never as the user's.
 """
 
 import re
@@ -16,10 +16,10 @@ from multinode_protocol import env_vars
 from multinode_protocol.ecs_task import CONTAINER_NAME, LOG_STREAM_PREFIX
 
 Task = Mapping[str, object]
-"""The `detail` of a task event, or one of `DescribeTasks`' tasks."""
+"""The `detail` of a task event, or a task from `DescribeTasks`."""
 
 STOP_REASON_PREFIX = "multinode: "
-"""Begins the reason of every stop that we ask for: without it a stop was somebody else's."""
+"""How the reason of every stop that we request begins. Any other stop came from outside."""
 WORKER_TYPE = "AWS_ECS"
 REASON_CHARS = 600
 EXECUTION_PREFIX = "exe-"
@@ -39,7 +39,7 @@ _PASSING_TEXT = re.compile(
     r"|toomanyrequests|rate exceeded|throttl|request send failed|send request failed|temporar|\b50[0234]\b",
     re.IGNORECASE,
 )
-"""Trouble that passes, whatever else the text says."""
+"""Failures that pass, whatever else the text says."""
 _LASTING_TEXT = re.compile(
     r"not found|does not exist|manifest unknown|access denied|AccessDenied|not authorized|no basic auth|unauthorized"
     r"|no match for platform|does not match the specified platform|exec format error|invalid reference"
@@ -47,7 +47,7 @@ _LASTING_TEXT = re.compile(
     r"|permission denied|no such file",
     re.IGNORECASE,
 )
-"""Trouble that another try meets again: the allow-list of permanent failures."""
+"""Failures that another try would meet again: the list of permanent ones."""
 
 
 def worker_of(task_arn: str) -> WorkerDetails:
@@ -57,18 +57,18 @@ def worker_of(task_arn: str) -> WorkerDetails:
 
 
 def is_task(identifier: str) -> bool:
-    """Return True for the ARN of a task: ECS refuses a whole request for one identifier that is none."""
+    """Return True for the ARN of a task: ECS refuses a whole request if one of its identifiers is not a task."""
     return _TASK_ARN.fullmatch(identifier) is not None
 
 
 def execution_id_of(task: Task) -> str | None:
-    """Return the execution that a task was launched for; None for a task that is not ours."""
+    """Return the execution for which a task was launched; None for a task that is not ours."""
     started_by = task.get("startedBy")
     return started_by if isinstance(started_by, str) and started_by.startswith(EXECUTION_PREFIX) else None
 
 
 def invocation_id_of(task: Task) -> str | None:
-    """Return the invocation that a task was launched for: its launch set it in the env_vars. None without one."""
+    """Return the invocation for which a task was launched, from its environment; None if it names none."""
     overrides = task.get("overrides")
     containers = _mappings(overrides.get("containerOverrides")) if isinstance(overrides, Mapping) else []
     for container in containers:
@@ -79,7 +79,7 @@ def invocation_id_of(task: Task) -> str | None:
 
 
 def is_stopped(task: Task) -> bool:
-    """Return True when nothing of the task is left: its containers and its network interface are gone."""
+    """Return True once nothing of the task is left: its containers and its network interface are gone."""
     return task.get("lastStatus") in ("STOPPED", "DELETED")
 
 
@@ -105,11 +105,11 @@ def container_exit(task: Task) -> ContainerExit:
 
 
 def _exited(stop_code: str, container: Mapping[str, object], texts: Sequence[str], code: int) -> ContainerExit:
-    """Return the exit of a container that gave an exit code, of a task that nobody stopped."""
+    """Return the exit of a container that has an exit code, in a task that nobody stopped."""
     if stop_code not in ("", "EssentialContainerExited"):
         return ContainerExit(ExitKind.INTERRUPTED, _told(stop_code, texts), code)
     if code == 0 and (error := _text(container, "reason")):
-        # Exit code 0 beside an error of the agent's says nothing about the program.
+        # Exit code 0 together with an error of the agent says nothing about the program.
         return ContainerExit(ExitKind.INTERRUPTED, _short(error), code)
     if code == SIGKILL_EXIT_CODE:
         return ContainerExit(ExitKind.EXITED, "the container was killed with SIGKILL", code)

@@ -1,7 +1,7 @@
-"""② Events to invocations: what an event's mapping asks for, and the id that each repetition of the event has again.
+"""Events to invocations: what an event's mapping asks for, and an invocation id that is the same if the event repeats.
 
-EventBridge may bring an event twice, with the same id. An announcement of ours may also be *sent* twice, and then has
-another id each time: what it announces stands for it.
+EventBridge may deliver an event twice, with the same id. One of our announcements may also be *sent* twice, with
+different ids; it is then recognised by what it announces.
 
 The event of the trigger, made by `terraform/modules/trigger` and by the schedules that `multinode deploy` makes:
 
@@ -28,7 +28,7 @@ MAX_SHOWN_CHARS = 100
 
 
 class EventIsInvalid(Exception):
-    """The event cannot start a function, however often it is brought. The text names the part that is wrong."""
+    """The event cannot start a function, however often it is delivered. The text names the part that is wrong."""
 
 
 def trigger_request(data: Mapping[str, object]) -> TriggerRequest:
@@ -53,7 +53,7 @@ def trigger_request(data: Mapping[str, object]) -> TriggerRequest:
 
 
 def _identity(event: Mapping[str, object]) -> str:
-    """Return what is the same however often the event comes."""
+    """Return a text that is the same however often the event comes."""
     event_id, detail = _text(event, "id"), event.get("detail")
     if event.get("source") != ANNOUNCEMENTS or not isinstance(detail, Mapping):
         return event_id
@@ -62,9 +62,9 @@ def _identity(event: Mapping[str, object]) -> str:
 
 
 def _value_at(event: object, path: object, name: str) -> object:
-    """Return what lies in `event` at ``$.a.b[0]``; ``$`` is all of it."""
+    """Return the part of `event` at a path such as ``$.a.b[0]``; ``$`` is all of it."""
     if not isinstance(path, str) or _PATH.fullmatch(path) is None:
-        raise EventIsInvalid(f"{name} is {_shown(path)}, which is no path such as $.detail.items[0].id")
+        raise EventIsInvalid(f"{name} is {_shown(path)}, which is not a path such as $.detail.items[0].id")
     value, walked = event, "$"
     for name_step, index_step in _STEP.findall(path):
         if name_step:
@@ -82,7 +82,7 @@ def _value_at(event: object, path: object, name: str) -> object:
 
 
 def _input_text(arguments: Mapping[str, object]) -> str:
-    """Return the arguments as the input of a call by name. A list, so that no argument can pass for an envelope."""
+    """Return the arguments as the input of a call by name. It is a list, so no argument can pass for an envelope."""
     try:
         text = json.dumps([[], arguments], ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         size = len(text.encode())
@@ -90,7 +90,7 @@ def _input_text(arguments: Mapping[str, object]) -> str:
         raise EventIsInvalid(f"the arguments cannot be written as JSON in UTF-8: {error}") from error
     if size > MAX_PAYLOAD_BYTES:
         raise EventIsInvalid(
-            f"the arguments take {size} bytes, and a function's input may have {MAX_PAYLOAD_BYTES}: pass less of the "
+            f"the arguments take {size} bytes, but a function's input may have {MAX_PAYLOAD_BYTES}: pass less of the "
             "event, such as the key of an object in S3"
         )
     return text
@@ -101,14 +101,14 @@ def _object(data: Mapping[str, object], name: str, *, optional: bool = False) ->
     if value is None and optional:
         return {}
     if not isinstance(value, Mapping):
-        raise EventIsInvalid(f"{name} is {_shown(value)}, and must be an object")
+        raise EventIsInvalid(f"{name} is {_shown(value)}, but must be an object")
     return value
 
 
 def _text(data: Mapping[str, object], name: str) -> str:
     value = data.get(name)
     if not isinstance(value, str) or not value:
-        raise EventIsInvalid(f"{name} is {_shown(value)}, and must be a string that is not empty")
+        raise EventIsInvalid(f"{name} is {_shown(value)}, but must be a string that is not empty")
     return value
 
 
@@ -116,7 +116,7 @@ def _time(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
-        raise EventIsInvalid(f"the event's time is {_shown(text)}, such as 2026-01-31T09:00:00Z is expected") from error
+        raise EventIsInvalid(f"the event's time is {_shown(text)}, not a time such as 2026-01-31T09:00:00Z") from error
     if at.tzinfo is None:
         raise EventIsInvalid(f"the event's time is {_shown(text)}, which has no time zone")
     return at

@@ -1,7 +1,7 @@
-"""② Waiting requests on Lambda: held for a moment, whatever they ask for, then answered as things stand.
+"""Waiting requests on Lambda: held for a moment, however long they want to wait, then answered with the current state.
 
-A Lambda that waits is paid for as one that works, and takes up one of the account's few concurrent executions: at 512
-MiB a minute costs about twice what a small container does. Clients come again after a pause of their own.
+A waiting Lambda costs as much as a working one, and takes up one of the account's few concurrent executions: at 512
+MiB, a minute costs about twice as much as a small container's. Clients ask again after a pause of their own.
 """
 
 import time
@@ -11,7 +11,7 @@ LONGEST_HOLD_S = 1.0
 
 
 class PollingWaiter:
-    """See `ports.Waiter`. Asks once, since what waiting requests ask is read from DynamoDB or CloudWatch Logs anew."""
+    """See `ports.Waiter`. Asks once, because each answer is read from DynamoDB or CloudWatch Logs."""
 
     def __init__(self, *, longest_hold_s: float = LONGEST_HOLD_S, sleep: Callable[[float], None] = time.sleep) -> None:
         self._longest_hold_s = longest_hold_s

@@ -1,6 +1,6 @@
-"""Where the local deployment keeps everything: one folder, private to its user.
+"""The data directory, where the local deployment stores everything: one folder, private to its user.
 
-DataDirectoryError(Exception)   the folder cannot be used: not ours, of a newer version, not writable
+DataDirectoryError(Exception)   the folder cannot be used: not ours, from a newer version, not writable
 """
 
 import os
@@ -18,7 +18,7 @@ class DataDirectoryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """The places inside the folder. `root` is absolute."""
+    """The paths inside the folder. `root` is absolute."""
 
     root: Path
 
@@ -86,7 +86,7 @@ _OURS = frozenset(
 def default_data_dir(environ: Mapping[str, str]) -> Path:
     """Return ``$MULTINODE_DATA_DIR``, else ``$XDG_DATA_HOME/multinode``, else ``~/.local/share/multinode``.
 
-    Raises DataDirectoryError when none of them is known.
+    Raises DataDirectoryError if none of them is known.
     """
     if chosen := environ.get(DATA_DIR):
         return Path(chosen)
@@ -97,15 +97,15 @@ def default_data_dir(environ: Mapping[str, str]) -> Path:
     try:
         home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
     except RuntimeError as error:
-        raise DataDirectoryError(f"There is no home folder: set {DATA_DIR}, or give --data-dir") from error
+        raise DataDirectoryError(f"There is no home folder: set {DATA_DIR}, or use --data-dir.") from error
     return home / ".local" / "share" / "multinode"
 
 
 def prepare(path: Path) -> DataDirectory:
-    """Return the data directory at `path`, made where there is none, open to this user alone.
+    """Return the data directory at `path`, created if it does not exist, accessible to this user only.
 
-    Raises DataDirectoryError when it is not a folder, is another's, holds foreign files, or cannot be written. Leaves
-    such a folder as it was.
+    Raises DataDirectoryError if it is not a folder, belongs to another user, contains foreign files, or cannot be
+    written; such a folder is left as it was.
     """
     root = path.absolute()
     try:
@@ -115,7 +115,7 @@ def prepare(path: Path) -> DataDirectory:
         names = {entry.name for entry in root.iterdir()}
         if names and not names & {"state.sqlite3", "server.lock"} and not names <= _OURS:
             raise DataDirectoryError(
-                f"{root} holds files that are not Multinode's ({', '.join(sorted(names - _OURS)[:3])} …). "
+                f"{root} contains files that are not Multinode's ({', '.join(sorted(names - _OURS)[:3])} …). "
                 "Choose an empty folder with --data-dir."
             )
         status = root.stat()
@@ -125,7 +125,7 @@ def prepare(path: Path) -> DataDirectory:
             )
         if status.st_mode & 0o077:
             root.chmod(0o700)
-        # Permission bits do not tell of a read-only file system, and nothing stops root: only trying does.
+        # Permission bits do not show a read-only file system, and do not apply to root: only a try tells.
         with tempfile.NamedTemporaryFile(dir=root, prefix="server.log-probe-"):
             pass
         directory = DataDirectory(root)
@@ -133,6 +133,6 @@ def prepare(path: Path) -> DataDirectory:
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise DataDirectoryError(
-            f"{root} cannot be written: {error.strerror or error}. Mend that, or choose another folder with --data-dir."
+            f"{root} cannot be written: {error.strerror or error}. Fix that, or choose another folder with --data-dir."
         ) from error
     return directory

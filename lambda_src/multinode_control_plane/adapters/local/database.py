@@ -1,4 +1,4 @@
-"""③ The state file of the local deployment: SQLite in WAL mode, one writer at a time, readers beside it."""
+"""The state file of the local deployment: SQLite in WAL mode, with one writer at a time and concurrent readers."""
 
 import sqlite3
 import threading
@@ -10,12 +10,12 @@ from multinode_control_plane.adapters.local.data_dir import DataDirectoryError
 from multinode_control_plane.ports import StoreUnavailable
 
 APPLICATION_ID = 0x4D4E4F44
-"""ASCII "MNOD" in the file's header: tells our state file from any other SQLite database."""
+"""ASCII "MNOD" in the file's header, which distinguishes our state file from other SQLite databases."""
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 10.0
 """How long to wait for another program that holds the file, such as the sqlite3 shell."""
 IDLE_READERS = 8
-"""Connections kept open for reading; more are opened under load and closed after use."""
+"""Connections that are kept open for reading. Under load, more are opened and closed after use."""
 
 _SCHEMA = """
 CREATE TABLE items (
@@ -56,7 +56,7 @@ class Database:
     """Connections to one state file. Every method may be called from any thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, made with an empty schema where there is none. Raises DataDirectoryError."""
+        """Open the file, creating it with an empty schema if necessary. Raises DataDirectoryError."""
         self._path = path
         self._writing = threading.Lock()
         self._pool = threading.Lock()
@@ -72,7 +72,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection whose every statement sees all that was committed before it. Raises StoreUnavailable."""
+        """Yield a connection whose every statement sees everything committed before it. Raises StoreUnavailable."""
         connection = self._borrow()
         try:
             yield connection
@@ -86,10 +86,10 @@ class Database:
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """Give the one writing connection inside a transaction; commit at the end, roll back on any exception.
+        """Yield the one writing connection inside a transaction; commit at the end, roll back on any exception.
 
-        `durable`: on disk before this returns, so that it survives a loss of power; otherwise it survives the death of
-        this process. Raises StoreUnavailable.
+        `durable`: the commit is on disk before this returns, and survives a power failure; otherwise it only survives
+        the death of this process. Raises StoreUnavailable.
         """
         with self._writing:
             try:
@@ -107,7 +107,7 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close every connection not in use, after what still writes. Later calls raise StoreUnavailable."""
+        """Close every unused connection, after the write under way. Later calls raise StoreUnavailable."""
         with self._writing, self._pool:
             self._closed = True
             for connection in self._idle:
@@ -154,7 +154,7 @@ class Database:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that the file is ours and of our version, or fill an empty one. Raises DataDirectoryError."""
+    """Check that the file is ours and of a known version, or create the schema. Raises DataDirectoryError."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
@@ -163,7 +163,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         if application_id != APPLICATION_ID:
             if application_id or version or tables:
                 raise DataDirectoryError(
-                    f"{path} is not Multinode's: another program's database. Choose another folder with --data-dir."
+                    f"{path} is another program's database. Choose another folder with --data-dir."
                 )
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 connection.execute(statement)
@@ -178,7 +178,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise DataDirectoryError(
-                f"{path} lies on a file system without shared memory, such as a network drive. "
+                f"{path} is on a file system without shared memory, such as a network drive. "
                 "Choose a folder on a local disk with --data-dir."
             )
     except BaseException:

@@ -1,4 +1,4 @@
-"""Which deployment a data directory is: an id that stays with the folder, and that no copy of it shares."""
+"""The id of the deployment in a data directory: it stays with the folder, and no copy of the folder shares it."""
 
 import logging
 import secrets
@@ -10,9 +10,9 @@ logger = logging.getLogger(__name__)
 
 
 def deployment_id(directory: DataDirectory) -> str:
-    """Return the id of the deployment in this very folder; a copy, also one restored from a backup, gets a new one.
+    """Return the id of the deployment in this folder; a copy, even one restored from a backup, gets a new id.
 
-    A folder is known by its device and inode number, which a copy cannot share with its original.
+    A folder is recognised by its device and inode number, which a copy cannot share with its original.
     """
     status = directory.root.stat()
     here: JsonObject = {"device": status.st_dev, "inode": status.st_ino}
@@ -26,8 +26,8 @@ def deployment_id(directory: DataDirectory) -> str:
         if isinstance(known, str) and {**here, "deployment_id": known} == noted:
             return known
         logger.warning(
-            "%s is a copy of another data folder, or was moved here: functions that ran there count as lost here, and "
-            "their processes are left alone",
+            "%s is a copy of another data directory, or was moved here: functions that ran there count as lost here, "
+            "and their processes are left alone",
             directory.root,
         )
     made = secrets.token_hex(8)

@@ -1,4 +1,4 @@
-"""④ Announcements of the local deployment: one line each in the server's log."""
+"""Publishing announcements in the local deployment: one line each in the server's log."""
 
 import logging
 from collections.abc import Sequence

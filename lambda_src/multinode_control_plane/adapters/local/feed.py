@@ -1,7 +1,7 @@
-"""④ The local change feed: a pool of threads that hands every committed change to the reactor.
+"""The local change feed: a pool of threads that hands every committed change to the reactor.
 
-At least once, because a change leaves the outbox only after the reaction to it has succeeded; in order per invocation,
-because an invocation is in the hands of one thread at a time and its next change waits for the one before.
+Each change is handed over at least once, because it leaves the outbox only after the reaction has succeeded. Changes
+come in order per invocation, because one thread at a time handles an invocation, and its next change waits for that.
 """
 
 import heapq
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 THREADS = 8
 BATCH = 500
 MAX_TRIES = 12
-"""With the pauses below, about two and a half minutes of trying."""
+"""With the pauses below, that takes about two and a half minutes."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 30.0
 STORE_PAUSE_S = 1.0
 
 
 class Feed:
-    """Consumes an outbox until it is stopped. A change that `react` keeps refusing is set aside, others go on."""
+    """Consumes an outbox until it is stopped. A change on which `react` keeps failing is set aside; others go on."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class Feed:
         self._unread = True
         self._position = 0
         self._waiting: dict[str, deque[int]] = {}
-        """Changes that were read and are not done, by invocation; the first is the one to react to."""
+        """Changes that were read and are not done yet, by invocation; the first is the one to react to."""
         self._ready: deque[str] = deque()
         """Invocations whose first change may be taken now."""
         self._paused: list[tuple[float, str]] = []
-        """Heap of invocations whose first change failed, with when to try it again."""
+        """Heap of invocations whose first change failed, and when to try it again."""
         self._tries: dict[str, int] = {}
 
     def start(self) -> None:
@@ -64,13 +64,13 @@ class Feed:
             thread.start()
 
     def committed(self) -> None:
-        """Tell that the outbox may hold something new."""
+        """Note that the outbox may hold new changes."""
         with self._wake:
             self._unread = True
             self._wake.notify()
 
     def stop(self, timeout_s: float) -> None:
-        """End the threads after the reactions under way; what is left in the outbox is for the next start."""
+        """End the threads after the reactions under way; the rest of the outbox is left for the next start."""
         with self._wake:
             self._stopping = True
             self._wake.notify_all()
@@ -84,7 +84,7 @@ class Feed:
             self._done(invocation_id, self._handle(invocation_id, seq))
 
     def _take(self) -> tuple[str, int] | None:
-        """Return an invocation and the change of it to react to; wait for one. None when the feed is stopped."""
+        """Wait for an invocation and return it with its change to react to; None when the feed is stopped."""
         with self._wake:
             while not self._stopping:
                 now = time.monotonic()
@@ -119,7 +119,7 @@ class Feed:
                 self._ready.append(invocation_id)
 
     def _handle(self, invocation_id: str, seq: int) -> float | None:
-        """React to one change. Return None when it is dealt with, else the seconds until it should be tried again."""
+        """React to one change. Return None if it is done, else the seconds until it should be tried again."""
         try:
             pending = self._outbox.get(seq)
             if pending is not None:
@@ -155,7 +155,7 @@ class Feed:
     def _set_aside(self, invocation_id: str, seq: int, reason: str) -> None:
         self._outbox.quarantine(seq, reason)
         logger.error(
-            "change %d of %s is set aside in the table quarantined_changes, the sweep repairs what it can: %s",
+            "change %d of %s is set aside in the table quarantined_changes; the sweep repairs what it can: %s",
             seq,
             invocation_id,
             reason,

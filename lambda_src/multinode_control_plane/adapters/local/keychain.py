@@ -1,6 +1,6 @@
 """The local deployment's keys: hashes of API keys, and the secret behind the workers' tokens, in one private file.
 
-The text of an API key is in nobody's hands but the caller's: a client that has lost it is given a new one.
+Only the caller has the text of an API key: a client that has lost it is given a new one.
 """
 
 import base64
@@ -18,16 +18,16 @@ from multinode_control_plane.adapters.local.data_dir import DataDirectoryError
 from multinode_control_plane.adapters.local.private_files import JsonObject, read_json, write_json
 
 MAX_KEYS = 10
-"""Active keys at one time: making another one ends the oldest."""
+"""Active keys at one time; another new one revokes the oldest."""
 SECRET_BYTES = 32
 _Stamp = tuple[int, int, int]
 
 
 class LocalKeychain:
-    """See `ports.Keychain`. Several processes may use one file: what one of them adds, the others see at once."""
+    """See `ports.Keychain`. Several processes may use one file: the others see at once what one of them adds."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file, made with a fresh token secret where there is none. Raises DataDirectoryError."""
+        """Read the file, creating it with a new token secret if necessary. Raises DataDirectoryError."""
         self._path = path
         self._lock = threading.Lock()
         self._read: tuple[_Stamp, JsonObject] | None = None
@@ -44,12 +44,12 @@ class LocalKeychain:
         return self._secret
 
     def accepts(self, api_key: str) -> bool:
-        """Return True for the text of an active key."""
+        """Return True if this is the text of an active key."""
         digest = hashlib.sha256(api_key.encode()).hexdigest()
         return any(secrets.compare_digest(str(key["sha256"]), digest) for key in self._keys())
 
     def make_key(self) -> str:
-        """Return the text of a new API key; only its hash is kept. The oldest ends when there are too many."""
+        """Return the text of a new API key; only its hash is stored. If there are too many, the oldest is revoked."""
         key_id = secrets.token_hex(4)
         text = f"mn_{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
         entry = {
@@ -63,7 +63,7 @@ class LocalKeychain:
         return text
 
     def revoke(self, api_key: str) -> None:
-        """End a key; no error when it is none of ours."""
+        """Revoke a key; no error if it is unknown."""
         digest = hashlib.sha256(api_key.encode()).hexdigest()
         with self._changing():
             left = [key for key in self._keys() if key["sha256"] != digest]
@@ -92,7 +92,7 @@ class LocalKeychain:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Hold off every other process that changes the file."""
+        """Keep every other process from changing the file."""
         try:
             descriptor = os.open(self._path.with_name("keys.lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:

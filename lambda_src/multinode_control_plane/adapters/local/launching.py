@@ -1,4 +1,4 @@
-"""④ One worker's process: its command, its env_vars, its output, and the lock that it inherits."""
+"""Starting one worker's process: its command, its environment, its output, and the lock that it inherits."""
 
 import errno
 import os
@@ -15,26 +15,26 @@ from multinode_protocol.process_tree import MARK
 WORKER_COMMAND = ("-P", "-m", "multinode.worker")
 """``-P`` keeps the project's own modules out of the supervisor's way: a project may well have a `queue.py`."""
 _PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EINTR, errno.ETXTBSY, errno.ENOSPC})
-"""Shortages: another try may find them mended."""
+"""Shortages, which may be over at the next try."""
 
 
 def bundle_of(request: LaunchRequest) -> LocalBundle:
-    """Return where the version lies on this machine. Raises LaunchRefused (permanent) when it is not there."""
+    """Return where the version's files are on this machine. Raises LaunchRefused (permanent) if they are missing."""
     bundle = request.local_bundle
     if bundle is None:
         raise LaunchRefused("its version was not deployed for the local backend; deploy it again", permanent=True)
     for place in (bundle.code_dir, bundle.python, bundle.env_file):
         if place is not None and not Path(place).exists():
-            raise LaunchRefused(f"{place} is gone; deploy the project again", permanent=True)
+            raise LaunchRefused(f"{place} no longer exists; deploy the project again", permanent=True)
     return bundle
 
 
 def worker_environment(
     request: LaunchRequest, bundle: LocalBundle, server_environment: Mapping[str, str], mark: str
 ) -> dict[str, str]:
-    """Return all of the worker's env_vars. The project's own values give way to Multinode's."""
+    """Return the worker's whole environment. Multinode's values take precedence over the project's own."""
     inherited = {name: server_environment[name] for name in env_vars.INHERITED if name in server_environment}
-    # Programs that the project's requirements brought along are found first.
+    # Programs that the project's requirements installed are found first.
     path = os.pathsep.join([str(Path(bundle.python).parent), inherited.get("PATH", os.defpath)])
     return {
         **inherited,

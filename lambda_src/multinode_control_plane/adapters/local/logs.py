@@ -1,7 +1,7 @@
-"""⑤ The lines that an execution wrote: one append-only file per execution, a JSON object per line.
+"""The log lines of executions: one append-only file per execution, one JSON object per line.
 
-The worker writes ``{"t": ms, "s": stream, "m": text}``. Anything else in the file was written by the interpreter itself
-before the worker ran, or after it died, and is given as the stream ``worker``.
+The worker writes ``{"t": ms, "s": stream, "m": text}``. Anything else in the file was written by the interpreter
+itself, before the worker ran or after it died, and is returned as the stream ``worker``.
 """
 
 import json
@@ -17,7 +17,7 @@ from multinode_control_plane.ports import LogsPage
 from multinode_protocol.messages import LogLine
 
 PAGE_BYTES = 1_000_000
-"""Read at most for one page: lines of which more would not fit an answer."""
+"""Read at most for one page: more lines would not fit into an answer."""
 LAST_BYTES = 4096
 LAST_CHARS = 300
 STREAMS = frozenset({"stdout", "stderr", "worker"})
@@ -30,7 +30,7 @@ def log_file_name(invocation_id: str, execution_id: str) -> str:
 
 
 def last_words(path: Path) -> str | None:
-    """Return the last line that was not the worker's own: why the interpreter gave up. None when there is none."""
+    """Return the last line that the worker did not write itself, which says why the interpreter gave up, or None."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - LAST_BYTES))
@@ -59,7 +59,7 @@ class LocalLogs:
         with file:
             size = os.fstat(file.fileno()).st_size
             if position > size:
-                raise ValueError(f"the offset lies past the end of the logs of {execution.execution_id}")
+                raise ValueError(f"the offset is past the end of the logs of {execution.execution_id}")
             if tail and offset is None:
                 position = _start_of_tail(file, size, limit)
             lines, end = _read_lines(file, position, limit, unfinished=not execution.open)
@@ -75,13 +75,13 @@ class LocalLogs:
         try:
             path.parent.rmdir()
         except OSError:
-            # The folder holds the other executions of the invocation; the last of them takes it along.
+            # The folder still has logs of the invocation's other executions; deleting the last ones removes it.
             return
 
     def _path(self, execution: Execution) -> Path | None:
-        """Return the execution's file, which may not exist; None when it is not known or has no proper name.
+        """Return the execution's file, which may not exist; None if it is unknown or its name is invalid.
 
-        The name may come from a worker's own report, so it is never taken out of the folder of logs.
+        The name may come from a worker's own report, so it must not lead out of the folder of logs.
         """
         name = "" if execution.worker is None else execution.worker.logs_identifier
         if name:
@@ -92,8 +92,8 @@ class LocalLogs:
 def _read_lines(file: BinaryIO, position: int, limit: int, *, unfinished: bool) -> tuple[Sequence[bytes], int]:
     """Return at most `limit` lines from `position` on, and where the next one begins.
 
-    A last line without a newline is still being written: it is left for later, unless `unfinished` says that nobody
-    will end it, or it is longer than a page.
+    A last line without a newline is still being written. It is left for later, unless `unfinished` says that it will
+    never be completed, or it is longer than a page.
     """
     file.seek(position)
     block = file.read(PAGE_BYTES)
@@ -110,7 +110,7 @@ def _read_lines(file: BinaryIO, position: int, limit: int, *, unfinished: bool) 
 
 
 def _start_of_tail(file: BinaryIO, size: int, limit: int) -> int:
-    """Return where the last `limit` lines begin, or the last page when they are longer than one."""
+    """Return where the last `limit` lines begin, or where the last page begins if they are longer than a page."""
     start = max(0, size - PAGE_BYTES)
     file.seek(start)
     block = file.read(size - start)
@@ -118,7 +118,7 @@ def _start_of_tail(file: BinaryIO, size: int, limit: int) -> int:
     for _ in range(limit):
         cut = block.rfind(b"\n", 0, cut)
         if cut < 0:
-            # The page begins in the middle of a line: leave that one out.
+            # The page begins in the middle of a line, which is left out.
             return start + (block.find(b"\n") + 1 if start else 0)
     return start + cut + 1
 
@@ -156,7 +156,7 @@ def _fields(line: bytes) -> tuple[int, str, str] | None:
     timestamp_ms, stream, message = document.get("t"), document.get("s"), document.get("m")
     if not isinstance(timestamp_ms, int) or stream not in STREAMS or not isinstance(message, str):
         return None
-    # A lone surrogate is no text that an answer could carry.
+    # An answer cannot carry a lone surrogate.
     return timestamp_ms, cast(str, stream), message.encode("utf-8", "replace").decode()
 
 

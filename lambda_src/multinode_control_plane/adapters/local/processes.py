@@ -1,8 +1,8 @@
-"""④ Compute on this machine: one supervised process, in a session of its own, per execution.
+"""Compute on this machine: one supervised process, in a session of its own, per execution.
 
-Workers belong to nobody: they outlive the server that started them, and the next server on the same data directory
-takes them over, by what `workers` finds on the disk. Whatever ends is told at once, to `ended`; what that misses,
-`describe` tells the sweep.
+Workers outlive the server that started them, and the next server on the same data directory takes them over: `workers`
+finds them on the disk. The end of a worker is reported to `ended` at once; if that is missed, `describe` shows it to
+the sweep.
 """
 
 import heapq
@@ -34,17 +34,17 @@ from multinode_protocol.process_tree import ProcessId, find_leader, identify, ki
 logger = logging.getLogger(__name__)
 
 KEEP_ENDED_S = 3600.0
-"""How long the folder of a worker that has ended is kept: longer than anything that may still ask for it."""
+"""How long the folder of a worker that has ended is kept: longer than anything can still ask for it."""
 KILL_AGAIN_AFTER_S = 5.0
 TELL_TRIES = 5
 
 Ended = Callable[[LaunchRecord, ContainerExit], None]
-"""Told of each worker that has ended; may be told twice of one, and may raise."""
+"""Called for each worker that has ended, possibly twice; it may raise."""
 
 
 @dataclass
 class _Watched:
-    """A worker that lives. `child` is its process when this server started it; an adopted one is nobody's child."""
+    """A running worker. `child` is its process if this server started it, and None for an adopted worker."""
 
     folder: WorkerFolder
     process: ProcessId | None
@@ -65,7 +65,7 @@ class LocalCompute:
         self._closing = False
         self._kills = threading.Condition()
         self._deadlines: list[tuple[float, str]] = []
-        """Heap of when patience with a stop ends (seconds since the epoch), with the worker's token."""
+        """Heap of the times at which stopping workers are killed (seconds since the epoch), with their tokens."""
         self._killer = threading.Thread(target=self._kill_when_due, name="killer", daemon=True)
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class LocalCompute:
         self._folders.remove_unfinished()
         self._folders.prune(KEEP_ENDED_S)
         for token in self._folders.set_aside_unreadable():
-            # The first sweep settles its execution, by what `describe` tells.
+            # The first sweep settles its execution, because `describe` reports it as lost.
             self._clear_away(mark_of(self._deployment_id, token), None)
         self._killer.start()
         for folder in self._folders.all():
@@ -85,7 +85,7 @@ class LocalCompute:
                 self._tell(folder.record, self._settle_lost(folder))
 
     def close(self) -> None:
-        """Let go of the workers, which run on; nothing is told any more."""
+        """Stop watching the workers, which keep running; nothing is reported any more."""
         self._closing = True
         with self._kills:
             self._kills.notify_all()
@@ -147,7 +147,7 @@ class LocalCompute:
         return [self._state(folder) for folder in self._folders.of_execution(execution_id)]
 
     def running(self) -> Sequence[ContainerState]:
-        # Whatever lives is watched: a launch begins to watch what it started, `start` all that it found.
+        # Every running worker is watched: `launch` watches the one that it started, `start` all that it found.
         with self._lock:
             folders = [watched.folder for watched in self._watched.values()]
         states = [self._state(folder) for folder in folders]
@@ -167,18 +167,18 @@ class LocalCompute:
         if folder is not None:
             return self._state(folder)
         if self._folders.known(worker.identifier):
-            lost = ContainerExit(ExitKind.INTERRUPTED, "what was noted of its process could not be read any more")
+            lost = ContainerExit(ExitKind.INTERRUPTED, "the notes about its process could not be read")
             return ContainerState(worker, worker.identifier.rpartition("-")[0], lost)
         return None
 
     def _owns(self, folder: WorkerFolder) -> bool:
-        """Return False for a worker of the deployment that this data directory is a copy of: hands off it."""
+        """Return False for a worker of the deployment from which this data directory was copied: leave it alone."""
         return folder.record.deployment_id == self._deployment_id
 
     def _state(self, folder: WorkerFolder) -> ContainerState:
         exit = folder.exit  # noqa: A001 - the port's word
         if exit is None and not self._lives(folder):
-            # It may have ended, and been noted, between the two looks.
+            # Its end may have been noted between the two checks.
             exit = folder.exit or self._settle_lost(folder)  # noqa: A001
         return ContainerState(folder.record.worker, folder.record.execution_id, exit, folder.record.invocation_id)
 
@@ -194,7 +194,7 @@ class LocalCompute:
         threading.Thread(target=self._follow, args=(watched,), name=f"watch-{token}", daemon=True).start()
 
     def _adopt(self, folder: WorkerFolder) -> None:
-        """Take over a worker that another server started, and the stop that was asked for, if one was."""
+        """Take over a worker that another server started; if a stop was requested, continue it."""
         token = folder.record.token
         process = folder.process or find_leader(folder.record.mark)
         logger.info("adopted %s (process %s)", token, "unknown" if process is None else process.pid)
@@ -206,7 +206,7 @@ class LocalCompute:
             self._kill_at(deadline, token)
 
     def _follow(self, watched: _Watched) -> None:
-        """Wait for a worker's end, clear away what it left running, and tell."""
+        """Wait for a worker's end, kill the processes that it left running, and report the end."""
         folder, token = watched.folder, watched.folder.record.token
         try:
             if watched.child is not None:
@@ -227,7 +227,7 @@ class LocalCompute:
         self._tell(folder.record, exit)
 
     def _end_child(self, watched: _Watched, child: "subprocess.Popen[bytes]") -> int:
-        """Return the exit status of a worker once nothing of it runs. Its number is kept from reuse until then."""
+        """Return the exit status of a worker once none of its processes runs; its pid is not reused before that."""
         if sys.platform == "linux":
             os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         else:
@@ -236,13 +236,15 @@ class LocalCompute:
         return child.wait()
 
     def _gone(self, folder: WorkerFolder, process: ProcessId | None) -> ContainerExit:
-        """Return the exit of a worker that is gone and whose status nobody took."""
+        """Return the exit of a worker that has gone without anybody reading its status."""
         if not self._owns(folder):
-            return ContainerExit(ExitKind.INTERRUPTED, "it was started by the deployment that this one is a copy of")
+            return ContainerExit(
+                ExitKind.INTERRUPTED, "it was started by the deployment from which this one was copied"
+            )
         self._clear_away(folder.record.mark, process)
         if folder.stop_deadline is not None:
             return ContainerExit(ExitKind.STOPPED, "stopped")
-        return ContainerExit(ExitKind.INTERRUPTED, "its process was gone when the control plane came back")
+        return ContainerExit(ExitKind.INTERRUPTED, "its process was gone when the control plane restarted")
 
     def _settle_lost(self, folder: WorkerFolder) -> ContainerExit:
         """Note and return the exit of a worker that died, or was never started, while no server ran."""
@@ -250,7 +252,7 @@ class LocalCompute:
         try:
             folder.note_exit(exit)
         except OSError as error:
-            # It is told all the same; whoever asks again settles it again.
+            # The end is reported all the same; the next request for it settles it again.
             logger.error("the end of %s cannot be noted: %s", folder.record.token, error)  # noqa: TRY400
         return exit
 
@@ -273,7 +275,7 @@ class LocalCompute:
                 return
         logger.error("the end of %s could not be committed; the sweep will try again", record.token)
 
-    # --- the end of patience ---
+    # --- killing workers that do not stop in time ---
 
     def _kill_at(self, deadline: float, token: str) -> None:
         with self._kills:
@@ -285,7 +287,7 @@ class LocalCompute:
             with self._kills:
                 now = time.time()
                 if not self._deadlines or self._deadlines[0][0] > now:
-                    # Short enough that a clock that was set back does not keep a worker alive for long.
+                    # Short enough that setting the clock back does not keep a worker alive for long.
                     self._kills.wait(min(self._deadlines[0][0] - now, 10.0) if self._deadlines else None)
                     continue
                 _, token = heapq.heappop(self._deadlines)

@@ -1,4 +1,4 @@
-"""Which server owns a data directory: a lock that dies with it, and a note of where it listens.
+"""Which server owns a data directory: a lock that it holds until its process ends, and a note of where it listens.
 
 ServerAlreadyRuns(Exception)    another server holds the lock
 """
@@ -12,11 +12,11 @@ from multinode_control_plane.adapters.local.data_dir import DataDirectory
 from multinode_control_plane.adapters.local.private_files import read_json, write_json
 
 PATIENCE_S = 1.0
-"""A look at the lock by `running_pid` takes it for a moment, and must not keep a server from starting."""
+"""`running_pid` takes the lock for a moment, which must not keep a server from starting."""
 
 
 class ServerAlreadyRuns(Exception):
-    """`pid` is that of the server that has the data directory; None when it has not noted it yet."""
+    """`pid` is the process id of the server that owns the data directory; None if it has not noted it yet."""
 
     def __init__(self, directory: DataDirectory, pid: int | None) -> None:
         who = "A server" if pid is None else f"A server (process {pid})"
@@ -29,7 +29,7 @@ class ServerAlreadyRuns(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server tells of itself. It stays after the server's end: only the lock says whether it still runs."""
+    """What a server notes about itself. The note outlives the server: only the lock says whether it still runs."""
 
     pid: int
     port: int
@@ -39,7 +39,7 @@ class ServerInfo:
 
 
 class ServerLock:
-    """Held for as long as the process lives, however it ends."""
+    """Held until the process ends, however it ends."""
 
     def __init__(self, directory: DataDirectory) -> None:
         """Take the lock. Raises ServerAlreadyRuns."""
@@ -59,12 +59,12 @@ class ServerLock:
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
-        """Let go of the data directory."""
+        """Release the data directory."""
         os.close(self._descriptor)
 
 
 def running_pid(directory: DataDirectory) -> int | None:
-    """Return the process that serves the directory now; None when none does, or it is only just starting."""
+    """Return the id of the process that serves the directory now; None if there is none, or it is just starting."""
     try:
         descriptor = os.open(directory.server_lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def running_pid(directory: DataDirectory) -> int | None:
 
 
 def read_server_info(directory: DataDirectory) -> ServerInfo | None:
-    """Return what the last server noted; None when there was none, or its note cannot be read."""
+    """Return what the last server noted; None if there was none, or its note cannot be read."""
     try:
         document = read_json(directory.server)
         return None if document is None else ServerInfo(**document)  # type: ignore[arg-type]

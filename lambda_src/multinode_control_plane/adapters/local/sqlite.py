@@ -1,4 +1,4 @@
-"""③ The Store on SQLite: records as JSON rows, conditional commits in one transaction, an outbox as the change feed."""
+"""The Store on SQLite: records as rows of JSON, conditional commits in one transaction, an outbox as change feed."""
 
 import json
 import logging
@@ -11,15 +11,15 @@ from typing import TypeVar, cast
 from multinode_control_plane.adapters.local.database import Database
 from multinode_control_plane.core import offsets
 from multinode_control_plane.core.codec import decode, encode
-from multinode_control_plane.core.keys import Index, Key, Prefix, index_entries, key_of
+from multinode_control_plane.core.keys import Index, Key, Prefix, end_of_prefix, index_entries
 from multinode_control_plane.core.records import Invocation, Record
 from multinode_control_plane.core.times import whole_us
-from multinode_control_plane.ports import ABSENT, Change, Check, Conflict, Delete, Page, Put, Stored, Write
+from multinode_control_plane.ports import ABSENT, Change, Check, Conflict, Delete, Page, Stored, Write, keys_of
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R", bound=Record)
 
-MAX_WRITES = 100
+
 _INVOCATION = Invocation.__name__
 
 
@@ -33,7 +33,7 @@ class SqliteStore:
     def subscribe(self, listener: Callable[[Sequence[Write]], None]) -> None:
         """Call `listener` with the writes of every commit from now on, after the commit and in the thread that made it.
 
-        It must be quick and must not raise: the commit has happened. Nothing is promised about the order of the calls.
+        It must be quick and must not raise, because the commit has happened. Calls may come in any order.
         """
         self._listeners.append(listener)
 
@@ -48,7 +48,7 @@ class SqliteStore:
         self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
     ) -> Sequence[Stored[R]]:
         clauses, values = ["partition = ?", "sort >= ?"], [prefix.partition, prefix.sort_prefix]
-        if (end := _end_of_prefix(prefix.sort_prefix)) is not None:
+        if (end := end_of_prefix(prefix.sort_prefix)) is not None:
             clauses.append("sort < ?")
             values.append(end)
         if after is not None:
@@ -93,7 +93,7 @@ class SqliteStore:
         return Page(_readable(rows[:limit]), next_offset)
 
     def ended_before(self, time: datetime, *, limit: int) -> Sequence[Stored[Record]]:
-        """Return invocations that ended before `time` and with which nothing can happen any more. Reads all of them."""
+        """Return invocations that ended before `time` and to which nothing more can happen. Reads all of them."""
         finished_at = "CASE WHEN json_valid(body) THEN json_extract(body, '$.finished_at') END"
         statement = (
             "SELECT '', partition, sort, version, body FROM items "  # noqa: S608 - a fixed expression
@@ -105,9 +105,7 @@ class SqliteStore:
         return _readable(rows)
 
     def commit(self, writes: Sequence[Write]) -> None:
-        keyed = [(_key(write), write) for write in writes]
-        if len(keyed) > MAX_WRITES or len({key for key, _ in keyed}) < len(keyed):
-            raise ValueError(f"a commit takes at most {MAX_WRITES} writes, each of another key; got {len(keyed)}")
+        keyed = list(zip(keys_of(writes), writes, strict=True))
         if not keyed:
             return
         with self._database.writing() as connection:
@@ -120,7 +118,7 @@ class SqliteStore:
 
 @dataclass(frozen=True, slots=True)
 class PendingChange:
-    """One row of the outbox. `change()` may raise ValueError: a row that cannot be decoded."""
+    """One row of the outbox, which only `change()` decodes."""
 
     seq: int
     invocation_id: str
@@ -128,18 +126,18 @@ class PendingChange:
     new: str | None
 
     def change(self) -> Change:
-        """Return the change itself. Raises ValueError."""
+        """Return the change itself. Raises ValueError if the row cannot be decoded."""
         return Change(_invocation(self.old), _invocation(self.new))
 
 
 class Outbox:
-    """The change feed as it lies in the file: written with each commit, in the order of `seq`, gone once `done`."""
+    """The change feed as stored in the file: each commit appends to it, in the order of `seq`, until it is `done`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def after(self, seq: int, *, limit: int) -> Sequence[tuple[int, str]]:
-        """Return number and invocation id of the oldest changes past `seq` that are not done, oldest first."""
+        """Return number and invocation id of the changes after `seq` that are not done, oldest first."""
         with self._database.reading() as connection:
             return connection.execute(
                 "SELECT seq, invocation_id FROM changes WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
@@ -154,12 +152,12 @@ class Outbox:
         return None if row is None else PendingChange(*row)
 
     def done(self, seq: int) -> None:
-        """Remove a change. Not synced: if the power fails it is given again, which the reactor can take."""
+        """Remove a change. Not durable: after a power failure it is delivered again, which does no harm."""
         with self._database.writing(durable=False) as connection:
             connection.execute("DELETE FROM changes WHERE seq = ?", (seq,))
 
     def quarantine(self, seq: int, reason: str) -> None:
-        """Set a change aside, for a person to look at; nothing is given again."""
+        """Set a change aside, for a person to look at; it is not delivered again."""
         with self._database.writing() as connection:
             connection.execute(
                 "INSERT INTO quarantined_changes (seq, invocation_id, old, new, reason) "
@@ -169,7 +167,7 @@ class Outbox:
             connection.execute("DELETE FROM changes WHERE seq = ?", (seq,))
 
     def quarantined(self) -> Sequence[tuple[PendingChange, str]]:
-        """Return what was set aside, with the reasons."""
+        """Return the changes that were set aside, with the reasons."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT seq, invocation_id, old, new, reason FROM quarantined_changes ORDER BY seq"
@@ -182,10 +180,6 @@ class _Row:
     version: int
     type: str
     body: str
-
-
-def _key(write: Write) -> Key[Record]:
-    return key_of(write.record) if isinstance(write, Put) else write.key
 
 
 def _check(connection: sqlite3.Connection, key: Key[Record], write: Write) -> _Row | None:
@@ -232,14 +226,14 @@ def _record_change(connection: sqlite3.Connection, key: Key[Record], old: str | 
 
 
 def _stored(version: int, body: str) -> Stored[R]:
-    # The key's type says which record lies under it; the contract suite holds the keys to that.
+    # The key's type says which record it identifies; the contract suite checks that.
     return Stored(cast(R, _record(body)), version)
 
 
 def _record(body: str) -> Record:
     data = json.loads(body)
     if not isinstance(data, dict):
-        raise ValueError(f"a stored item is no JSON object: {body[:100]!r}")  # noqa: TRY004 - callers expect ValueError
+        raise ValueError(f"a stored item is not a JSON object: {body[:100]!r}")  # noqa: TRY004 - callers expect it
     return decode(data)
 
 
@@ -260,13 +254,3 @@ def _invocation(body: str | None) -> Invocation | None:
     if not isinstance(record, Invocation):
         raise ValueError(f"a stored change holds a {type(record).__name__}, not an Invocation")  # noqa: TRY004 - as above
     return record
-
-
-def _end_of_prefix(prefix: str) -> str | None:
-    """Return the smallest string past everything that begins with `prefix`; None when there is none."""
-    head = prefix.rstrip(chr(0x10FFFF))
-    if not head:
-        return None
-    after = ord(head[-1]) + 1
-    # Surrogates are no characters: what follows U+D7FF is U+E000.
-    return head[:-1] + chr(0xE000 if after == 0xD800 else after)

@@ -1,4 +1,4 @@
-"""⑦ The local sweep's schedule: a thread woken exactly when something is due, and now and then to reconcile."""
+"""When the local sweep runs: a thread that wakes exactly when something is due, and regularly to reconcile."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ LONGEST_PAUSE_S = 5.0
 
 
 class SweepTimer:
-    """Calls ``sweep(reconcile)``, which returns when something is due next (None: nothing is), until it is stopped."""
+    """Calls ``sweep(reconcile)``, which returns when the next record is due (None: none is), until it is stopped."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class SweepTimer:
         self._due: datetime | None = None
 
     def start(self) -> None:
-        """Begin; the first sweep, at once, reconciles."""
+        """Start with a sweep at once, which reconciles."""
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -49,13 +49,13 @@ class SweepTimer:
             self._thread.join(timeout_s)
 
     def committed(self, writes: Sequence[Write]) -> None:
-        """Take note of when the records just written are due."""
+        """Note when the records just written are due."""
         dues = [due for write in writes if isinstance(write, Put) and (due := _due(write.record)) is not None]
         if dues:
             self.set(min(dues))
 
     def set(self, due: datetime) -> None:
-        """Ring at `due` at the latest."""
+        """Sweep at `due` at the latest."""
         with self._wake:
             if self._due is None or due < self._due:
                 self._due = due
@@ -79,7 +79,7 @@ class SweepTimer:
                 due = self._clock.now()
             if due is not None:
                 self.set(due)
-            # What stays due although it was swept must not keep this thread busy.
+            # A record that stays due after a sweep must not keep this thread busy.
             overdue = due is not None and due <= self._clock.now()
             self._wait(reconcile_at, least_s=pause_s if overdue else 0.0)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S) if overdue else self._first_pause_s

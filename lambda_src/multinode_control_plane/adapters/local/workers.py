@@ -1,17 +1,17 @@
-"""④ What the disk knows of each worker: a folder per launch token, which outlives the server.
+"""What is stored about each worker: a folder per launch token, which outlives the server.
 
-    record.json     what was launched; there before the worker is
+    record.json     what was launched; written before the worker starts
     alive           locked (flock) for as long as the worker lives: the server takes the lock, the worker inherits it
-    process.json    number and start time of the worker's process
-    stop.json       a stop has been asked for, and when patience ends
-    exit.json       how it ended; there only once nothing of it runs any more
+    process.json    id and start time of the worker's process
+    stop.json       a stop has been requested, and when the worker is killed
+    exit.json       how it ended; written only once none of its processes runs any more
 
-Each file stands for itself. One that cannot be read counts as absent, and the start of a server renames it to
-``<name>.unreadable``; so it does a folder without a readable record. Nothing is done with other names.
+The files are independent. One that cannot be read counts as absent, and a starting server renames it to
+``<name>.unreadable``, as it does with a folder without a readable record. Files with other names are ignored.
 
-The folder appears whole, by a rename, and its lock is held from then on: first by the server that is about to start
-the worker, then by the worker. So a folder whose lock is free and which has no exit is that of a worker that is gone,
-or was never started because its server died in between; under its token nothing is started again.
+A folder appears complete, by a rename, and its lock is held from then on: first by the server that is about to start
+the worker, then by the worker. If the lock is free and there is no exit, the worker is gone, or was never started
+because its server died in between. Nothing is started again under its token.
 """
 
 import fcntl
@@ -40,7 +40,7 @@ T = TypeVar("T")
 _TOKEN = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)+")
 _NEW = ".new-"
 _UNREADABLE = ".unreadable"
-"""No token has a full stop in it: what bears this is no worker's any more."""
+"""No token contains a full stop, so a name with this suffix no longer belongs to a worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class LaunchRecord:
 
     @property
     def mark(self) -> str:
-        """What the environment of the worker's processes says: see `process_tree.MARK`."""
+        """The value of `process_tree.MARK` in the environment of the worker's processes."""
         return mark_of(self.deployment_id, self.token)
 
     @property
     def worker(self) -> WorkerDetails:
-        """The worker's details. Its type is the one that first-generation clients know besides ECS."""
+        """The worker's details, with the one type besides ECS that first-generation clients know."""
         return WorkerDetails("TEST", self.token, log_file_name(self.invocation_id, self.execution_id))
 
 
@@ -74,7 +74,7 @@ class WorkerFolder:
         self.record = record
 
     def alive(self) -> bool:
-        """Return True while the lock is held: the worker lives, or is just being started."""
+        """Return True while the lock is held: the worker is alive, or just being started."""
         try:
             descriptor = os.open(self.path / "alive", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -98,7 +98,7 @@ class WorkerFolder:
 
     @property
     def process(self) -> ProcessId | None:
-        """The worker's process as noted at its start; None when the server died before it could note it."""
+        """The worker's process as noted at its start; None if the server died before it could note it."""
         return _noted(self.path / "process.json", _process)
 
     def note_process(self, process: ProcessId) -> None:
@@ -106,11 +106,11 @@ class WorkerFolder:
 
     @property
     def stop_deadline(self) -> float | None:
-        """When patience with a stop ends, in seconds since the epoch; None when none has been asked for."""
+        """When a stopping worker is killed, in seconds since the epoch; None if no stop has been requested."""
         return _noted(self.path / "stop.json", _deadline)
 
     def note_stop(self, deadline: float) -> float:
-        """Note a stop and return when patience ends: of several stops, at the earliest deadline."""
+        """Note a stop and return its deadline: of several stops, the earliest."""
         noted = self.stop_deadline
         if noted is not None and noted <= deadline:
             return noted
@@ -126,14 +126,14 @@ class WorkerFolder:
         write_json(self.path / "exit.json", document, durable=True)
 
     def set_aside_unreadable(self) -> None:
-        """Rename the files that cannot be read, which count as absent anyway, so that a look at them stays possible."""
+        """Rename the files that cannot be read, which count as absent, so that they can still be inspected."""
         noted = {"process.json": self.process, "stop.json": self.stop_deadline, "exit.json": self.exit}
         for name, value in noted.items():
             if value is None and os.path.lexists(self.path / name):
                 _set_aside(self.path / name)
 
     def remove(self) -> None:
-        """Remove the folder: only for a launch that started no process."""
+        """Remove the folder, for a launch that started no process."""
         shutil.rmtree(self.path)
 
 
@@ -144,9 +144,9 @@ class WorkerFolders:
         self._root = root
 
     def create(self, record: LaunchRecord) -> tuple[WorkerFolder, int] | None:
-        """Return a new folder and the descriptor that holds its lock; None when the token has a folder already.
+        """Return a new folder and the descriptor that holds its lock; None if the token has a folder already.
 
-        Of two calls with one token, in whatever processes, exactly one gets the folder.
+        Of two calls with one token, even in different processes, exactly one gets the folder.
         """
         new = self._root / f"{_NEW}{secrets.token_hex(8)}"
         path = self._root / record.token
@@ -169,11 +169,11 @@ class WorkerFolders:
         return WorkerFolder(path, record), descriptor
 
     def get(self, token: str) -> WorkerFolder | None:
-        """Return the folder of a token; None for an unknown one, whatever its text: a worker may have sent it."""
+        """Return the folder of a token, None for an unknown one. Any text is safe: a worker may have sent it."""
         return _folder(self._root / token) if _TOKEN.fullmatch(token) else None
 
     def known(self, token: str) -> bool:
-        """Return True when the token has been launched, even if nothing that was noted of it can be read."""
+        """Return True if the token has been launched, even if nothing that was noted about it can be read."""
         paths = (self._root / token, self._root / f"{token}{_UNREADABLE}")
         return _TOKEN.fullmatch(token) is not None and any(os.path.lexists(path) for path in paths)
 
@@ -193,7 +193,7 @@ class WorkerFolders:
         return sorted(path for path in self._root.iterdir() if _TOKEN.fullmatch(path.name))
 
     def set_aside_unreadable(self) -> list[str]:
-        """Rename what cannot be read, in the log once; return the tokens of which not even the record can be."""
+        """Rename and log files that cannot be read; return the tokens whose very record cannot be read."""
         lost = []
         for path in self._paths():
             folder = _folder(path)
@@ -205,12 +205,12 @@ class WorkerFolders:
         return lost
 
     def remove_unfinished(self) -> None:
-        """Remove what a server left behind that died while it made a folder: nothing was started from it."""
+        """Remove folders that a server was creating when it died: nothing was started from them."""
         for path in self._root.glob(f"{_NEW}*"):
             shutil.rmtree(path, ignore_errors=True)
 
     def prune(self, older_than_s: float) -> None:
-        """Remove the folders of workers that ended longer ago than that."""
+        """Remove the folders of workers that ended more than `older_than_s` seconds ago."""
         limit = time.time() - older_than_s
         for path in self._paths():
             try:
@@ -228,9 +228,9 @@ class WorkerFolders:
 
 
 def _folder(path: Path) -> WorkerFolder | None:
-    """Return the folder at `path`; None without a readable record."""
+    """Return the folder at `path`; None if its record cannot be read."""
     record = _noted(path / "record.json", _record)
-    # A folder that somebody has copied by hand under another name is not that launch's.
+    # A folder that was copied by hand to another name does not belong to that launch.
     return WorkerFolder(path, record) if record is not None and record.token == path.name else None
 
 
@@ -239,7 +239,7 @@ def _record(document: JsonObject) -> LaunchRecord:
 
 
 def _noted(path: Path, parse: Callable[[JsonObject], T]) -> T | None:
-    """Return what a file says; None when there is none, or it cannot be read."""
+    """Return what a file says; None if it does not exist or cannot be read."""
     try:
         document = read_json(path)
         return None if document is None else parse(document)
@@ -249,7 +249,7 @@ def _noted(path: Path, parse: Callable[[JsonObject], T]) -> T | None:
 
 def _process(document: JsonObject) -> ProcessId:
     pid, start_time = document["pid"], document["start_time"]
-    # Signals to 0, 1 and negative numbers would go to others than a worker.
+    # Signals to 0, 1 and negative numbers would reach other processes than the worker.
     if not (isinstance(pid, int) and pid > 1 and isinstance(start_time, int)):
         raise ValueError("no process")
     return ProcessId(pid, start_time)
@@ -274,6 +274,6 @@ def _set_aside(path: Path) -> None:
     try:
         path.rename(aside)
     except OSError as error:
-        logger.error("%s cannot be read, nor renamed: %s", path, error)  # noqa: TRY400 - the cause says it all
+        logger.error("%s cannot be read or renamed: %s", path, error)  # noqa: TRY400 - the cause says it all
     else:
         logger.error("%s could not be read: it is now %s, and its worker counts as lost", path, aside)

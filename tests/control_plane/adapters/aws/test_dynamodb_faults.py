@@ -80,7 +80,7 @@ def test_a_put_that_others_wrote_over_before_it_was_recognised_is_unknown(
         other.commit([Put(FOURTH, 3)])
 
     puts.fates = ["answer lost", others]
-    with pytest.raises(StoreUnavailable, match="version 4 lies there now"):
+    with pytest.raises(StoreUnavailable, match="the stored version is now 4"):
         store.commit([Put(SECOND, 1)])
     assert store.get(KEY) == Stored(FOURTH, 4)
 

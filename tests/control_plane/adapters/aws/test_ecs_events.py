@@ -49,7 +49,7 @@ def test_what_becomes_of_somebody_elses_task_is_passed_over(name: str) -> None:
     ],
 )
 def test_what_is_no_task_event_is_an_error(broken: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="no event of an ECS task"):
+    with pytest.raises(ValueError, match="not an event about an ECS task"):
         task_event(broken)
 
 
@@ -71,6 +71,6 @@ def test_a_failure_is_raised_so_that_lambda_tries_again() -> None:
 
 def test_what_is_no_task_event_is_raised_and_so_becomes_a_dead_letter() -> None:
     seen: list[TaskEvent] = []
-    with pytest.raises(ValueError, match="no event of an ECS task"):
+    with pytest.raises(ValueError, match="not an event about an ECS task"):
         TaskEventConsumer(seen.append).consume({"Records": []})
     assert seen == []

@@ -76,12 +76,12 @@ class Ecs:
             self.time += seconds
             sleep(seconds)
 
-        self.pace = RateLimiter(20, 20, now=lambda: self.time, sleep=pause)
+        self.rate_limiter = RateLimiter(20, 20, now=lambda: self.time, sleep=pause)
         self.compute = EcsCompute(
             clients,
             SETTINGS,
             self.clock,
-            pace=self.pace,
+            rate_limiter=self.rate_limiter,
             sleep=pause,
             monotonic=lambda: self.time,
             uniform=lambda: 0.5,

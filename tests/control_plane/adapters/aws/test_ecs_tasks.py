@@ -39,7 +39,7 @@ def compute(clients: Clients, sleep: Callable[[float], None]) -> EcsCompute:
     (subnet, *_) = network.describe_subnets()["Subnets"]
     (group, *_) = network.describe_security_groups()["SecurityGroups"]
     settings = EcsSettings(CLUSTER, (subnet["SubnetId"],), (group["GroupId"],), assign_public_ip=True)
-    return EcsCompute(clients, settings, FakeClock(NOW), pace=RateLimiter(10_000, 10_000), sleep=sleep)
+    return EcsCompute(clients, settings, FakeClock(NOW), rate_limiter=RateLimiter(10_000, 10_000), sleep=sleep)
 
 
 def launch(compute: EcsCompute, number: int = 1) -> WorkerDetails:

@@ -111,7 +111,7 @@ def test_an_empty_batch_is_done() -> None:
 def test_something_else_under_an_invocations_key_is_an_error() -> None:
     odd = record(0, invocation())
     odd["dynamodb"]["NewImage"] |= item_of(Payload("i", ""), version=1, operation="o", retention=None)
-    with pytest.raises(ValueError, match="lies a Payload"):
+    with pytest.raises(ValueError, match="is a Payload"):
         change_of(odd)
 
 

@@ -107,7 +107,7 @@ def test_a_message_lists_only_so_many_names() -> None:
 
 @pytest.mark.parametrize("path", ["", "detail", "$.", "$.a..b", "$.a[x]", "$.a[-1]", "$.a[?(@.b)]", "$.a\n", 5])
 def test_what_is_no_path_is_refused(path: object) -> None:
-    with pytest.raises(EventIsInvalid, match=r"^arguments_from_event\.x is .*, which is no path such as \$\.detail"):
+    with pytest.raises(EventIsInvalid, match=r"^arguments_from_event\.x is .*, which is not a path such as \$\.detail"):
         trigger_request(made(arguments_from_event={"x": path}))
 
 
@@ -123,7 +123,7 @@ def test_arguments_that_are_too_big_say_what_to_do() -> None:
         made(EVENT | {"detail": "é" * ((MAX_PAYLOAD_BYTES - 13) // 2)}, arguments_from_event={"x": "$.detail"})
     )
     assert len(fits.input_text.encode()) == MAX_PAYLOAD_BYTES - 1
-    with pytest.raises(EventIsInvalid, match="the arguments take 250001 bytes, and a function's input may have 250000"):
+    with pytest.raises(EventIsInvalid, match="the arguments take 250001 bytes, but a function's input may have 250000"):
         trigger_request(made(event, arguments_from_event={"x": "$.detail"}))
 
 
@@ -136,15 +136,15 @@ def test_what_json_cannot_carry_is_refused(value: object) -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        ({}, "multinode is null, and must be an object"),
-        ({"multinode": {}}, "event is null, and must be an object"),
-        ({"multinode": {}, "event": EVENT}, "source is null, and must be a string"),
-        (made(project_name=""), 'project_name is "", and must be a string that is not empty'),
-        (made(function_name=7), "function_name is 7, and must be a string"),
-        (made(version_id=None), "version_id is null, and must be a string"),
-        (made(fixed_arguments=["x" * 200]), 'fixed_arguments is ["' + "x" * 98 + "…, and must be an object"),
-        (made(EVENT | {"id": None}), "id is null, and must be a string"),
-        (made(EVENT | {"time": "soon"}), """the event's time is "soon", such as 2026-01-31T09:00:00Z is expected"""),
+        ({}, "multinode is null, but must be an object"),
+        ({"multinode": {}}, "event is null, but must be an object"),
+        ({"multinode": {}, "event": EVENT}, "source is null, but must be a string"),
+        (made(project_name=""), 'project_name is "", but must be a string that is not empty'),
+        (made(function_name=7), "function_name is 7, but must be a string"),
+        (made(version_id=None), "version_id is null, but must be a string"),
+        (made(fixed_arguments=["x" * 200]), 'fixed_arguments is ["' + "x" * 98 + "…, but must be an object"),
+        (made(EVENT | {"id": None}), "id is null, but must be a string"),
+        (made(EVENT | {"time": "soon"}), """the event's time is "soon", not a time such as 2026-01-31T09:00:00Z"""),
         (made(EVENT | {"time": "2026-11-20T09:00:01"}), "the event's time is"),
     ],
 )

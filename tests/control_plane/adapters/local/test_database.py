@@ -44,7 +44,7 @@ def test_a_file_of_a_newer_version_is_refused_and_left_as_it_was(directory: Data
 def test_another_programs_database_is_refused_and_left_as_it_was(directory: DataDirectory) -> None:
     with closing(sqlite3.connect(directory.state)) as connection:
         connection.execute("CREATE TABLE theirs (x)")
-    with pytest.raises(DataDirectoryError, match="not Multinode's"):
+    with pytest.raises(DataDirectoryError, match="another program's database"):
         Database(directory.state)
     with closing(sqlite3.connect(directory.state)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]

@@ -129,7 +129,7 @@ def test_a_worker_that_ended_while_no_server_ran_is_told_at_the_next_start(
     with backend(directory, ends):
         ((token, end),) = ends.told
     assert (token, end.kind) == (request.token, ExitKind.INTERRUPTED)
-    assert "gone when the control plane came back" in end.reason
+    assert "gone when the control plane restarted" in end.reason
 
 
 def test_folders_are_removed_long_after_the_end_and_never_before(

@@ -105,7 +105,9 @@ def test_a_bundle_of_which_a_part_is_gone_is_refused_for_good(
 ) -> None:
     broken = replace(bundle, **{missing: "/nonexistent/thing"})
     with backend(directory, Ends()) as compute:
-        with pytest.raises(LaunchRefused, match="/nonexistent/thing is gone; deploy the project again") as refusal:
+        with pytest.raises(
+            LaunchRefused, match="/nonexistent/thing no longer exists; deploy the project again"
+        ) as refusal:
             compute.launch(request_of(broken, "sleep"))
         assert refusal.value.permanent
         assert list(compute.running()) == []

@@ -96,7 +96,7 @@ def test_all_who_wait_for_one_invocation_are_woken(eventually: Eventually) -> No
         waiting.answer = True
     waiter.wake(["inv-0001"])
     eventually(lambda: all(waiting.over for waiting in crowd))
-    assert waiter._rooms == {}
+    assert waiter._waiters == {}
 
 
 def test_after_the_close_nobody_waits() -> None:
