@@ -40,7 +40,9 @@ def test_terraform_destroy_leaves_nothing_behind(world: World, tsp: dict[str, An
     projects = [each["project_name"] for each in world.json("list")["projects"]]
     with world.sweeping():
         undeploying = [world.following("undeploy", name, "--yes") for name in projects]
-        assert [each.wait(timeout=900) for each in undeploying] == [0 for _ in projects]
+        for each in undeploying:
+            each.communicate(timeout=900)
+    assert [each.returncode for each in undeploying] == [0 for _ in projects]
     assert records(world.client, world.deployment) == []
     assert world.census() != world.census_before
 
