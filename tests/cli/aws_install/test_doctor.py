@@ -222,7 +222,7 @@ def table(*routes: Mapping[str, Any], **association: Any) -> dict[str, Any]:
         ([table(LOCAL, NAT, Main=True)], False, "a NAT gateway, or another target of the route"),
         ([table(LOCAL, Main=True)], True, "no route to 0.0.0.0/0"),
         ([], True, "no route to 0.0.0.0/0"),
-        # A subnet's own table goes before the main one, and one of another subnet is nothing to it.
+        # A subnet's own table takes precedence over the main one; another subnet's table does not concern it.
         ([table(ROUTE_OUT, Main=True), table(LOCAL, SubnetId="subnet-1")], True, "no route to 0.0.0.0/0"),
         ([table(ROUTE_OUT, SubnetId="subnet-2"), table(LOCAL, Main=True)], True, "no route to 0.0.0.0/0"),
         ([table({**NAT, "State": "blackhole"}, Main=True)], False, "no route to 0.0.0.0/0"),

@@ -1,4 +1,4 @@
-"""The sweep's sweep_timer: rings at once, when something is due, earlier when told so, and never without a pause."""
+"""The sweep's timer: rings at once, when something is due, earlier when told so, and never without a pause."""
 
 import threading
 from collections.abc import Callable, Iterator
