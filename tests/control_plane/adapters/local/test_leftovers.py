@@ -292,7 +292,7 @@ def test_on_a_copy_of_the_folder_workers_are_lost_and_those_of_the_original_live
         with backend(prepare(tmp_path / "copy"), copy_ends) as copy:
             ((token, end),) = copy_ends.told
             assert (token, end.kind) == (request.token, ExitKind.INTERRUPTED)
-            assert "copy" in end.reason
+            assert "copied" in end.reason
             copy.stop(worker, 0)
             assert list(copy.running()) == []
         assert [state.worker for state in original.running()] == [worker]
