@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.cli.journey import *  # noqa: F403 - the tests that every control plane passes  # noqa: F403 - the tests that every control plane passes
-from tests.support.cli.journey import ENV_FILE, MAIN, User, rest_of, told_until
-from tests.support.switchboard import Switchboard
+from tests.support.cli.journey import *  # noqa: F403 - the tests that every control plane passes
+from tests.support.cli.journey import ENV_FILE, User, local_user, rest_of, told_until
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow(about_s=40)
@@ -18,23 +17,8 @@ pytestmark = pytest.mark.slow(about_s=40)
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """A user whose local control plane runs and has the project ``zoo``."""
-    folder = tmp_path_factory.mktemp("user")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MULTINODE_", "XDG_"))}
-    own = {"MULTINODE_CONFIG_DIR": str(folder / "config"), "MULTINODE_DATA_DIR": str(folder / "data")}
-    board = Switchboard("127.0.0.1")
-    user = User(folder, inherited | own, board)
-    (folder / "zoo").mkdir()
-    (folder / "zoo" / "main.py").write_text(MAIN)
-    (folder / "zoo" / ".env").write_text(ENV_FILE)
-    started = user.run("local", "start", "--detach", "--port", "0")
-    assert started.code == 0, started.err
-    try:
-        deployed = user.run("deploy", "zoo", "--project-name", "zoo")
-        assert deployed.code == 0, deployed.err
+    with local_user(tmp_path_factory.mktemp("user"), ENV_FILE) as user:
         yield user
-    finally:
-        assert user.run("local", "stop", "--cancel").code == 0
-        board.stop()
 
 
 def server_pid(user: User) -> int:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli.journey import Finished, User
-from tests.support.switchboard import Switchboard
+from tests.support.cli.journey import Finished, User, local_user
 
 PACKAGE = "multinode==1.0.1"
 DEADLINE_S = 120.0
@@ -145,22 +144,8 @@ class FirstGeneration:
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """Somebody with the current package, whose local control plane runs and has the project ``zoo``."""
-    folder = tmp_path_factory.mktemp("user")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MULTINODE_", "XDG_"))}
-    own = {"MULTINODE_CONFIG_DIR": str(folder / "config"), "MULTINODE_DATA_DIR": str(folder / "data")}
-    board = Switchboard("127.0.0.1")
-    user = User(folder, inherited | own, board)
-    (folder / "zoo").mkdir()
-    (folder / "zoo" / "main.py").write_text(MAIN)
-    started = user.run("local", "start", "--detach", "--port", "0")
-    assert started.code == 0, started.err
-    try:
-        deployed = user.run("deploy", "zoo", "--project-name", "zoo")
-        assert deployed.code == 0, deployed.err
+    with local_user(tmp_path_factory.mktemp("user")) as user:
         yield user
-    finally:
-        assert user.run("local", "stop", "--cancel").code == 0
-        board.stop()
 
 
 @pytest.fixture(scope="module")

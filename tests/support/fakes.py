@@ -1,249 +1,25 @@
 """In-memory twins of the ports: deterministic, and held to the same contract suites as the real adapters."""
 
-import base64
 import hashlib
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self, TypeVar, cast
+from typing import TypeVar
 
-from multinode_control_plane.core.codec import decode, encode
 from multinode_control_plane.core.external_transitions import ContainerExit, ExitKind
-from multinode_control_plane.core.keys import Index, Key, Prefix, index_entries, key_of
-from multinode_control_plane.core.records import Execution, Invocation, Record, WorkerDetails
+from multinode_control_plane.core.records import Execution, Record, WorkerDetails
 from multinode_control_plane.ports import (
-    ABSENT,
-    Absent,
     Announcement,
-    Change,
-    Check,
-    Conflict,
     ContainerState,
-    Delete,
     LaunchRefused,
     LaunchRequest,
     LogsPage,
-    Page,
-    Put,
-    Stored,
-    Write,
 )
 from multinode_protocol.messages import LogLine
+from tests.support.hooks import Hooked
 
 R = TypeVar("R", bound=Record)
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-Item = tuple[int, Record]
-
-
-@dataclass
-class Hook:
-    call: str
-    action: Callable[[Any], object]
-    when: Callable[[Any], bool]
-    times: float
-    after: bool
-
-
-class Hooked:
-    """A fake around whose calls a test has things happen. A hook is given the call's first argument; what it raises
-    reaches the caller. It is used up before it runs, so that it may make the same call itself, unhooked."""
-
-    _hooks: list[Hook]
-
-    def __new__(cls, *_arguments: object, **_options: object) -> Self:
-        fake = super().__new__(cls)
-        fake._hooks = []
-        return fake
-
-    def before(
-        self,
-        call: str,
-        action: Callable[[Any], object],
-        *,
-        when: Callable[[Any], bool] = lambda _: True,
-        times: float = 1,
-    ) -> None:
-        """Do this before the next `times` calls `when` that holds."""
-        self._hooks.append(Hook(call, action, when, times, after=False))
-
-    def after(
-        self,
-        call: str,
-        action: Callable[[Any], object],
-        *,
-        when: Callable[[Any], bool] = lambda _: True,
-        times: float = 1,
-    ) -> None:
-        """Do this when the next `times` calls `when` that holds have been carried out."""
-        self._hooks.append(Hook(call, action, when, times, after=True))
-
-    def lose_answer(self, call: str, error: Exception) -> None:
-        """Let the next call raise this although it has been carried out."""
-
-        def lose(_argument: Any) -> None:
-            raise error
-
-        self.after(call, lose)
-
-    def fail_next(
-        self,
-        call: str,
-        error: Exception,
-        *,
-        when: Callable[[Any], bool] = lambda _: True,
-        times: float = 1,
-    ) -> None:
-        """Let the next `times` calls `when` that holds raise this, without effect."""
-
-        def fail(_argument: Any) -> None:
-            raise error
-
-        self.before(call, fail, when=when, times=times)
-
-    def hooks_off(self) -> None:
-        self._hooks.clear()
-
-    def _run_hooks(self, call: str, argument: Any, *, after: bool = False) -> None:
-        for hook in self._hooks:
-            if (hook.call, hook.after) == (call, after) and hook.times > 0 and hook.when(argument):
-                hook.times -= 1
-                hook.action(argument)
-                return
-
-
-class MemoryStore(Hooked):
-    """The Store in a dictionary. `changes` is the feed: whoever consumes it pops from the left."""
-
-    def __init__(self) -> None:
-        self.items: dict[tuple[str, str], Item] = {}
-        self.changes: list[Change] = []
-        self.commits = 0
-        self.stale: dict[Index, Sequence[Stored[Record]]] = {}
-        """What an index that lags behind lists instead of what is there."""
-        self._lock = threading.RLock()
-
-    def get(self, key: Key[R]) -> Stored[R] | None:
-        self._run_hooks("get", key)
-        found = self._get(key)
-        self._run_hooks("get", key, after=True)
-        return found
-
-    def _get(self, key: Key[R]) -> Stored[R] | None:
-        with self._lock:
-            item = self.items.get((key.partition, key.sort))
-            return None if item is None else Stored(cast(R, item[1]), item[0])
-
-    def query(
-        self, prefix: Prefix[R], *, limit: int | None = None, after: str | None = None, newest_first: bool = False
-    ) -> Sequence[Stored[R]]:
-        with self._lock:
-            sorts = sorted(
-                (
-                    sort
-                    for partition, sort in self.items
-                    if partition == prefix.partition and sort.startswith(prefix.sort_prefix)
-                ),
-                reverse=newest_first,
-            )
-            if after is not None:
-                sorts = [sort for sort in sorts if (sort < after if newest_first else sort > after)]
-            found = [self.items[prefix.partition, sort] for sort in sorts[:limit]]
-        self._run_hooks("query", prefix, after=True)
-        return [Stored(cast(R, record), version) for version, record in found]
-
-    def list(
-        self,
-        index: Index,
-        value: str,
-        *,
-        limit: int,
-        offset: str | None = None,
-        newest_first: bool = False,
-        before: str | None = None,
-    ) -> Page[Record]:
-        if index in self.stale:
-            return Page(self.stale[index], None)
-        past = None if offset is None else _read_offset(offset, index, value)
-        with self._lock:
-            rows: list[tuple[str, Stored[Record]]] = []
-            for version, record in self.items.values():
-                rows += [
-                    (entry.sort, Stored(record, version))
-                    for entry in index_entries(record)
-                    if entry.index is index and entry.value == value
-                ]
-        rows.sort(key=lambda row: row[0], reverse=newest_first)
-        if before is not None:
-            rows = [row for row in rows if row[0] < before]
-        if past is not None:
-            rows = [row for row in rows if (row[0] < past if newest_first else row[0] > past)]
-        page = rows[:limit]
-        more = len(rows) > limit
-        return Page([stored for _, stored in page], _offset(index, value, page[-1][0]) if more else None)
-
-    def commit(self, writes: Sequence[Write]) -> None:
-        self._run_hooks("commit", writes)
-        self._commit(writes)
-        self._run_hooks("commit", writes, after=True)
-
-    def _commit(self, writes: Sequence[Write]) -> None:
-        with self._lock:
-            keys = [_key(write) for write in writes]
-            assert len(set(keys)) == len(keys), "each key once"
-            assert 1 <= len(keys) <= 100
-            for write, key in zip(writes, keys, strict=True):
-                self._check(key, write.expect)
-            changes = [
-                change
-                for write, key in zip(writes, keys, strict=True)
-                if (change := self._apply(write, key)) is not None
-            ]
-            self.changes += changes
-            self.commits += 1
-
-    def _check(self, key: tuple[str, str], expect: int | Absent) -> None:
-        found: int | Absent = self.items[key][0] if key in self.items else ABSENT
-        if found != expect:
-            raise Conflict(f"{key}: version {found}, expected {expect}")
-
-    def _apply(self, write: Write, key: tuple[str, str]) -> Change | None:
-        old = self.items.get(key)
-        if isinstance(write, Check):
-            return None
-        if isinstance(write, Delete):
-            del self.items[key]
-            new_record = None
-        else:
-            new_record = write.record
-            self.items[key] = (1 if old is None else old[0] + 1, decode(encode(write.record)))
-        old_record = None if old is None else old[1]
-        if isinstance(old_record, Invocation) or isinstance(new_record, Invocation):
-            return Change(cast(Invocation | None, old_record), cast(Invocation | None, new_record))
-        return None
-
-    def records(self, kind: type[R]) -> Sequence[R]:
-        """Return every record of a type, for assertions."""
-        return [record for _, record in self.items.values() if isinstance(record, kind)]
-
-
-def _key(write: Write) -> tuple[str, str]:
-    key = key_of(write.record) if isinstance(write, Put) else write.key
-    return (key.partition, key.sort)
-
-
-def _offset(index: Index, value: str, sort: str) -> str:
-    return base64.urlsafe_b64encode(f"{index}\n{value}\n{sort}".encode()).decode()
-
-
-def _read_offset(offset: str, index: Index, value: str) -> str:
-    try:
-        found_index, found_value, sort = base64.urlsafe_b64decode(offset.encode()).decode().split("\n")
-    except ValueError as error:
-        raise ValueError(f"no offset of a listing: {offset!r}") from error
-    if (found_index, found_value) != (index, value):
-        raise ValueError("the offset belongs to another listing")
-    return sort
 
 
 @dataclass
@@ -363,7 +139,7 @@ def _state(container: Container) -> ContainerState:
 
 
 @dataclass
-class FakeAnnouncer(Hooked):
+class FakeEventPublisher(Hooked):
     announced: list[Announcement] = field(default_factory=list)
 
     def publish(self, announcements: Sequence[Announcement]) -> None:

@@ -15,7 +15,8 @@ from multinode_control_plane.services.reactor import Reactor, react
 from multinode_control_plane.services.sweep import SweepReport, sweep
 from multinode_protocol.function_options import ExecutionSpec, ResourceSpec, RetryPolicy
 from multinode_protocol.status import Outcome
-from tests.support.fakes import FakeAnnouncer, FakeClock, FakeCompute, FakeIds, FakeLogs, MemoryStore
+from tests.support.fakes import FakeClock, FakeCompute, FakeEventPublisher, FakeIds, FakeLogs
+from tests.support.memory_store import MemoryStore
 
 SUCCESS = FinishReport(Outcome.SUCCEEDED, final_output="42")
 FAILURE = FinishReport(
@@ -53,7 +54,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     ids: FakeIds = field(default_factory=FakeIds)
     compute: FakeCompute = field(default_factory=FakeCompute)
-    event_publisher: FakeAnnouncer = field(default_factory=FakeAnnouncer)
+    event_publisher: FakeEventPublisher = field(default_factory=FakeEventPublisher)
     logs: FakeLogs = field(default_factory=FakeLogs)
 
     def __post_init__(self) -> None:

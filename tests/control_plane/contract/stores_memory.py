@@ -8,7 +8,7 @@ from multinode_control_plane.core.keys import Key
 from multinode_control_plane.core.records import Record
 from multinode_control_plane.ports import Change
 from tests.control_plane.contract.stores import StoreFactory, StoreUnderTest
-from tests.support.fakes import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from multinode_control_plane.services import details
 from multinode_control_plane.services.context import Context
 from multinode_protocol.messages import InvocationInfo
 from multinode_protocol.status import InvocationStatus, Outcome
-from tests.support.fakes import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 CASCADE_S = 200
 """Without new faults: what a lost cascade may take, two sweeps and their work."""

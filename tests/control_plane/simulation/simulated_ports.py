@@ -20,7 +20,7 @@ from multinode_control_plane.ports import (
     Write,
 )
 from tests.control_plane.simulation.scheduler import Fault, Scheduler
-from tests.support.fakes import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 
 class SimulatedClock:
@@ -173,7 +173,7 @@ class SimulatedCompute:
         self.scheduler.port_call("compute.forget_project", lambda: None)
 
 
-class SimulatedAnnouncer:
+class SimulatedEventPublisher:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 

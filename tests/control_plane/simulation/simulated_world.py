@@ -20,9 +20,9 @@ from multinode_protocol.status import AbortReason, InvocationStatus, Outcome
 from tests.control_plane.simulation.history import check_change, check_end, check_slots, text_of
 from tests.control_plane.simulation.scheduler import Fault, Scheduler
 from tests.control_plane.simulation.simulated_ports import (
-    SimulatedAnnouncer,
     SimulatedClock,
     SimulatedCompute,
+    SimulatedEventPublisher,
     SimulatedStore,
     Task,
 )
@@ -61,7 +61,11 @@ class SimulatedWorld:
         self.store.longest_lag = timedelta(seconds=limits.longest_request_s or 0)
         self.context = Context(self.store, SimulatedClock(scheduler), FakeIds(), limits)
         self.reactor = Reactor(
-            self.context, self.compute, SimulatedAnnouncer(scheduler), lambda _, e: e.execution_id, lambda: "http://cp"
+            self.context,
+            self.compute,
+            SimulatedEventPublisher(scheduler),
+            lambda _, e: e.execution_id,
+            lambda: "http://cp",
         )
         self.version = Version("p", "ver-1", scheduler.time, "image", (function,))
         self.feed: dict[str, list[Change]] = defaultdict(list)

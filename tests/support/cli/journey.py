@@ -5,10 +5,12 @@ somebody who is logged in, and whose control plane has the project ``zoo`` with 
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,28 @@ class User:
         finished = self.run("invoke", "zoo", *arguments)
         assert finished.code == 0, finished.err
         return finished.out.strip()
+
+
+@contextmanager
+def local_user(folder: Path, env_file: str | None = None) -> Iterator[User]:
+    """Yield a user whose local control plane runs and has the project ``zoo``, with the variables of `env_file`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MULTINODE_", "XDG_"))}
+    own = {"MULTINODE_CONFIG_DIR": str(folder / "config"), "MULTINODE_DATA_DIR": str(folder / "data")}
+    board = Switchboard("127.0.0.1")
+    user = User(folder, inherited | own, board)
+    (folder / "zoo").mkdir()
+    (folder / "zoo" / "main.py").write_text(MAIN)
+    if env_file is not None:
+        (folder / "zoo" / ".env").write_text(env_file)
+    started = user.run("local", "start", "--detach", "--port", "0")
+    assert started.code == 0, started.err
+    try:
+        deployed = user.run("deploy", "zoo", "--project-name", "zoo")
+        assert deployed.code == 0, deployed.err
+        yield user
+    finally:
+        assert user.run("local", "stop", "--cancel").code == 0
+        board.stop()
 
 
 def told_until(process: "subprocess.Popen[str]", text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""How records are stored in DynamoDB: small items, sparse indexes, and an expiry only where nothing is needed any more."""
+"""How records are stored in DynamoDB: small items, sparse indexes, and an expiry only if nothing is needed any more."""
 
 import json
 from datetime import timedelta
