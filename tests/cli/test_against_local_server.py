@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cli.journey import *  # noqa: F403 - the tests that every control plane passes
-from tests.support.cli.journey import ENV_FILE, User, local_user, rest_of, told_until
+from tests.support.cli.journey import ENV_FILE, MAIN, User, local_user, rest_of, told_until
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.slow(about_s=40)
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow(about_s=40)
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """A user whose local control plane runs and has the project ``zoo``."""
-    with local_user(tmp_path_factory.mktemp("user"), ENV_FILE) as user:
+    with local_user(tmp_path_factory.mktemp("user"), MAIN, ENV_FILE) as user:
         yield user
 
 

@@ -144,7 +144,7 @@ class FirstGeneration:
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
     """Somebody with the current package, whose local control plane runs and has the project ``zoo``."""
-    with local_user(tmp_path_factory.mktemp("user")) as user:
+    with local_user(tmp_path_factory.mktemp("user"), MAIN) as user:
         yield user
 
 

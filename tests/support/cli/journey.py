@@ -128,14 +128,14 @@ class User:
 
 
 @contextmanager
-def local_user(folder: Path, env_file: str | None = None) -> Iterator[User]:
-    """Yield a user whose local control plane runs and has the project ``zoo``, with the variables of `env_file`."""
+def local_user(folder: Path, main: str, env_file: str | None = None) -> Iterator[User]:
+    """Yield a user whose local control plane runs and has the project ``zoo``: `main` and, if given, `env_file`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MULTINODE_", "XDG_"))}
     own = {"MULTINODE_CONFIG_DIR": str(folder / "config"), "MULTINODE_DATA_DIR": str(folder / "data")}
     board = Switchboard("127.0.0.1")
     user = User(folder, inherited | own, board)
     (folder / "zoo").mkdir()
-    (folder / "zoo" / "main.py").write_text(MAIN)
+    (folder / "zoo" / "main.py").write_text(main)
     if env_file is not None:
         (folder / "zoo" / ".env").write_text(env_file)
     started = user.run("local", "start", "--detach", "--port", "0")
