@@ -144,8 +144,10 @@ class FaultyServer(ABC):
 
     def hold(self, over: Callable[[], bool], timeout_s: float) -> None:
         """Hold the current request, with `changed` in hand, until it is over, or until its client is to be cut off."""
-        self.changed.wait_for(lambda: self.away or self._server is None or over(), timeout_s)
-        self._current.cut = self._server is None
+        # A server that was closed may be open again, as another one, before this thread comes to look.
+        asked = self._current.server
+        self.changed.wait_for(lambda: self.away or self._server is not asked or over(), timeout_s)
+        self._current.cut = self._server is not asked
 
     def open(self) -> None:
         """Listen on a loopback port: on the one before, if there was one."""
@@ -164,9 +166,10 @@ class FaultyServer(ABC):
 
     def _answer(self, request: Request) -> Fault:
         """Return what is sent, or that the connection is closed."""
-        if self._server is None:
+        server = self._server
+        if server is None:
             return cut()
-        self._current.request, self._current.cut = request, False
+        self._current.request, self._current.server, self._current.cut = request, server, False
         with self.changed:
             self.requests.append(request)
             fault = self.faults.popleft() if self.faults else None
